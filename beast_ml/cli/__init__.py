@@ -1,0 +1,1 @@
+"""The `beast` command; one file per command group."""

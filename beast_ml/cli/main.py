@@ -1,0 +1,41 @@
+"""The `beast` command.
+
+Each command group is a file beside this one. They import what is heavy inside their functions, so that
+``beast --help`` stays quick.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from beast_ml.cli.output import stderr
+from beast_ml.errors import BeastError, InputError
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    name="beast",
+    help="Turn the logs of an LLM router into a better router.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # locals may hold prompts and keys
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _beast() -> None:
+    """Turn the logs of an LLM router into a better router."""
+
+
+def run() -> None:
+    """Run the command line: exit 0 on success, 2 when the user's input is wrong, 1 on any other failure."""
+    try:
+        app()
+    except InputError as error:
+        stderr.print(f"[red]error:[/red] {error}", highlight=False)
+        sys.exit(2)
+    except BeastError as error:
+        stderr.print(f"[red]error:[/red] {error}", highlight=False)
+        sys.exit(1)

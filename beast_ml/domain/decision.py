@@ -1,0 +1,71 @@
+"""What the router answers."""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["Explanation", "Forecast", "ModelForecast", "RoutingDecision"]
+
+
+class Forecast(msgspec.Struct, frozen=True):
+    """A prediction with its interval: ``value`` is the mean, [low, high] holds the truth 90% of the time."""
+
+    value: float
+    low: float
+    high: float
+
+
+class ModelForecast(msgspec.Struct, frozen=True):
+    """What is expected of one candidate on one request; None where the training data did not tell."""
+
+    model: str
+    quality: Forecast
+    cost_usd: Forecast | None = None
+    latency_s: Forecast | None = None
+    output_tokens: Forecast | None = None
+    failure_probability: float | None = None
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """Why a model was chosen.
+
+    Parameters
+    ----------
+    reason
+        One sentence for people.
+    binding_constraint
+        The constraint that ruled out a candidate of higher utility, or None.
+    runner_up
+        The next best candidate that was allowed, or None when there was only one.
+    runner_up_extra_cost_usd
+        What the runner-up would have cost beyond the chosen model (negative: it was cheaper).
+    runner_up_extra_quality
+        The quality it was predicted to add (negative: it was worse).
+    """
+
+    reason: str
+    binding_constraint: str | None = None
+    runner_up: str | None = None
+    runner_up_extra_cost_usd: float | None = None
+    runner_up_extra_quality: float | None = None
+
+
+class RoutingDecision(msgspec.Struct, frozen=True):
+    """Which model answers, with what probability it was chosen, and who steps in if it fails.
+
+    Parameters
+    ----------
+    model
+        The chosen candidate.
+    propensity
+        The probability with which the policy chose it for this request, in (0, 1].
+    fallbacks
+        The other allowed candidates, best first.
+    policy_version
+        Digest of the bundle that decided.
+    """
+
+    model: str
+    propensity: float
+    fallbacks: tuple[str, ...]
+    policy_version: str

@@ -1,0 +1,106 @@
+"""Every error beast-ml raises on purpose.
+
+    BeastError
+    ├── InputError (ValueError)                what the user gave is wrong; the CLI exits with 2
+    │   ├── SettingsError                      mlflow.yaml or a BEAST_* variable
+    │   ├── DataError                          a file, a table, or its content
+    │   │   └── NotEnoughDataError             well-formed, but too little to learn from
+    │   ├── UnknownModelError (LookupError)    a model that is not in the pool
+    │   └── NoCandidateError                   no candidate is left under the constraints
+    ├── MissingExtraError (ImportError)        an optional dependency is not installed
+    ├── EncoderError                           encoder weights that are absent or not what they claim to be
+    ├── BundleError                            a router bundle that cannot be read or written
+    │   └── BundleIntegrityError               its content does not match its manifest
+    └── RegistryError                          MLflow answered, and the answer is no
+        ├── RegistryUnavailableError (ConnectionError)   MLflow did not answer
+        └── PromotionRefusedError              a gate did not pass
+
+Messages say what was got, what is allowed, and what to do.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BeastError",
+    "BundleError",
+    "BundleIntegrityError",
+    "DataError",
+    "EncoderError",
+    "InputError",
+    "MissingExtraError",
+    "NoCandidateError",
+    "NotEnoughDataError",
+    "PromotionRefusedError",
+    "RegistryError",
+    "RegistryUnavailableError",
+    "SettingsError",
+    "UnknownModelError",
+]
+
+
+class BeastError(Exception):
+    """The root: catch it to catch everything beast-ml raises on purpose."""
+
+
+class InputError(BeastError, ValueError):
+    """What the user gave is wrong; the message says how to mend it."""
+
+
+class SettingsError(InputError):
+    """A setting in ``mlflow.yaml`` or a ``BEAST_*`` variable is wrong."""
+
+
+class DataError(InputError):
+    """A file or a table cannot be used as it is."""
+
+
+class NotEnoughDataError(DataError):
+    """The data are well-formed but too few to learn or conclude anything."""
+
+
+class UnknownModelError(InputError, LookupError):
+    """A model was named that is not in the candidate pool."""
+
+
+class NoCandidateError(InputError):
+    """No candidate model is left under the constraints of the request."""
+
+
+class MissingExtraError(BeastError, ImportError):
+    """A feature needs an optional dependency.
+
+    Parameters
+    ----------
+    what
+        The feature that was asked for.
+    extra
+        The pip extra that brings it.
+    """
+
+    def __init__(self, what: str, extra: str) -> None:
+        self.extra = extra
+        super().__init__(f'{what} needs the "{extra}" extra: pip install "beast-ml[{extra}]"')
+
+
+class EncoderError(BeastError):
+    """Encoder weights are absent, or are not what they claim to be."""
+
+
+class BundleError(BeastError):
+    """A router bundle cannot be read or written."""
+
+
+class BundleIntegrityError(BundleError):
+    """A bundle's content does not match its manifest."""
+
+
+class RegistryError(BeastError):
+    """The MLflow registry refused, or does not hold, what was asked for."""
+
+
+class RegistryUnavailableError(RegistryError, ConnectionError):
+    """The MLflow server or database did not answer."""
+
+
+class PromotionRefusedError(RegistryError):
+    """A promotion gate did not pass; the message lists the evidence."""

@@ -1,0 +1,1 @@
+"""Does routing pay, by how much, with what interval?"""

@@ -1,0 +1,1 @@
+"""Logs come in here: schema, sources, ingest with quarantine, store, simulation."""

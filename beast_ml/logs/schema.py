@@ -1,0 +1,84 @@
+"""The columns of the two tables everything else is made of."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, get_args
+
+__all__ = [
+    "CACHE_RESULTS",
+    "OUTCOME_COLUMNS",
+    "QUALITY_SOURCES",
+    "REQUEST_COLUMNS",
+    "STATUSES",
+    "CacheResult",
+    "ColumnType",
+    "QualitySource",
+    "Status",
+]
+
+ColumnType = Literal["string", "float", "int", "time", "strings", "map", "attempts"]
+Status = Literal["ok", "error", "timeout", "rejected", "cancelled"]
+CacheResult = Literal["miss", "exact", "semantic", "bypass"]
+QualitySource = Literal["judge", "user", "test", "heuristic"]
+
+STATUSES: Final[tuple[Status, ...]] = get_args(Status)
+CACHE_RESULTS: Final[tuple[CacheResult, ...]] = get_args(CacheResult)
+QUALITY_SOURCES: Final[tuple[QualitySource, ...]] = get_args(QualitySource)
+
+OUTCOME_COLUMNS: Final[dict[str, tuple[ColumnType, bool]]] = {
+    "query_id": ("string", True),
+    "task": ("string", False),
+    "prompt": ("string", True),
+    "model": ("string", True),
+    "quality": ("float", True),
+    "cost_usd": ("float", False),
+    "input_tokens": ("float", False),
+    "output_tokens": ("float", False),
+    "latency_s": ("float", False),
+    "split": ("string", False),
+}
+"""Outcome table: one row per query and model. Name -> (type, required)."""
+
+REQUEST_COLUMNS: Final[dict[str, tuple[ColumnType, bool]]] = {
+    "request_id": ("string", True),
+    "received_at": ("time", True),
+    "tenant_id": ("string", True),
+    "user_id": ("string", False),
+    "session_id": ("string", False),
+    "app": ("string", False),
+    "context": ("map", False),
+    "prompt": ("string", False),
+    "input_tokens": ("int", False),
+    "candidates": ("strings", True),
+    "chosen_model": ("string", False),
+    "propensity": ("float", False),
+    "policy_version": ("string", False),
+    "request_kind": ("string", False),
+    "endpoint": ("string", False),
+    "region": ("string", False),
+    "price_version": ("string", False),
+    "experiment_id": ("string", False),
+    "variant": ("string", False),
+    "predicted_quality": ("float", False),
+    "predicted_cost_usd": ("float", False),
+    "predicted_latency_s": ("float", False),
+    "decision_us": ("float", False),
+    "cache_result": ("string", False),
+    "cache_tier": ("string", False),
+    "cache_similarity": ("float", False),
+    "status": ("string", True),
+    "error_kind": ("string", False),
+    "attempts": ("attempts", False),
+    "served_model": ("string", False),
+    "ttft_s": ("float", False),
+    "latency_s": ("float", False),
+    "output_tokens": ("int", False),
+    "cost_usd": ("float", False),
+    "quality": ("float", False),
+    "quality_source": ("string", False),
+    "feedback_at": ("time", False),
+}
+"""Routed-request log: one row per request. Name -> (type, required non-null).
+
+``context`` is a map of strings, ``attempts`` a list of {model, status, error_kind, latency_s}. Times are aware UTC.
+"""

@@ -1,0 +1,1 @@
+"""What keeps a router good over time; for now: training it."""

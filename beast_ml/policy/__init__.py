@@ -1,0 +1,1 @@
+"""From predictions to a choice: utility, constraints, exploration, baselines, the frontier."""

@@ -1,0 +1,109 @@
+"""One typed `Settings`, read once from ``mlflow.yaml`` and ``BEAST_*`` variables.
+
+``mlflow.yaml`` is looked for in the working directory, then at the path in ``BEAST_CONFIG``; without either the
+built-in defaults hold. A variable wins over the file: ``BEAST_TRACKING__URI`` sets ``tracking.uri``. Only the
+command line, the pipelines and the application factory read settings; library code is handed its own frozen part.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from beast_ml.errors import SettingsError
+
+__all__ = ["CandidateSettings", "LogSettings", "Settings", "TrackingSettings", "load_settings"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TrackingSettings(_Part):
+    """Where MLflow keeps runs and models."""
+
+    uri: str = "sqlite:///mlflow.db"
+    artifacts: Path = Path("mlartifacts")
+    experiment: str = "beast-ml"
+
+
+class LogSettings(_Part):
+    """Where routed-request logs are kept."""
+
+    store: Path = Path("data/logs")
+    quarantine: Path = Path("data/quarantine")
+
+
+class CandidateSettings(_Part):
+    """A candidate model whose prices are known, in USD per million tokens."""
+
+    name: str
+    input_usd_per_mtok: float = Field(ge=0, allow_inf_nan=False)
+    output_usd_per_mtok: float = Field(ge=0, allow_inf_nan=False)
+
+
+class Settings(BaseSettings):
+    """Everything a deployment can set."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="BEAST_", env_nested_delimiter="__"
+    )
+
+    tracking: TrackingSettings = TrackingSettings()
+    logs: LogSettings = LogSettings()
+    candidates: tuple[CandidateSettings, ...] = ()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let variables win over the file, which arrives as init arguments."""
+        return env_settings, init_settings
+
+
+def load_settings(directory: Path | None = None) -> Settings:
+    """Return the settings that hold in a directory (default: the working directory).
+
+    Raises
+    ------
+    SettingsError
+        If the file cannot be parsed, or a value is unknown or out of range.
+    """
+    path = _find(directory or Path.cwd())
+    try:
+        content: Any = yaml.safe_load(path.read_text("utf-8")) if path else {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"cannot read {path}: {error}") from error
+    if content is None:
+        content = {}
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path} holds a {type(content).__name__}, must be a mapping of settings")
+    try:
+        return Settings(**content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        source = path or "the BEAST_* variables"
+        raise SettingsError(f"`{name}` in {source}: {first['msg']} (got {first.get('input')!r})") from error
+
+
+def _find(directory: Path) -> Path | None:
+    local = directory / "mlflow.yaml"
+    if local.is_file():
+        return local
+    named = os.environ.get("BEAST_CONFIG")
+    if not named:
+        return None
+    if not Path(named).is_file():
+        raise SettingsError(f"BEAST_CONFIG is {named!r}, which is no file: point it at an mlflow.yaml")
+    return Path(named)
