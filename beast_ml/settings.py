@@ -50,9 +50,7 @@ class CandidateSettings(_Part):
 class Settings(BaseSettings):
     """Everything a deployment can set."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix="BEAST_", env_nested_delimiter="__"
-    )
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="BEAST_", env_nested_delimiter="__")
 
     tracking: TrackingSettings = TrackingSettings()
     logs: LogSettings = LogSettings()

@@ -100,9 +100,7 @@ class OutcomeMatrix:
         """
         unknown = sorted(set(models) - set(self.models))
         if unknown:
-            raise UnknownModelError(
-                f"no outcome of model {unknown[0]!r} in the data; it has {', '.join(self.models)}"
-            )
+            raise UnknownModelError(f"no outcome of model {unknown[0]!r} in the data; it has {', '.join(self.models)}")
         names = tuple(sorted(set(models)))
         index = [self.models.index(name) for name in names]
         return replace(self, models=names, **{name: getattr(self, name)[:, index] for name in _MEASURES})
