@@ -10,6 +10,7 @@ import sys
 
 import typer
 
+from beast_ml.cli.logs import app as logs_app
 from beast_ml.cli.output import stderr
 from beast_ml.errors import BeastError, InputError
 
@@ -22,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # locals may hold prompts and keys
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(logs_app)
 
 
 @app.callback()
