@@ -1,0 +1,70 @@
+"""Where the registry is; free of mlflow, so that serving can hold it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from beast_ml.errors import SettingsError
+
+__all__ = ["CHAMPION", "PREVIOUS", "ROUTER", "TrackingConfig"]
+
+ROUTER: Final = "beast-router"
+CHAMPION: Final = "champion"
+PREVIOUS: Final = "previous"
+
+_SQLITE: Final = "sqlite:///"
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """Which MLflow store holds runs and models.
+
+    Relative paths are taken from the working directory and made absolute at once, because MLflow writes artifact
+    paths into its database and a child process may run elsewhere.
+
+    Parameters
+    ----------
+    uri
+        ``sqlite:///FILE``, or the http(s) address of an MLflow server.
+    artifacts
+        Folder for the files of a SQLite store; a server keeps them itself.
+    experiment
+        Name of the experiment that training runs belong to.
+
+    Raises
+    ------
+    SettingsError
+        If the address is of no such kind.
+    """
+
+    uri: str = "sqlite:///mlflow.db"
+    artifacts: Path = Path("mlartifacts")
+    experiment: str = "beast-ml"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "artifacts", Path(self.artifacts).absolute())
+        if self.uri.startswith(_SQLITE) and len(self.uri) > len(_SQLITE):
+            database = Path(self.uri.removeprefix(_SQLITE)).absolute()
+            object.__setattr__(self, "uri", f"{_SQLITE}{database}")
+        elif self.is_server and urlsplit(self.uri).hostname:
+            object.__setattr__(self, "uri", self.uri.rstrip("/"))
+        else:
+            raise SettingsError(
+                f"`tracking.uri` == {self.uri!r}, must be sqlite:///FILE or http(s)://HOST:PORT; "
+                "for another database start `mlflow server` in front of it"
+            )
+        if not self.experiment.strip():
+            raise SettingsError("`tracking.experiment` is empty, must be a name")
+
+    @property
+    def is_server(self) -> bool:
+        """Whether an MLflow server is asked, rather than a SQLite file opened."""
+        return self.uri.startswith(("http://", "https://"))
+
+    @property
+    def database(self) -> Path | None:
+        """The SQLite file, or None for a server."""
+        return None if self.is_server else Path(self.uri.removeprefix(_SQLITE))
