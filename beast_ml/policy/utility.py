@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Predictions", "choose", "willingness_grid"]
+__all__ = ["Predictions", "choose", "tradeoff_label", "willingness_grid"]
 
 Floats = NDArray[np.float64]
 
@@ -35,37 +35,54 @@ class Predictions:
 
 
 def choose(predictions: Predictions, willingness_to_pay: float) -> NDArray[np.intp]:
-    """Return, per query, the index of the model of highest utility; ties go to the cheaper, then the first name.
+    """Return, per query, the index of the model of highest utility.
 
-    ``inf`` means quality at any price: the highest predicted quality, the cheapest on ties.
+    Ties go to the cheaper model, then to the better one, then to the first name. ``inf`` means quality at any
+    price: the highest predicted quality, the cheapest on ties.
     """
     quality, cost = predictions.quality, predictions.cost
-    if np.isinf(willingness_to_pay):
-        utility = quality
-    else:
-        utility = willingness_to_pay * quality - cost
+    utility = quality if np.isinf(willingness_to_pay) else willingness_to_pay * quality - cost
     best = utility >= utility.max(axis=1, keepdims=True)
-    return np.where(best, cost, np.inf).argmin(axis=1)
+    price = np.where(best, cost, np.inf)
+    tied = price <= price.min(axis=1, keepdims=True)
+    return np.asarray(np.where(tied, quality, -np.inf).argmax(axis=1))
+
+
+def tradeoff_label(willingness_to_pay: float) -> str:
+    """Return a willingness to pay as decision tables print it.
+
+    Examples
+    --------
+    >>> tradeoff_label(0.0123456789), tradeoff_label(0.0), tradeoff_label(float("inf"))
+    ('0.0123457', '0', 'inf')
+    """
+    return f"{willingness_to_pay:.6g}"
 
 
 def willingness_grid(predictions: Predictions, n_points: int = _GRID_POINTS) -> Floats:
     """Return increasing willingness-to-pay values that run from always-cheapest to always-best-predicted.
 
-    The values are quantiles of the rates at which single decisions change: for each query and pair of models, the
-    price of quality (difference in cost / difference in quality) at which the better one becomes worth its cost.
-    The ends are 0 (cost alone decides) and ``inf`` (quality alone decides).
+    The values are quantiles of the rates at which single decisions change: for each query and model, the price of
+    quality (difference in cost / difference in quality to the cheapest model) at which the model becomes worth its
+    cost. The ends are 0 (cost alone decides) and ``inf`` (quality alone decides). Every value is exactly what its
+    `tradeoff_label` says, and no two labels are equal: whoever reads a decision table can decide again from it.
     """
     inner = n_points - 2
     quality, cost = predictions.quality, predictions.cost
     cheapest = cost.argmin(axis=1)[:, None]
     gain = quality - np.take_along_axis(quality, cheapest, axis=1)
     extra = cost - np.take_along_axis(cost, cheapest, axis=1)
-    rates = (extra[gain > 0] / gain[gain > 0]) if (gain > 0).any() else np.zeros(0)
-    rates = rates[np.isfinite(rates) & (rates > 0)]
+    better = (gain > 0) & (extra > 0)
+    with np.errstate(over="ignore"):
+        rates = extra[better] / gain[better]
+    rates = rates[np.isfinite(rates)]
     if rates.size == 0:
         rates = np.ones(1)
-    inside = np.exp(np.quantile(np.log(rates), np.linspace(0.0, 1.0, inner)))
-    distinct = np.unique(inside)
-    if distinct.size < inner:  # too few distinct rates: fill up so that callers get the points they asked for
-        distinct = np.geomspace(distinct[0] * 0.5, distinct[-1] * 2.0, inner)
-    return np.concatenate([[0.0], distinct, [np.inf]])
+    inside = _as_printed(np.exp(np.quantile(np.log(rates), np.linspace(0.0, 1.0, inner))))
+    if inside.size < inner:  # too few distinct rates: fill up so that callers get the points they asked for
+        inside = _as_printed(np.geomspace(inside[0] * 0.5, inside[-1] * 2.0, inner))
+    return np.concatenate([[0.0], inside, [np.inf]])
+
+
+def _as_printed(values: Floats) -> Floats:
+    return np.unique([float(tradeoff_label(value)) for value in values])
