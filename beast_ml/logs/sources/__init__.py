@@ -1,0 +1,1 @@
+"""What log and outcome files look like out there, one file per source."""
