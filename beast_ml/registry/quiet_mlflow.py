@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from typing import Final
 
 from beast_ml.errors import MissingExtraError
@@ -29,10 +30,12 @@ QUIET: Final = {
 for _name, _value in QUIET.items():
     os.environ.setdefault(_name, _value)
 try:
-    import mlflow
-    import mlflow.pyfunc
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # mlflow warns about type hints of its own
+        import mlflow
+        import mlflow.pyfunc
 except ModuleNotFoundError as error:  # pragma: no cover - the test environment has it
     raise MissingExtraError("the MLflow registry", "train") from error
 
-for _name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking._model_registry.client"):
-    logging.getLogger(_name).setLevel(logging.WARNING)  # one line per schema migration otherwise
+for _name in ("alembic", "mlflow.store.db.utils", "mlflow.pyfunc"):
+    logging.getLogger(_name).setLevel(logging.WARNING)  # else a line per schema migration and per model
