@@ -1,0 +1,42 @@
+"""What evaluation asks of a learner: fit on training outcomes, predict for prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal, Protocol, get_args
+
+from beast_ml.logs.outcomes import OutcomeMatrix
+from beast_ml.policy.utility import Predictions
+
+__all__ = ["COST_KINDS", "CostKind", "FittedLearner", "Learner"]
+
+CostKind = Literal["cost_usd", "latency_s", "none"]
+"""What plays the part of cost: dollars, seconds, or nothing."""
+
+COST_KINDS: Final[tuple[CostKind, ...]] = get_args(CostKind)
+
+
+class FittedLearner(Protocol):
+    """Predictors of quality and cost for every candidate model."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The m candidates, sorted."""
+        ...
+
+    @property
+    def out_of_fold(self) -> Predictions:
+        """(n, m) predictions for the training queries, each made by predictors that never saw its question."""
+        ...
+
+    def predict(self, prompts: Sequence[str], tasks: Sequence[str] | None) -> Predictions:
+        """Return predictions for new prompts; ``tasks`` is given exactly when the learner was fitted with tasks."""
+        ...
+
+
+class Learner(Protocol):
+    """Anything that learns predictors from outcomes."""
+
+    def fit(self, train: OutcomeMatrix, cost: CostKind, seed: int, use_task: bool) -> FittedLearner:
+        """Return predictors fitted on these outcomes; NaN cells are unknown."""
+        ...

@@ -1,0 +1,120 @@
+"""Which models compete, and what their cost is: decided on the training data alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beast_ml.errors import DataError, NotEnoughDataError, UnknownModelError
+from beast_ml.evaluation.learner import CostKind
+from beast_ml.logs.outcomes import OutcomeMatrix
+
+__all__ = ["Pool", "choose_pool", "cost_of", "scored_queries"]
+
+Floats = NDArray[np.float64]
+
+_MIN_MODELS = 2
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The candidates of a run.
+
+    Parameters
+    ----------
+    models
+        Their names, sorted.
+    cost
+        The kind of cost of the run.
+    left_out
+        Model -> why it does not compete.
+    """
+
+    models: tuple[str, ...]
+    cost: CostKind
+    left_out: dict[str, str]
+
+
+def cost_of(outcomes: OutcomeMatrix, cost: CostKind) -> Floats:
+    """Return (n, m) realised costs in the unit of this kind; zeros when cost plays no part."""
+    if cost == "none":
+        return np.zeros_like(outcomes.quality)
+    return outcomes.cost_usd if cost == "cost_usd" else outcomes.latency_s
+
+
+def choose_pool(
+    train: OutcomeMatrix, test: OutcomeMatrix, names: Sequence[str] | None = None, cost: CostKind | None = None
+) -> Pool:
+    """Return the pool: the named models, or all of the training data that can be compared on cost.
+
+    Cost defaults to dollars unless no model of the pool has any, then to seconds, then to none. Nothing of the test
+    data is read but which models it knows.
+
+    Raises
+    ------
+    UnknownModelError
+        If a model is named that the training data do not know, or the test data lack a model of the pool.
+    DataError
+        If a named model has no quality or no cost in the training data, or no model has the cost that was asked for.
+    NotEnoughDataError
+        If fewer than two models are left.
+    """
+    pooled = train.pool(names) if names is not None else train
+    kind = cost if cost is not None else _default_cost(pooled)
+    left_out = _without_observations(pooled, kind)
+    if len(left_out) == len(pooled.models) and cost not in (None, "none"):
+        raise DataError(f"no model of the training data has any {kind}: choose another cost, or none")
+    if names is not None and left_out:
+        model, why = next(iter(left_out.items()))
+        raise DataError(f"model {model!r} of the pool {why}: leave it out of the pool, or choose another cost")
+    models = tuple(model for model in pooled.models if model not in left_out)
+    missing = [model for model in models if model not in test.models]
+    if missing:
+        raise UnknownModelError(
+            f"the test data have no outcome of {', '.join(map(repr, missing))}, which the training data have; "
+            "name the models to compare as the pool"
+        )
+    if len(models) < _MIN_MODELS:
+        what = f"only {models[0]!r}" if models else "no model"
+        raise NotEnoughDataError(f"the pool holds {what}: routing needs at least two models to choose from")
+    return Pool(models, kind, left_out)
+
+
+def scored_queries(test: OutcomeMatrix, cost: CostKind) -> NDArray[np.bool_]:
+    """Return which queries have quality and cost of every model, so that routers can be compared on them.
+
+    Raises
+    ------
+    NotEnoughDataError
+        If there is none.
+    """
+    observed = np.isfinite(test.quality) & np.isfinite(cost_of(test, cost))
+    scored: NDArray[np.bool_] = np.logical_and.reduce(observed, axis=1)
+    if not scored.any():
+        rarest = test.models[int(observed.sum(axis=0).argmin())]
+        raise NotEnoughDataError(
+            f"none of the {test.n_queries} test queries has quality and {cost} of all {len(test.models)} models of the "
+            f"pool (observed least: {rarest!r}): name a smaller pool"
+        )
+    return scored
+
+
+def _default_cost(pooled: OutcomeMatrix) -> CostKind:
+    if np.isfinite(pooled.cost_usd).any():
+        return "cost_usd"
+    return "latency_s" if np.isfinite(pooled.latency_s).any() else "none"
+
+
+def _without_observations(pooled: OutcomeMatrix, kind: CostKind) -> dict[str, str]:
+    has_quality = np.isfinite(pooled.quality).sum(axis=0) > 0
+    has_cost = np.isfinite(cost_of(pooled, kind)).sum(axis=0) > 0
+    reasons = {}
+    for i, model in enumerate(pooled.models):
+        if not has_quality[i]:
+            reasons[model] = "has no quality in the training data"
+        elif not has_cost[i]:
+            reasons[model] = f"has no {kind} in the training data"
+    return reasons
