@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pandera
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from beast_ml.errors import DataError
+from beast_ml.logs.ingest_rules import (
+    amount,
+    broken_rules,
+    identifier,
+    nan_faults,
+    prompt_size,
+    required,
+    share,
+)
 from beast_ml.logs.quarantine import QuarantineFile, RejectedRow
 from beast_ml.logs.schema import OUTCOME_COLUMNS
 from beast_ml.logs.sources.outcome_files import OutcomeFile, read_outcome_file
 
-__all__ = ["MAX_ID_CHARACTERS", "MAX_PROMPT_BYTES", "OutcomeIngest", "read_outcomes"]
-
-MAX_PROMPT_BYTES: Final = 10_000_000
-"""Longer prompts are quarantined: no candidate model reads them, and one would outweigh a whole table in memory."""
-
-MAX_ID_CHARACTERS: Final = 512
-"""Longer ids are quarantined: ids lie in fixed-width arrays, so that the longest sets the width of all."""
+__all__ = ["OutcomeIngest", "read_outcomes"]
 
 _NUMBERS: Final = tuple(name for name, (kind, _) in OUTCOME_COLUMNS.items() if kind == "float")
-_AMOUNTS: Final = tuple(name for name in _NUMBERS if name != "quality")
 _REQUIRED: Final = tuple(name for name, (_, required) in OUTCOME_COLUMNS.items() if required)
 _IDS: Final = ("query_id", "model")
 
@@ -83,7 +84,7 @@ def read_outcomes(paths: Path | str | Sequence[Path | str]) -> OutcomeIngest:
     """Read outcome tables (Parquet, JSON lines or CSV), one row per query and model.
 
     A row is refused when an id or the model is empty, too long or holds control characters; the prompt is missing,
-    not valid UTF-8 or above `MAX_PROMPT_BYTES`; quality is missing or outside 0..1; a cost, latency or token count
+    not valid UTF-8 or above 10 MB; quality is missing or outside 0..1; a cost, latency or token count
     is NaN, infinite, negative or no number (null means unknown, and is fine). Exact copies are dropped and counted.
     Of rows that disagree about the same query and model the one that knows most is kept, then the one of lowest
     quality, then the smallest in column order, whatever their order in the files; the others are refused.
@@ -99,14 +100,14 @@ def read_outcomes(paths: Path | str | Sequence[Path | str]) -> OutcomeIngest:
         raise DataError("no outcome file was given: name at least one")
     files = [read_outcome_file(Path(path)) for path in listed]
     table = pa.concat_tables([file.columns for file in files])
-    faults = _column_faults(table)
+    faults = nan_faults(table, _NUMBERS)
     start = 0
     for file in files:
         for position, reason in file.faults.items():
             faults[start + position] = reason
         start += file.columns.num_rows
     frame, positions = _without(table, faults)
-    for position, reason in _schema_faults(frame, positions):
+    for position, reason in broken_rules(_SCHEMA, frame, positions):
         faults.setdefault(position, reason)
     keep = ~np.isin(positions, np.fromiter(faults, dtype=np.intp, count=len(faults)))
     frame, positions = frame[keep], positions[keep]
@@ -121,20 +122,6 @@ def read_outcomes(paths: Path | str | Sequence[Path | str]) -> OutcomeIngest:
     return OutcomeIngest(frame.reset_index(drop=True), _quarantine_frame(rejected), n_read, n_duplicates)
 
 
-def _column_faults(table: pa.Table) -> dict[int, str]:
-    """Return the faults that a pandas column could not tell from an unknown value: NaN."""
-    faults: dict[int, str] = {}
-    for name in _NUMBERS:
-        for position in _positions(pc.is_nan(table[name])):
-            faults.setdefault(position, f"{name} is NaN")
-    return faults
-
-
-def _positions(mask: pa.ChunkedArray) -> list[int]:
-    found: list[int] = np.flatnonzero(mask.fill_null(False).to_numpy()).tolist()
-    return found
-
-
 def _without(table: pa.Table, faults: dict[int, str]) -> tuple[pd.DataFrame, NDArray[np.intp]]:
     keep = np.ones(table.num_rows, dtype=bool)
     keep[list(faults)] = False
@@ -143,62 +130,17 @@ def _without(table: pa.Table, faults: dict[int, str]) -> tuple[pd.DataFrame, NDA
     return table.to_pandas(), np.flatnonzero(keep)
 
 
-def _schema_faults(frame: pd.DataFrame, positions: NDArray[np.intp]) -> list[tuple[int, str]]:
-    """Return (position in the files, reason) of each cell that breaks the outcome contract."""
-    try:
-        _SCHEMA.validate(frame, lazy=True)
-    except pandera.errors.SchemaErrors as errors:
-        cases = errors.failure_cases
-        order = {name: i for i, name in enumerate(OUTCOME_COLUMNS)}
-        cases = cases.assign(_order=cases["column"].map(order)).sort_values(["index", "_order"], kind="stable")
-        rows = positions[cases["index"].to_numpy(dtype=np.intp)]
-        return list(zip(rows.tolist(), cases["check"].astype(str).tolist(), strict=True))
-    return []
-
-
-def _check(reason: str, is_good: Callable[[pd.Series[Any]], Any]) -> pandera.Check:
-    # Each check is handed the whole column; nulls are the business of the "is missing" checks alone.
-    return pandera.Check(is_good, error=reason, ignore_na=False)
-
-
 def _checks(name: str) -> list[pandera.Check]:
-    checks = []
-    if name in _REQUIRED:
-        checks.append(_check(f"{name} is missing", lambda column: column.notna()))
-    if name in _NUMBERS:
-        checks.append(_check(f"{name} is infinite", lambda column: ~np.isinf(column)))
-    if name in _AMOUNTS:
-        checks.append(_check(f"{name} is negative", lambda column: ~(column < 0) | np.isinf(column)))
-    if name == "quality":
-        checks.append(
-            _check("quality is outside 0..1", lambda column: column.between(0, 1) | column.isna() | np.isinf(column))
-        )
+    checks = required(name) if name in _REQUIRED else []
     if name in _IDS:
-        checks += [
-            _text_check(f"{name} is empty", lambda text: pc.not_equal(pc.utf8_trim_whitespace(text), "")),
-            _text_check(
-                f"{name} is longer than {MAX_ID_CHARACTERS} characters",
-                lambda text: pc.less_equal(pc.utf8_length(text), MAX_ID_CHARACTERS),
-            ),
-            _text_check(
-                f"{name} holds control characters",
-                lambda text: pc.invert(pc.match_substring_regex(text, r"[\x00-\x1f]")),
-            ),
-        ]
-    if name == "prompt":
-        reason = f"prompt is longer than {MAX_PROMPT_BYTES // 10**6} MB"
-        checks.append(_text_check(reason, lambda text: pc.less_equal(pc.binary_length(text), MAX_PROMPT_BYTES)))
+        checks += identifier(name)
+    elif name == "prompt":
+        checks += prompt_size()
+    elif name == "quality":
+        checks += share(name)
+    elif name in _NUMBERS:
+        checks += amount(name)
     return checks
-
-
-def _text_check(reason: str, rule: Callable[[pa.Array], pa.Array]) -> pandera.Check:
-    """Return a check of a rule on Arrow text; a null breaks none."""
-
-    def held(column: pd.Series[Any]) -> pd.Series[bool]:
-        mask = rule(pa.array(column, pa.large_string())).fill_null(True)
-        return pd.Series(mask.to_numpy(zero_copy_only=False), index=column.index)
-
-    return _check(reason, held)
 
 
 _SCHEMA: Final = pandera.DataFrameSchema(

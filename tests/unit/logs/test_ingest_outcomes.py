@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beast_ml.errors import DataError
-from beast_ml.logs.ingest_outcomes import MAX_PROMPT_BYTES, OutcomeIngest, read_outcomes
+from beast_ml.logs.ingest_outcomes import OutcomeIngest, read_outcomes
+from beast_ml.logs.ingest_rules import MAX_PROMPT_BYTES
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.logs.schema import OUTCOME_COLUMNS
 
@@ -291,7 +292,7 @@ def test_a_parquet_column_of_the_wrong_type_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"column `quality` of .* is text, must be numbers"):
         read_outcomes(path)
     pd.DataFrame([GOOD | {"model": ["a"]}]).to_parquet(path)
-    with pytest.raises(DataError, match=r"column `model` of .* is list.*, must be text"):
+    with pytest.raises(DataError, match=r"column `model` of .* is list.* must be text"):
         read_outcomes(path)
 
 
