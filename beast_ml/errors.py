@@ -20,6 +20,8 @@ Messages say what was got, what is allowed, and what to do.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 __all__ = [
     "BeastError",
     "BundleError",
@@ -103,4 +105,16 @@ class RegistryUnavailableError(RegistryError, ConnectionError):
 
 
 class PromotionRefusedError(RegistryError):
-    """A promotion gate did not pass; the message lists the evidence."""
+    """A promotion gate did not pass; the message names it.
+
+    Parameters
+    ----------
+    message
+        What did not pass, and which version stays champion.
+    details
+        The evidence and every gate, as plain values.
+    """
+
+    def __init__(self, message: str, details: Mapping[str, object]) -> None:
+        self.details = details
+        super().__init__(message)

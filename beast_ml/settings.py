@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from beast_ml.errors import SettingsError
 
-__all__ = ["CandidateSettings", "LogSettings", "Settings", "TrackingSettings", "load_settings"]
+__all__ = ["CandidateSettings", "GateSettings", "LogSettings", "Settings", "TrackingSettings", "load_settings"]
 
 
 class _Part(BaseModel):
@@ -30,6 +30,16 @@ class TrackingSettings(_Part):
     uri: str = "sqlite:///mlflow.db"
     artifacts: Path = Path("mlartifacts")
     experiment: str = "beast-ml"
+
+
+class GateSettings(_Part):
+    """What a router must prove before it becomes champion."""
+
+    quality_margin: float = Field(0.01, ge=0, le=1)
+    max_excess_ece: float = Field(0.03, ge=0, le=1)
+    min_coverage: float = Field(0.80, ge=0, le=1)
+    max_coverage: float = Field(0.98, ge=0, le=1)
+    min_test_queries: int = Field(200, ge=1)
 
 
 class LogSettings(_Part):
@@ -53,6 +63,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="BEAST_", env_nested_delimiter="__")
 
     tracking: TrackingSettings = TrackingSettings()
+    gates: GateSettings = GateSettings()
     logs: LogSettings = LogSettings()
     candidates: tuple[CandidateSettings, ...] = ()
 

@@ -12,6 +12,7 @@ import typer
 
 from beast_ml.cli.logs import app as logs_app
 from beast_ml.cli.output import stderr
+from beast_ml.cli.registry import app as registry_app
 from beast_ml.errors import BeastError, InputError
 
 __all__ = ["app", "run"]
@@ -24,6 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(logs_app)
+app.add_typer(registry_app)
 
 
 @app.callback()
