@@ -115,7 +115,8 @@ def call_models(
 
 
 def _result(uniforms: Floats, rates: Floats, timeout_share: float) -> NDArray[np.int8]:
-    position = uniforms / np.maximum(rates, np.finfo(float).tiny)  # of a failed call: uniform on [0, 1)
+    # Of a failed call: uniform on [0, 1).
+    position = np.minimum(uniforms / np.maximum(rates, np.finfo(float).tiny), 1.0)
     errors = (position - timeout_share) / max(1.0 - timeout_share, np.finfo(float).tiny)
     kind = 2 + np.clip(errors * _N_ERRORS, 0, _N_ERRORS - 1).astype(np.int8)
     failed = np.where(position < timeout_share, np.int8(TIMEOUT), kind)

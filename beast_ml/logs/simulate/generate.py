@@ -159,7 +159,7 @@ def simulate(outcomes: OutcomeMatrix, config: SimulationConfig, rng: np.random.G
 
 def _forms(uniforms: Floats, share: float) -> NDArray[np.intp]:
     """0 for the query's own prompt, else 1 + the number of a paraphrase, each as likely as the others."""
-    number = np.floor(uniforms / share * N_PARAPHRASES) if share > 0 else np.zeros_like(uniforms)
+    number = np.floor(np.minimum(uniforms / max(share, np.finfo(float).tiny), 1.0) * N_PARAPHRASES)
     return np.where(uniforms < share, 1 + np.minimum(number, N_PARAPHRASES - 1), 0).astype(np.intp)
 
 

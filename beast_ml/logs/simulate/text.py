@@ -53,12 +53,8 @@ def paraphrase(text: str, variant: int) -> str:
     >>> paraphrase("What is the capital of France?", 4)
     "What's the capital of France?"
     """
-    for step in range(N_PARAPHRASES):
-        form = _FORMS[(variant + step) % N_PARAPHRASES]
-        changed = form(text)
-        if changed != text:
-            return changed
-    return _pad(text)
+    forms = (_FORMS[(variant + step) % N_PARAPHRASES] for step in range(N_PARAPHRASES))
+    return next(changed for form in forms if (changed := form(text)) != text)
 
 
 def _is_latin(text: str) -> bool:

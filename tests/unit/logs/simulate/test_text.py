@@ -52,3 +52,7 @@ def test_chinese_gets_no_english_courtesy() -> None:
 )
 def test_a_form_that_does_not_apply_gives_way_to_the_next(text: str, variant: int, expected: str) -> None:
     assert paraphrase(text, variant) == expected
+
+
+def test_a_text_without_letters_gets_blanks() -> None:
+    assert paraphrase("2 + 2", 0) == " 2 + 2\n"
