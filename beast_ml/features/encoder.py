@@ -1,0 +1,129 @@
+"""Text to vectors: the `Encoder` protocol and the static table that serves it in microseconds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load, save
+from tokenizers import Tokenizer
+
+from beast_ml.errors import EncoderError
+
+__all__ = ["Encoder", "StaticEncoder", "clip_text"]
+
+Vectors = NDArray[np.float32]
+
+_CLIP_CHARS: Final = 1000
+
+
+def clip_text(text: str, chars: int = _CLIP_CHARS) -> str:
+    """Return a text's head and tail: the instruction is usually first, the question usually last."""
+    return text if len(text) <= 2 * chars else f"{text[:chars]}\n{text[-chars:]}"
+
+
+class Encoder(Protocol):
+    """Anything that turns texts into vectors of a fixed width.
+
+    ``name`` says what it is, ``hash`` which exact weights: two encoders with equal hashes give equal vectors.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is called in feature specs."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """Width of a vector."""
+        ...
+
+    @property
+    def hash(self) -> str:
+        """Hex digest of everything that shapes the vectors."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Return (n, dim) float32; the vector of a text does not depend on the texts beside it."""
+        ...
+
+
+@dataclass(frozen=True)
+class StaticEncoder:
+    """The mean of weighted token vectors, scaled to unit length.
+
+    Parameters
+    ----------
+    table
+        (vocabulary, dim) float16; the weight of a token is folded into its row.
+    tokenizer_json
+        The tokenizer in the format of the ``tokenizers`` package.
+    """
+
+    table: NDArray[np.float16]
+    tokenizer_json: bytes
+    name: str = "static"
+
+    @property
+    def dim(self) -> int:
+        """Width of a vector."""
+        return int(self.table.shape[1])
+
+    @cached_property
+    def hash(self) -> str:
+        """Hex digest of table and tokenizer."""
+        digest = hashlib.sha256(self.tokenizer_json)
+        digest.update(np.ascontiguousarray(self.table).data)
+        return digest.hexdigest()
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        tokenizer = Tokenizer.from_buffer(self.tokenizer_json)
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer
+
+    @cached_property
+    def _rows(self) -> Vectors:
+        return self.table.astype(np.float32)
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Return (n, dim) float32 of unit length; zeros for a text without tokens."""
+        out = np.zeros((len(texts), self.dim), dtype=np.float32)
+        # One text at a time on purpose, in the pooling as well: a text's vector is then the same to the bit,
+        # alone or in a batch.
+        encodings = self._tokenizer.encode_batch_fast([clip_text(text) for text in texts], add_special_tokens=False)
+        for row, encoding in zip(out, encodings, strict=True):
+            if encoding.ids:
+                self._rows.take(encoding.ids, axis=0).sum(axis=0, out=row)
+                row /= np.sqrt(row @ row) + np.float32(1e-12)
+        return out
+
+    def save(self, folder: Path) -> None:
+        """Write ``table.safetensors`` and ``tokenizer.json`` into a folder, creating it."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "table.safetensors").write_bytes(save({"table": self.table}))
+        (folder / "tokenizer.json").write_bytes(self.tokenizer_json)
+
+    @classmethod
+    def load(cls, folder: Path) -> StaticEncoder:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        EncoderError
+            If a file is absent or damaged.
+        """
+        try:
+            table = load((folder / "table.safetensors").read_bytes())["table"]
+            encoder = cls(table, (folder / "tokenizer.json").read_bytes())
+            encoder._tokenizer  # noqa: B018  parse it now: a damaged file must fail here, not at the first request
+        except Exception as error:  # the two parsers raise bare Exception and types of their own
+            raise EncoderError(f"no usable static encoder in {folder}: {error}") from error
+        return encoder

@@ -1,0 +1,149 @@
+"""Which features a router reads, by name and hash; one code path for offline matrices and the online single row."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from beast_ml.features.boilerplate import find_boilerplate, strip_boilerplate
+from beast_ml.features.encoder import Encoder
+from beast_ml.features.prompt import PROMPT_FEATURES, prompt_features
+
+__all__ = ["CONTEXT_KEYS", "FeatureBuilder", "FeatureSpec"]
+
+Context = Mapping[str, str]
+Rows = NDArray[np.float32]
+
+CONTEXT_KEYS: Final = ("task", "language", "file_type", "surface", "app", "turns")
+"""Context keys a feature may be made of."""
+
+_MAX_VALUES: Final = 64
+_MIN_VALUE_COUNT: Final = 10
+
+
+class FeatureSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a feature row is made of; two specs with equal hashes give equal rows, to the bit.
+
+    Parameters
+    ----------
+    encoder, encoder_hash, encoder_dim
+        Name, exact weights and width of the encoder.
+    prompt_names
+        Names of the surface features, in order.
+    boilerplate
+        Digests of the lines that are taken out before encoding, sorted.
+    context
+        For each context key in use, the values that have a feature of their own, in order.
+    """
+
+    encoder: str
+    encoder_hash: str
+    encoder_dim: int
+    prompt_names: tuple[str, ...]
+    boilerplate: tuple[str, ...] = ()
+    context: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all features, in order."""
+        return (
+            *(f"embedding_{i}" for i in range(self.encoder_dim)),
+            *self.prompt_names,
+            "boilerplate_share",
+            *(f"context_{key}={value}" for key, values in self.context.items() for value in values),
+        )
+
+    @property
+    def hash(self) -> str:
+        """Hex digest of the whole spec."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
+
+    @classmethod
+    def learn(
+        cls,
+        encoder: Encoder,
+        prompts: Sequence[str],
+        contexts: Sequence[Context] | None = None,
+        context_keys: Sequence[str] = (),
+    ) -> FeatureSpec:
+        """Learn boilerplate lines and frequent context values from training requests.
+
+        A context value gets a feature of its own when it occurs at least ten times; a key keeps its 64 most
+        frequent values. Rarer ones read as "none of these".
+        """
+        context: dict[str, tuple[str, ...]] = {}
+        for key in context_keys:
+            counts = Counter(row[key] for row in contexts or () if key in row)
+            frequent = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_MAX_VALUES]
+            values = tuple(sorted(value for value, n in frequent if n >= _MIN_VALUE_COUNT))
+            if values:
+                context[key] = values
+        return cls(
+            encoder=encoder.name,
+            encoder_hash=encoder.hash,
+            encoder_dim=encoder.dim,
+            prompt_names=PROMPT_FEATURES,
+            boilerplate=tuple(sorted(find_boilerplate(prompts))),
+            context=context,
+        )
+
+
+@dataclass(frozen=True)
+class FeatureBuilder:
+    """Turns prompts and contexts into feature rows.
+
+    Parameters
+    ----------
+    spec
+        What a row is made of.
+    encoder
+        The encoder the spec names; the caller has checked its hash.
+    """
+
+    spec: FeatureSpec
+    encoder: Encoder
+
+    @cached_property
+    def _boilerplate(self) -> frozenset[str]:
+        return frozenset(self.spec.boilerplate)
+
+    @cached_property
+    def _context_slots(self) -> dict[tuple[str, str], int]:
+        pairs = [(key, value) for key, values in self.spec.context.items() for value in values]
+        return {pair: slot for slot, pair in enumerate(pairs)}
+
+    @property
+    def dim(self) -> int:
+        """Width of a row."""
+        return len(self.spec.names)
+
+    def row(self, prompt: str, context: Context | None = None) -> Rows:
+        """Return the (dim,) float32 features of one request."""
+        row: Rows = self.matrix([prompt], [context or {}])[0]
+        return row
+
+    def matrix(self, prompts: Sequence[str], contexts: Sequence[Context] | None = None) -> Rows:
+        """Return (n, dim) float32; each row is the same, to the bit, whatever stands beside it."""
+        stripped = [strip_boilerplate(prompt, self._boilerplate) for prompt in prompts]
+        out = np.zeros((len(prompts), self.dim), dtype=np.float32)
+        width = self.spec.encoder_dim
+        out[:, :width] = self.encoder.encode([text for text, _ in stripped])
+        first_context = width + len(PROMPT_FEATURES) + 1
+        for i, prompt in enumerate(prompts):
+            out[i, width : first_context - 1] = prompt_features(prompt)
+            out[i, first_context - 1] = stripped[i][1]
+        if self._context_slots and contexts is not None:
+            for i, context in enumerate(contexts):
+                for pair in context.items():
+                    slot = self._context_slots.get(pair)
+                    if slot is not None:
+                        out[i, first_context + slot] = 1.0
+        return out

@@ -1,0 +1,195 @@
+"""From outcomes to a router: features, predictors and an operating point, all chosen on training data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from beast_ml.domain import Price
+from beast_ml.errors import InputError, NotEnoughDataError
+from beast_ml.features.distill import Progress as EncoderProgress
+from beast_ml.features.distill import static_encoder
+from beast_ml.features.encoder import Encoder
+from beast_ml.features.hashing import HashingEncoder
+from beast_ml.features.sentence import SentenceEncoder
+from beast_ml.features.spec import FeatureBuilder, FeatureSpec
+from beast_ml.logs.outcomes import OutcomeMatrix
+from beast_ml.logs.splits import query_fold
+from beast_ml.policy.operating_point import OperatingPoint, choose_operating_point
+from beast_ml.policy.utility import CostKind, Predictions
+from beast_ml.predictors.contract import Floats, Progress, Rows, TrainingSet
+from beast_ml.predictors.pool import Expected, FittedPool, fit_pool
+
+__all__ = ["ENCODERS", "EncoderName", "FittedRouter", "RouterLearner", "get_encoder"]
+
+EncoderName = Literal["static", "minilm", "hashing"]
+ENCODERS: Final[tuple[EncoderName, ...]] = ("static", "minilm", "hashing")
+
+_N_FOLDS: Final = 5
+_MIN_QUERIES: Final = 50
+
+Context = Mapping[str, str]
+
+
+def get_encoder(name: EncoderName, progress: EncoderProgress | None = None) -> Encoder:
+    """Return an encoder by name: "static" (distilled on first use), "minilm", or "hashing" (needs no weights)."""
+    if name == "static":
+        return static_encoder(progress=progress)
+    if name == "minilm":
+        return SentenceEncoder.minilm()
+    if name == "hashing":
+        return HashingEncoder()
+    raise InputError(f"`encoder` == {name!r}, must be one of {', '.join(ENCODERS)}")
+
+
+@dataclass(frozen=True)
+class FittedRouter:
+    """Everything a router bundle is made of, and what it said of its own training queries.
+
+    Parameters
+    ----------
+    features
+        Builds feature rows.
+    pool
+        Fitted predictors with their out-of-fold predictions.
+    cost
+        What plays the part of cost.
+    operating_point
+        Chosen on out-of-fold predictions.
+    uses_task
+        Whether the task label is a feature.
+    training
+        The outcomes it was fitted on.
+    """
+
+    features: FeatureBuilder
+    pool: FittedPool
+    cost: CostKind
+    operating_point: OperatingPoint
+    uses_task: bool
+    training: OutcomeMatrix
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The m candidates, sorted."""
+        return self.pool.predictors.models
+
+    @property
+    def out_of_fold(self) -> Predictions:
+        """(n, m) predictions for the training queries, each made without having seen its question."""
+        return _as_predictions(self.models, self.pool.out_of_fold, self.cost)
+
+    def rows(self, prompts: Sequence[str], tasks: Sequence[str] | None = None) -> Rows:
+        """Return feature rows of new prompts."""
+        return self.features.matrix(prompts, _task_contexts(tasks) if self.uses_task and tasks is not None else None)
+
+    def predict(self, prompts: Sequence[str], tasks: Sequence[str] | None = None) -> Predictions:
+        """Return (n, m) predictions for new prompts; ``tasks`` is read only when fitted with tasks."""
+        return _as_predictions(self.models, self.pool.predictors.predict(self.rows(prompts, tasks)), self.cost)
+
+
+@dataclass(frozen=True)
+class RouterLearner:
+    """Fits routers on outcomes.
+
+    Parameters
+    ----------
+    encoder
+        Name of the encoder.
+    prices
+        Token prices of candidates, where they are known from elsewhere than the recorded costs.
+    progress
+        Called with (what, steps done, steps in all) while fitting.
+    """
+
+    encoder: EncoderName = "static"
+    prices: Mapping[str, Price] | None = None
+    progress: Progress | None = None
+
+    def fit(
+        self,
+        train: OutcomeMatrix,
+        cost: CostKind = "cost_usd",
+        seed: int = 0,
+        use_task: bool = False,
+        failed: Floats | None = None,
+    ) -> FittedRouter:
+        """Fit features, predictors and the operating point.
+
+        Parameters
+        ----------
+        train
+            Outcomes; NaN cells are unknown.
+        cost
+            What plays the part of cost; its column must hold something for every model.
+        seed
+            Of the folds and the networks.
+        use_task
+            Whether the task label may be read when deciding.
+        failed
+            (n, m) failures, for `beast_ml.predictors.reliability`.
+
+        Raises
+        ------
+        NotEnoughDataError
+            With fewer than two models, fewer than 50 queries, or a model without a single outcome.
+        """
+        _check(train, cost)
+        folds = query_fold(train.prompts, _N_FOLDS, seed)
+        if len(np.unique(folds)) < _N_FOLDS:
+            raise NotEnoughDataError(
+                f"the {train.n_queries} queries are only {len(set(train.prompts))} different questions: "
+                f"at least {_MIN_QUERIES} are needed to learn and to check what was learnt"
+            )
+        encoder = get_encoder(self.encoder, self._encoder_progress())
+        contexts = _task_contexts(train.tasks.tolist()) if use_task else None
+        spec = FeatureSpec.learn(encoder, train.prompts, contexts, ("task",) if use_task else ())
+        features = FeatureBuilder(spec, encoder)
+        rows = features.matrix(train.prompts, contexts)
+        data = TrainingSet(rows, train, folds, failed)
+        pool = fit_pool(data, np.random.default_rng(seed), self.prices, self.progress)
+        out_of_fold = _as_predictions(train.models, pool.out_of_fold, cost)
+        point = choose_operating_point(out_of_fold, train.quality, realised_cost(train, cost))
+        return FittedRouter(features, pool, cost, point, use_task, train)
+
+    def _encoder_progress(self) -> Callable[[int, int], None] | None:
+        progress = self.progress
+        if progress is None:
+            return None
+        return lambda done, total: progress("distilling the encoder", done, total)
+
+
+def realised_cost(outcomes: OutcomeMatrix, cost: CostKind) -> Floats:
+    """Return the (n, m) realised costs in the unit of a cost kind; zeros for "none"."""
+    if cost == "none":
+        return np.zeros_like(outcomes.quality)
+    return outcomes.cost_usd if cost == "cost_usd" else outcomes.latency_s
+
+
+def _as_predictions(models: tuple[str, ...], expected: Expected, cost: CostKind) -> Predictions:
+    amounts = {"cost_usd": expected.cost_usd, "latency_s": expected.latency_s, "none": None}[cost]
+    return Predictions(models, expected.quality, np.zeros_like(expected.quality) if amounts is None else amounts)
+
+
+def _task_contexts(tasks: Sequence[str]) -> list[Context]:
+    return [{"task": task} if task else {} for task in tasks]
+
+
+def _check(train: OutcomeMatrix, cost: CostKind) -> None:
+    if len(train.models) < 2:
+        raise NotEnoughDataError(
+            f"the pool has {len(train.models)} model ({', '.join(train.models)}), "
+            "a router needs at least two to choose from"
+        )
+    if train.n_queries < _MIN_QUERIES:
+        raise NotEnoughDataError(f"{train.n_queries} queries to learn from, at least {_MIN_QUERIES} are needed")
+    for values, what in ((train.quality, "quality"), (realised_cost(train, cost), cost)):
+        empty = [name for name, column in zip(train.models, values.T, strict=True) if np.isnan(column).all()]
+        if empty:
+            raise NotEnoughDataError(
+                f"no {what} of model {empty[0]!r} in the training data: "
+                f"leave the model out of the pool, or log its {what}"
+            )

@@ -1,0 +1,96 @@
+"""Platt scaling per candidate: probabilities that mean what they say, with the uncertainty of the fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beast_ml.predictors.contract import Floats
+from beast_ml.predictors.heads import sigmoid
+
+__all__ = ["PlattScaling", "logit"]
+
+_Z90: Final = 1.6448536269514722
+_PRIOR_SLOPE: Final = 50.0
+_PRIOR_OFFSET: Final = 5.0
+_STEPS: Final = 25
+_EDGE: Final = 5e-3
+
+
+def logit(probability: Floats) -> Floats:
+    """Return log(p / (1 - p)) with p kept 0.005 away from 0 and 1."""
+    clipped = np.clip(probability, _EDGE, 1.0 - _EDGE)
+    return np.asarray(np.log(clipped / (1.0 - clipped)))
+
+
+@dataclass(frozen=True)
+class PlattScaling:
+    """p -> sigmoid(slope x logit(p) + offset), one slope and offset a candidate (Platt 1999).
+
+    Parameters
+    ----------
+    slope, offset
+        (m,).
+    covariance
+        (m, 3): the variances of slope and offset, and their covariance.
+    """
+
+    slope: Floats
+    offset: Floats
+    covariance: Floats
+
+    @classmethod
+    def fit(cls, predicted: Floats, truth: Floats) -> PlattScaling:
+        """Fit on (n, m) out-of-fold predictions and outcomes in 0..1; NaN outcomes are left out.
+
+        A normal prior around slope 1 and offset 0, worth some dozens of observations, keeps candidates with little
+        data as they were. The covariance is the sandwich estimate, so fractional outcomes are fine.
+        """
+        m = predicted.shape[1]
+        slope, offset, covariance = np.ones(m), np.zeros(m), np.zeros((m, 3))
+        prior = np.diag([_PRIOR_SLOPE * 0.25, _PRIOR_OFFSET * 0.25])
+        for j in range(m):
+            seen = ~np.isnan(truth[:, j])
+            x, y = logit(predicted[seen, j]), truth[seen, j]
+            design = np.stack([x, np.ones_like(x)], axis=1)
+            theta, start = np.array([1.0, 0.0]), np.array([1.0, 0.0])
+            for _ in range(_STEPS):
+                p = sigmoid(design @ theta)
+                gradient = design.T @ (p - y) + prior @ (theta - start)
+                hessian = (design * (p * (1.0 - p))[:, None]).T @ design + prior
+                step = np.linalg.solve(hessian, gradient)
+                theta = theta - step
+                if np.abs(step).max() < 1e-8:
+                    break
+            residual = sigmoid(design @ theta) - y
+            bread = np.linalg.inv(hessian)
+            meat = (design * residual[:, None] ** 2).T @ design + prior
+            sandwich = bread @ meat @ bread
+            slope[j], offset[j] = theta
+            covariance[j] = sandwich[0, 0], sandwich[1, 1], sandwich[0, 1]
+        return cls(slope, offset, covariance)
+
+    def apply(self, predicted: Floats) -> Floats:
+        """Return calibrated probabilities for (n, m) predictions."""
+        return sigmoid(self.slope * logit(predicted) + self.offset)
+
+    def interval(self, predicted: Floats) -> tuple[Floats, Floats]:
+        """Return 90% confidence limits of the calibrated probability, (n, m) each, by the delta method."""
+        x = logit(predicted)
+        center = self.slope * x + self.offset
+        variance = self.covariance[:, 0] * x**2 + self.covariance[:, 1] + 2.0 * self.covariance[:, 2] * x
+        half = _Z90 * np.sqrt(np.maximum(variance, 0.0))
+        return sigmoid(center - half), sigmoid(center + half)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-able numbers, for `from_dict`."""
+        return {name: getattr(self, name).tolist() for name in ("slope", "offset", "covariance")}
+
+    @classmethod
+    def from_dict(cls, numbers: dict[str, Any]) -> PlattScaling:
+        """Rebuild from what `to_dict` returned."""
+        arrays: dict[str, NDArray[np.float64]] = {name: np.asarray(value, float) for name, value in numbers.items()}
+        return cls(arrays["slope"], arrays["offset"], arrays["covariance"])

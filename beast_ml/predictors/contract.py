@@ -1,0 +1,91 @@
+"""What every predictor promises, and what fitting one returns.
+
+A predictor speaks of every candidate at once: features (n, d) in, one column a candidate out. What is served is
+numpy only; fitting may use any library. To add a family, write a module with a ``fit_...`` function that takes a
+`TrainingSet` and returns a `Fitted`, and name it in the table of `beast_ml.predictors.pool`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beast_ml.logs.outcomes import OutcomeMatrix
+
+__all__ = ["Fitted", "Floats", "Predictor", "Progress", "Rows", "TrainingSet"]
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.float32]
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being fitted, steps done, steps in all)."""
+
+
+class Predictor(Protocol):
+    """Predicts one target for every candidate at once."""
+
+    models: tuple[str, ...]
+
+    def predict(self, rows: Rows) -> Floats:
+        """Return (n, m) expected values for (n, d) features."""
+        ...
+
+    def interval(self, rows: Rows) -> tuple[Floats, Floats]:
+        """Return the lower and upper ends, (n, m) each, of 90% intervals."""
+        ...
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays to be stored with a router bundle."""
+        ...
+
+    def calibration(self) -> dict[str, Any]:
+        """Return the JSON-able numbers to be stored with a router bundle."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Features, outcomes and folds of the same queries.
+
+    Parameters
+    ----------
+    rows
+        (n, d) float32 features.
+    outcomes
+        n queries x m models; NaN where nothing was observed.
+    folds
+        (n,) fold of each query, 0 .. k-1; the same question is always in the same fold.
+    failed
+        (n, m): 1.0 where the model failed, 0.0 where it answered, NaN where it was not called. None when the source
+        does not speak of failures.
+    """
+
+    rows: Rows
+    outcomes: OutcomeMatrix
+    folds: NDArray[np.intp]
+    failed: Floats | None = None
+
+
+P_co = TypeVar("P_co", covariant=True)
+
+
+@dataclass(frozen=True)
+class Fitted(Generic[P_co]):
+    """A fitted predictor, and what it said of the training queries without having seen their question.
+
+    Parameters
+    ----------
+    predictor
+        Fitted on all training queries.
+    out_of_fold
+        (n, m) predictions, each by a model that did not see the query's fold.
+    report
+        Numbers about the fit (chosen shrinkage, losses), for tracking.
+    """
+
+    predictor: P_co
+    out_of_fold: Floats
+    report: Mapping[str, float]

@@ -1,0 +1,125 @@
+"""The predictors of one candidate pool, fitted together and served together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from beast_ml.domain import Price
+from beast_ml.predictors.amounts import AmountPredictor, fit_amounts
+from beast_ml.predictors.contract import Floats, Progress, Rows, TrainingSet
+from beast_ml.predictors.cost import TokenCostPredictor, recover_prices
+from beast_ml.predictors.quality import QualityPredictor, fit_quality
+from beast_ml.predictors.reliability import ReliabilityPredictor, fit_reliability
+
+__all__ = ["Expected", "FittedPool", "PoolPredictors", "fit_pool"]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is expected of every candidate: (n, m) arrays, None for what the training data did not tell."""
+
+    quality: Floats
+    cost_usd: Floats | None = None
+    latency_s: Floats | None = None
+    failure: Floats | None = None
+
+
+@dataclass(frozen=True)
+class PoolPredictors:
+    """One predictor a target, all for the same candidates in the same order.
+
+    Parameters
+    ----------
+    models
+        The m candidates, sorted.
+    quality
+        Always there.
+    cost, latency, reliability
+        None where the training data did not tell.
+    """
+
+    models: tuple[str, ...]
+    quality: QualityPredictor
+    cost: AmountPredictor | TokenCostPredictor | None = None
+    latency: AmountPredictor | None = None
+    reliability: ReliabilityPredictor | None = None
+
+    def predict(self, rows: Rows) -> Expected:
+        """Return expectations for (n, d) features."""
+        return Expected(
+            quality=self.quality.predict(rows),
+            cost_usd=self.cost.predict(rows) if self.cost else None,
+            latency_s=self.latency.predict(rows) if self.latency else None,
+            failure=self.reliability.predict(rows) if self.reliability else None,
+        )
+
+
+@dataclass(frozen=True)
+class FittedPool:
+    """Fitted predictors, and what they said of the training queries without having seen their question."""
+
+    predictors: PoolPredictors
+    out_of_fold: Expected
+    reports: Mapping[str, Mapping[str, float]]
+
+
+def fit_pool(
+    data: TrainingSet,
+    rng: np.random.Generator,
+    prices: Mapping[str, Price] | None = None,
+    progress: Progress | None = None,
+) -> FittedPool:
+    """Fit every target the training set tells something of.
+
+    Cost is price x predicted tokens when every candidate has token counts and a price (given, or recovered from
+    recorded costs); else it is learnt in dollars; else it is absent.
+
+    Raises
+    ------
+    NotEnoughDataError
+        If a candidate has no outcome at all for a target that the others have.
+    """
+    outcomes = data.outcomes
+    reports: dict[str, Mapping[str, float]] = {}
+    quality = fit_quality(data, rng, progress=progress)
+    reports["quality"] = quality.report
+    folds: dict[str, Floats | None] = dict.fromkeys(("cost", "latency", "reliability"))
+
+    cost: AmountPredictor | TokenCostPredictor | None = None
+    known = recover_prices(outcomes) | dict(prices or {})
+    has_tokens = _observed(outcomes.output_tokens) and _observed(outcomes.input_tokens)
+    if has_tokens and all(name in known for name in outcomes.models):
+        inputs = fit_amounts(data, outcomes.input_tokens, "input tokens", rng, progress=progress)
+        outputs = fit_amounts(data, outcomes.output_tokens, "output tokens", rng, progress=progress)
+        pool_prices = tuple(known[name] for name in outcomes.models)
+        cost = TokenCostPredictor(inputs.predictor, outputs.predictor, pool_prices)
+        folds["cost"] = cost.out_of_fold(inputs.out_of_fold, outputs.out_of_fold)
+        reports["input_tokens"], reports["output_tokens"] = inputs.report, outputs.report
+    elif not np.isnan(outcomes.cost_usd).all():
+        dollars = fit_amounts(data, outcomes.cost_usd, "cost", rng, progress=progress)
+        cost, folds["cost"], reports["cost"] = dollars.predictor, dollars.out_of_fold, dollars.report
+
+    latency: AmountPredictor | None = None
+    if _observed(outcomes.latency_s):
+        seconds = fit_amounts(data, outcomes.latency_s, "latency", rng, progress=progress)
+        latency, folds["latency"], reports["latency"] = seconds.predictor, seconds.out_of_fold, seconds.report
+
+    reliability: ReliabilityPredictor | None = None
+    if data.failed is not None and np.nansum(data.failed) > 0:
+        failures = fit_reliability(data, data.failed, rng, progress=progress)
+        reliability, folds["reliability"] = failures.predictor, failures.out_of_fold
+        reports["reliability"] = failures.report
+
+    return FittedPool(
+        PoolPredictors(outcomes.models, quality.predictor, cost, latency, reliability),
+        Expected(quality.out_of_fold, folds["cost"], folds["latency"], folds["reliability"]),
+        reports,
+    )
+
+
+def _observed(amounts: Floats) -> bool:
+    """Whether every candidate has at least one observation."""
+    return bool((~np.isnan(amounts)).any(axis=0).all())
