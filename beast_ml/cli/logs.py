@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from beast_ml.cli.simulate import simulate_log
+
 __all__ = ["app"]
 
 app = typer.Typer(name="logs", help="Ingest, check and simulate routed-request logs.", no_args_is_help=True)
@@ -12,3 +14,6 @@ app = typer.Typer(name="logs", help="Ingest, check and simulate routed-request l
 @app.callback()
 def _logs() -> None:
     """Ingest, check and simulate routed-request logs."""
+
+
+app.command("simulate")(simulate_log)

@@ -267,10 +267,19 @@ class LabelConfig:
 class SimulationConfig:
     """A whole simulated log: how many requests, and how each part of it behaves.
 
-    ``chunk_rows`` bounds the memory and changes nothing else.
+    Parameters
+    ----------
+    requests
+        Length of the log.
+    min_candidates
+        Queries with fewer known outcomes are never asked: one candidate leaves nothing to choose. A pool of fewer
+        models than that is taken as it is.
+    chunk_rows
+        Requests made at a time; bounds the memory and changes nothing else.
     """
 
     requests: int = 100_000
+    min_candidates: int = 2
     policy: PolicyConfig = PolicyConfig()
     arrivals: ArrivalConfig = ArrivalConfig()
     traffic: TrafficConfig = TrafficConfig()
@@ -281,4 +290,5 @@ class SimulationConfig:
 
     def __post_init__(self) -> None:
         check_count("requests", self.requests)
+        check_count("min_candidates", self.min_candidates)
         check_count("chunk_rows", self.chunk_rows)

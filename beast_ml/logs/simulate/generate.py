@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from beast_ml.errors import NotEnoughDataError
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.logs.simulate.arrivals import arrivals
 from beast_ml.logs.simulate.config import LabelConfig, SimulationConfig
@@ -69,7 +70,7 @@ class Simulation:
     ----------
     outcomes
         The outcomes every candidate would have. A query's candidates are the models whose quality is known for it;
-        queries without any are never asked.
+        queries with too few are never asked.
     config
         How the log behaves.
     rng
@@ -80,7 +81,7 @@ class Simulation:
     UnknownModelError
         If the configuration names a model that is not in the outcome set.
     NotEnoughDataError
-        If no outcome has a quality.
+        If no query has enough candidates.
     """
 
     def __init__(self, outcomes: OutcomeMatrix, config: SimulationConfig, rng: np.random.Generator) -> None:
@@ -88,7 +89,10 @@ class Simulation:
         self.config = config
         self._seeds = dict(zip(_STREAMS, rng.bit_generator.seed_seq.spawn(len(_STREAMS)), strict=True))  # type: ignore[attr-defined]
         self.policy = logging_policy(outcomes, config.policy)
-        usable = np.asarray(self.policy.candidates.any(axis=1))
+        needed = min(config.min_candidates, len(outcomes.models))
+        usable = np.asarray(self.policy.candidates.sum(axis=1) >= needed)
+        if not usable.any():
+            raise NotEnoughDataError(f"no query has {needed} models of known quality: there is nothing to choose")
         self.traffic = build_traffic(outcomes.tasks, usable, config.traffic, self._stream("traffic"))
         self.latency = latency_model(outcomes, config.latency, self._stream("latency"))
         self.failure_rates = failure_rates(outcomes.models, config.failures, self._stream("failures"))
@@ -151,7 +155,7 @@ def simulate(outcomes: OutcomeMatrix, config: SimulationConfig, rng: np.random.G
     UnknownModelError
         If the configuration names a model that is not in the outcome set.
     NotEnoughDataError
-        If no outcome has a quality.
+        If no query has enough candidates.
     """
     for chunk in Simulation(outcomes, config, rng).chunks():
         yield chunk.requests

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beast_ml.errors import InputError
+from beast_ml.errors import InputError, NotEnoughDataError
 from beast_ml.logs.arrow_schema import REQUEST_SCHEMA
 from beast_ml.logs.simulate import (
     FailureConfig,
@@ -146,7 +146,35 @@ def test_input_tokens_are_the_medians_that_are_known() -> None:
     assert set(estimated) == {-(-len(prompt) // 4) for prompt in OUTCOMES.prompts}
 
 
-@pytest.mark.parametrize("name", ["requests", "chunk_rows"])
+@pytest.mark.parametrize("name", ["requests", "chunk_rows", "min_candidates"])
 def test_a_log_of_nothing_is_refused(name: str) -> None:
     with pytest.raises(InputError, match=f"`{name}` == 0, must be at least 1"):
         SimulationConfig(**{name: 0})  # type: ignore[arg-type]
+
+
+def test_a_query_without_a_choice_is_never_asked() -> None:
+    quality = np.full((4, 3), np.nan)
+    quality[0, 0] = quality[1, :2] = quality[2] = 0.5
+    outcomes = random_outcomes(np.random.default_rng(0), 4, 3, quality=quality)
+
+    def asked(least: int) -> set[int]:
+        config = SimulationConfig(requests=200, min_candidates=least)
+        return {
+            int(q) for chunk in Simulation(outcomes, config, np.random.default_rng(0)).chunks() for q in chunk.queries
+        }
+
+    assert asked(1) == {0, 1, 2}
+    assert asked(2) == {1, 2}
+    assert asked(9) == {2}
+
+
+def test_a_pool_of_one_model_can_be_simulated() -> None:
+    outcomes = random_outcomes(np.random.default_rng(0), 5, 1, missing=0.0)
+    table = pa.concat_tables(simulate(outcomes, SimulationConfig(requests=20), np.random.default_rng(0)))
+    assert set(table["propensity"].to_pylist()) == {1.0}
+
+
+def test_no_query_with_a_choice_is_too_little() -> None:
+    outcomes = random_outcomes(np.random.default_rng(0), 2, 2, quality=np.array([[0.5, np.nan], [np.nan, 0.5]]))
+    with pytest.raises(NotEnoughDataError, match="no query has 2 models of known quality"):
+        Simulation(outcomes, SimulationConfig(), np.random.default_rng(0))
