@@ -1,0 +1,97 @@
+import http.server
+import threading
+
+import pytest
+
+from beast_ml.errors import RegistryError, RegistryUnavailableError
+from beast_ml.registry.config import TrackingConfig
+from beast_ml.registry.connection import connect, experiment_id, translated
+
+
+@pytest.fixture
+def answering():
+    """Start HTTP servers that answer every request with a given status."""
+    servers = []
+
+    def start(status):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(status)
+                self.end_headers()
+
+            def do_POST(self):
+                self.do_GET()
+
+            def log_message(self, *arguments):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return TrackingConfig(f"http://127.0.0.1:{server.server_port}")
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_refused_connection_says_what_to_do():
+    with pytest.raises(RegistryUnavailableError, match=r"127\.0\.0\.1:1 does not answer .*start it"):
+        connect(TrackingConfig("http://127.0.0.1:1"))
+
+
+@pytest.mark.parametrize("status", [404, 500, 503])
+def test_what_answers_but_is_no_healthy_server_is_unavailable(answering, status):
+    with pytest.raises(RegistryUnavailableError, match=f"HTTP status {status}"):
+        connect(answering(status))
+
+
+def test_a_server_that_refuses_is_not_called_unavailable(answering):
+    with pytest.raises(RegistryError, match="refused") as caught:
+        connect(answering(403))
+    assert not isinstance(caught.value, RegistryUnavailableError)
+
+
+def test_file_that_is_no_database_is_named(tmp_path):
+    path = tmp_path / "notes.db"
+    path.write_text("these are notes, not tables, and they stay as they are\n" * 100)
+    with pytest.raises(RegistryUnavailableError, match=r"notes\.db cannot be used .*file is not a database"):
+        connect(TrackingConfig(f"sqlite:///{path}"))
+    assert path.read_text().startswith("these are notes")
+
+
+def test_database_below_a_file_is_unavailable(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RegistryUnavailableError, match="cannot be used"):
+        connect(TrackingConfig(f"sqlite:///{tmp_path}/file/deeper/mlflow.db"))
+
+
+def test_experiment_is_created_once_with_its_artifacts_in_place(config):
+    client = connect(config)
+    first = experiment_id(client, config)
+    assert experiment_id(client, config) == first
+    experiment = client.get_experiment(first)
+    assert experiment.artifact_location == config.artifacts.as_uri()
+    assert "verdict" in experiment.tags["mlflow.note.content"]
+
+
+def test_deleted_experiment_is_explained(config):
+    client = connect(config)
+    client.delete_experiment(experiment_id(client, config))
+    with pytest.raises(RegistryError, match="was deleted in MLflow: restore it"):
+        experiment_id(client, config)
+
+
+def test_an_answer_of_no_is_a_registry_error(config):
+    client = connect(config)
+    with pytest.raises(RegistryError, match="refused") as caught, translated(config):
+        client.get_run("0" * 32)
+    assert not isinstance(caught.value, RegistryUnavailableError)
+
+
+def test_a_lost_database_is_unavailable(config):
+    client = connect(config)
+    config.database.write_bytes(b"")
+    with pytest.raises(RegistryUnavailableError, match="no such table"), translated(config):
+        client.search_experiments()
