@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,7 @@ __all__ = ["Estimate", "QueryBootstrap"]
 Floats = NDArray[np.float64]
 
 _BATCH: Final = 128
+_KEEP_UP_TO: Final = 20_000_000  # 160 MB
 _INTERVAL: Final = (2.5, 97.5)
 
 
@@ -72,11 +74,19 @@ class QueryBootstrap:
         """Return the first resamples alone, for statistics that are dear to compute."""
         return QueryBootstrap(self.draws[:n_resamples])
 
+    @cached_property
+    def _kept(self) -> Floats | None:
+        """Return all weights when they are worth the memory: every router is averaged with them anew."""
+        return self._count(self.draws) if self.draws.size <= _KEEP_UP_TO else None
+
     def weights(self, start: int, stop: int) -> Floats:
         """Return (stop - start, n) weights of the queries in these resamples; each row sums to 1."""
-        n = self.draws.shape[1]
-        counts = np.empty((max(min(stop, len(self.draws)) - start, 0), n))
-        for row, draw in zip(counts, self.draws[start:stop], strict=True):
+        return self._count(self.draws[start:stop]) if self._kept is None else self._kept[start:stop]
+
+    def _count(self, draws: NDArray[np.int32]) -> Floats:
+        n = draws.shape[1]
+        counts = np.empty(draws.shape)
+        for row, draw in zip(counts, draws, strict=True):
             row[:] = np.bincount(draw, minlength=n)
         counts /= n
         return counts

@@ -91,7 +91,7 @@ def calibrate_quality(
         for i, model in enumerate(models)
     }
     return QualityCalibration(
-        ece=Estimate.of(np.abs(bootstrap.means(binned)).sum(axis=1) / m),
+        ece=Estimate.of(_recentred(np.abs(bootstrap.means(binned)).sum(axis=1) / m)),
         ece_floor=float(chance.mean()),
         ece_floor_high=float(np.quantile(chance, 0.95)),
         brier=Estimate.of(bootstrap.means(squared)[:, 0]),
@@ -114,6 +114,18 @@ def weighted_auc(score: Floats, right: NDArray[np.bool_], weights: Floats) -> Fl
     pairs = positive.sum(axis=1) * negative.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(pairs > 0, (positive * below).sum(axis=1) / pairs, np.nan)
+
+
+def _recentred(statistics: Floats) -> Floats:
+    """Return resampled errors moved so that their mean is the error itself, and none is negative.
+
+    Resampling adds noise to every bin, and an absolute value cannot tell noise from error: as they come, resampled
+    errors lie above the one they are to surround.
+    """
+    if len(statistics) == 1:
+        return statistics
+    resampled = statistics[1:] - (statistics[1:].mean() - statistics[0])
+    return np.concatenate([statistics[:1], np.maximum(resampled, 0.0)])
 
 
 def _residuals_by_bin(predicted: Floats, realised: Floats) -> tuple[Floats, Floats]:

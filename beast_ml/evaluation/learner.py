@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal, Protocol, get_args
+from typing import Protocol
 
 from beast_ml.logs.outcomes import OutcomeMatrix
-from beast_ml.policy.utility import Predictions
+from beast_ml.policy.utility import COST_KINDS, CostKind, Predictions
 
 __all__ = ["COST_KINDS", "CostKind", "FittedLearner", "Learner"]
-
-CostKind = Literal["cost_usd", "latency_s", "none"]
-"""What plays the part of cost: dollars, seconds, or nothing."""
-
-COST_KINDS: Final[tuple[CostKind, ...]] = get_args(CostKind)
 
 
 class FittedLearner(Protocol):

@@ -104,15 +104,25 @@ class Scoreboard:
             for cost, quality, costs in zip(points.cost, points.quality, self.ranges, strict=True)
         ]
 
-    def aiq(self, points: Points, frontiers: list[Frontier] | None = None) -> Floats:
+    def frontier(self, points: Points) -> Frontier:
+        """Return the frontier of the points on the data themselves."""
+        return router_frontier(points.cost[0], points.quality[0], self.ranges[0])
+
+    def aiq(self, points: Points) -> Floats:
         """Return the AIQ of a router.
 
         Where all single models cost the same there is no curve to average over, and the router is worth the quality
         of its last point, that of the highest predicted quality.
         """
-        curves = self.frontiers(points) if frontiers is None else frontiers
-        area = np.array([costs.aiq(curve) for costs, curve in zip(self.ranges, curves, strict=True)])
-        return np.where(self._has_range, area, points.quality[:, -1])
+        return self._mean_height(points, self._areas(self.frontiers(points)))
+
+    def _areas(self, frontiers: list[Frontier]) -> Floats:
+        pairs = zip(self.ranges, frontiers, strict=True)
+        return np.array([curve.area(costs.low, costs.high) for costs, curve in pairs])
+
+    def _mean_height(self, points: Points, areas: Floats) -> Floats:
+        width = np.array([costs.high - costs.low for costs in self.ranges])
+        return np.where(self._has_range, areas / np.where(width > 0, width, 1.0), points.quality[:, -1])
 
     def curve_metrics(self, points: Points) -> dict[str, Floats]:
         """Return what a whole curve is worth: AIQ in both forms, share of the gap, saving at equal quality.
@@ -122,17 +132,16 @@ class Scoreboard:
         reference itself can then answer.
         """
         curves = self.frontiers(points)
-        aiq = self.aiq(points, curves)
+        areas = self._areas(curves)
+        aiq = self._mean_height(points, areas)
         reference_cost, reference_quality = self._reference
         at_equal_quality = [curve.cost_of(quality) for curve, quality in zip(curves, reference_quality, strict=True)]
         least = np.array([np.inf if cost is None else cost for cost in at_equal_quality])
         return {
             "aiq": aiq,
-            "aiq_over_dearest_cost": np.array(
-                [costs.aiq_over_dearest(curve) for costs, curve in zip(self.ranges, curves, strict=True)]
-            ),
+            "aiq_over_dearest_cost": _ratio(areas, np.array([costs.high for costs in self.ranges])),
             "share_of_gap": share_of_gap(aiq, self.zero_aiq, self.oracle_aiq),
-            "saving_at_equal_quality": np.maximum(_saving(least, reference_cost), 0.0),
+            "saving_at_equal_quality": np.maximum(_ratio(reference_cost - least, reference_cost), 0.0),
             "best_quality": points.quality[:, -1],
         }
 
@@ -154,18 +163,18 @@ class Scoreboard:
         cheapest_right = np.where(right, self.cost, np.inf).min(axis=1)
         hit = quality >= RIGHT_FROM
         best_hit = hit & (cost <= cheapest_right)
-        columns = np.column_stack([cost, quality, quality - self.quality[:, self.reference], regret, answerable])
-        means = self.bootstrap.means(np.column_stack([columns, hit, best_hit]))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            right_share, optimal = means[:, 5] / means[:, 4], means[:, 6] / means[:, 4]
+        # Differences are taken per query: where the router is the reference they are exactly zero, in every resample.
+        gain, saved = quality - self.quality[:, self.reference], self.cost[:, self.reference] - cost
+        columns = (cost, quality, gain, saved, regret, answerable, hit, best_hit)
+        means = self.bootstrap.means(np.column_stack(columns)).T
         return {
-            "quality": means[:, 1],
-            "cost": means[:, 0],
-            "quality_gain": means[:, 2],
-            "saving": _saving(means[:, 0], self._reference[0]),
-            "regret": means[:, 3],
-            "optimal_selection": optimal,
-            "right_of_answerable": right_share,
+            "quality": means[1],
+            "cost": means[0],
+            "quality_gain": means[2],
+            "saving": _ratio(means[3], self._reference[0]),
+            "regret": means[4],
+            "optimal_selection": _ratio(means[7], means[5]),
+            "right_of_answerable": _ratio(means[6], means[5]),
         }
 
     @cached_property
@@ -177,7 +186,7 @@ class Scoreboard:
         return self.quality if np.isinf(self.willingness) else self.quality - self.cost / self.willingness
 
 
-def _saving(cost: Floats, reference: Floats) -> Floats:
-    """Return the fraction of the reference's cost that is saved; NaN where the reference costs nothing."""
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    """Return part / whole; NaN where the whole is nothing."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(reference > 0, 1.0 - cost / reference, np.nan)
+        return np.where(whole > 0, part / whole, np.nan)

@@ -48,8 +48,9 @@ class Frontier:
     def area(self, low: float, high: float) -> float:
         """Return the area under the curve between two costs, both at or to the right of the first vertex."""
         inside = self.cost[(self.cost > low) & (self.cost < high)]
-        knots = np.concatenate([[low], inside, [high]])
-        return float(np.trapezoid(self.quality_at(knots), knots))
+        knots = np.concatenate(([low], inside, [high]))
+        heights = self.quality_at(knots)
+        return float(((heights[1:] + heights[:-1]) * (knots[1:] - knots[:-1])).sum() / 2.0)
 
 
 @dataclass(frozen=True)
@@ -100,15 +101,15 @@ def non_decreasing_convex_hull(cost: ArrayLike, quality: ArrayLike) -> Frontier:
     (0.5, 0.8)
     """
     costs, qualities = np.asarray(cost, dtype=float).ravel(), np.asarray(quality, dtype=float).ravel()
-    order = np.lexsort((-qualities, costs))
-    costs, qualities = costs[order], qualities[order]
-    # A point that does not exceed every cheaper one can be no vertex: the running maximum passes over it.
-    rises = np.concatenate([[True], qualities[1:] > np.maximum.accumulate(qualities)[:-1]])
+    # Plain floats: hulls are small and many, one per resample, and array operations would cost more than they do.
+    points = sorted(zip(costs.tolist(), (-qualities).tolist(), strict=True))
     vertices: list[tuple[float, float]] = []
-    for x, y in zip(costs[rises].tolist(), qualities[rises].tolist(), strict=True):
-        while len(vertices) > 1 and _is_below_chord(vertices[-2], vertices[-1], (x, y)):
+    for x, minus_y in points:
+        if vertices and -minus_y <= vertices[-1][1]:
+            continue  # no better than a cheaper point: the running maximum passes over it
+        while len(vertices) > 1 and _is_below_chord(vertices[-2], vertices[-1], (x, -minus_y)):
             vertices.pop()
-        vertices.append((x, y))
+        vertices.append((x, -minus_y))
     hull = np.array(vertices)
     return Frontier(hull[:, 0], hull[:, 1])
 

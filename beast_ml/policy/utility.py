@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Predictions", "choose", "tradeoff_label", "willingness_grid"]
+__all__ = ["COST_KINDS", "CostKind", "Predictions", "choose", "tradeoff_label", "willingness_grid"]
 
 Floats = NDArray[np.float64]
+
+CostKind = Literal["cost_usd", "latency_s", "none"]
+"""What plays the part of cost: dollars, seconds, or nothing."""
+
+COST_KINDS: Final[tuple[CostKind, ...]] = get_args(CostKind)
 
 _GRID_POINTS: Final = 48
 

@@ -1,0 +1,248 @@
+"""Evaluate a learned router: train on one set of outcomes, decide on another, compare with everything it must beat."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beast_ml.errors import DataError
+from beast_ml.evaluation.bootstrap import QueryBootstrap
+from beast_ml.evaluation.decisions import RouterDecisions, write_decisions
+from beast_ml.evaluation.frontier_plot import draw_frontier
+from beast_ml.evaluation.learner import CostKind, Learner
+from beast_ml.evaluation.overlap import Overlap, find_overlap
+from beast_ml.evaluation.pool import Pool, choose_pool, cost_of, scored_queries
+from beast_ml.evaluation.report import describe_routers, describe_run, package_versions
+from beast_ml.evaluation.routers import ROUTER, Contest, Entrants, embed_prompts
+from beast_ml.evaluation.routing_metrics import Scoreboard
+from beast_ml.evaluation.scores import RouterScore, score_oracle, score_router, score_zero_router
+from beast_ml.evaluation.verdict import Verdict, reach_verdict
+from beast_ml.features.encoder import Encoder
+from beast_ml.logs.outcomes import OutcomeMatrix
+from beast_ml.policy.operating_point import best_single_model
+
+__all__ = ["RoutingConfig", "RoutingEvaluation", "evaluate_routing"]
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RoutingConfig:
+    """How to evaluate.
+
+    Parameters
+    ----------
+    pool
+        Models to choose from; None: all of the training data that can be compared on cost.
+    cost
+        Kind of cost; None: dollars where there are any, else seconds, else none.
+    seed
+        Seed of everything that is drawn.
+    use_task
+        Let routers read the task of a query.
+    n_resamples
+        Bootstrap resamples behind each interval.
+    """
+
+    pool: tuple[str, ...] | None = None
+    cost: CostKind | None = None
+    seed: int = 0
+    use_task: bool = False
+    n_resamples: int = 1000
+
+
+@dataclass(frozen=True)
+class RoutingEvaluation:
+    """The outcome of an evaluation.
+
+    Parameters
+    ----------
+    verdict
+        Does routing pay?
+    pool
+        Who competed.
+    overlap
+        How much of the test data was trained on.
+    decisions
+        Every router that decides, on every test query.
+    scores
+        Every router's metrics on the scored queries, references included, by name.
+    query_ids
+        (n,) the test queries.
+    scored
+        (n,) which of them were scored: all models of the pool observed.
+    report
+        Everything above as plain values; what ``report.json`` holds.
+    """
+
+    verdict: Verdict
+    pool: Pool
+    overlap: Overlap
+    decisions: tuple[RouterDecisions, ...]
+    scores: Mapping[str, RouterScore]
+    board: Scoreboard = field(repr=False)
+    query_ids: NDArray[np.str_] = field(repr=False)
+    scored: NDArray[np.bool_] = field(repr=False)
+    report: dict[str, Any] = field(repr=False)
+
+    def write(self, folder: Path) -> None:
+        """Write ``decisions.parquet``, ``frontier.png`` and ``report.json`` into a folder, creating it.
+
+        Raises
+        ------
+        DataError
+            If the folder cannot be written.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_decisions(folder / "decisions.parquet", self.query_ids.tolist(), self.decisions, self.pool.cost)
+            draw_frontier(folder / "frontier.png", self.scores, self.board, self.pool, self.verdict)
+            text = json.dumps(self.report, indent=2, allow_nan=False)
+            (folder / "report.json").write_text(text + "\n", "utf-8")
+        except OSError as error:
+            raise DataError(f"cannot write the evaluation to {folder}: {error}") from error
+
+
+def evaluate_routing(
+    train: OutcomeMatrix,
+    test: OutcomeMatrix,
+    learner: Learner,
+    encoder: Encoder,
+    config: RoutingConfig | None = None,
+    *,
+    peers: Mapping[str, Learner] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    say: Say = lambda _: None,
+) -> RoutingEvaluation:
+    """Return how a learner's router fares on test outcomes, beside its baselines and references.
+
+    Everything is learned and chosen on the training outcomes. Of the test outcomes, routers read query ids and
+    prompts (and tasks with ``config.use_task``); decisions cover every test query, scores those on which every model
+    of the pool was observed. Where quality is missing on a query no router is scored on it.
+
+    Parameters
+    ----------
+    learner
+        Learns the router named ``beast``.
+    encoder
+        Turns prompts into vectors for the nearest-neighbour router and for guessing tasks.
+    peers
+        Other learners to run beside it, by name.
+    provenance
+        What to say in the report about where the data are from.
+    say
+        Called with what is being done.
+
+    Raises
+    ------
+    DataError, NotEnoughDataError, UnknownModelError
+        If the data cannot be evaluated; see `choose_pool` and `scored_queries`.
+    """
+    config = config or RoutingConfig()
+    clock = _Stopwatch()
+    pool = choose_pool(train, test, config.pool, config.cost)
+    train, test = _of_pool(train, pool), test.pool(pool.models)
+    scored = scored_queries(test, pool.cost)
+    if config.use_task and (train.tasks == "").all():
+        raise DataError("the training data name no task: leave out use_task, or add a `task` column")
+    overlap = find_overlap(train, test)
+    if overlap.warning():
+        say(f"warning: {overlap.warning()}")
+    clock.lap("reading")
+
+    say(f"learning to predict {len(pool.models)} models from {train.n_queries} queries")
+    fitted = learner.fit(train, pool.cost, config.seed, config.use_task)
+    clock.lap("learning")
+    others = {
+        name: peer.fit(train, pool.cost, config.seed, config.use_task) for name, peer in sorted((peers or {}).items())
+    }
+    clock.lap("learning peers")
+    say(f"deciding {test.n_queries} queries with every router")
+    vectors = embed_prompts(encoder, train.prompts, test.prompts)
+    contest = Contest(train, test, *vectors, pool.cost, config.seed, config.use_task)
+    entrants = contest.run(fitted, others)
+    clock.lap("deciding")
+    say(f"scoring on {scored.sum()} queries")
+    board = Scoreboard(
+        quality=test.quality[scored],
+        cost=cost_of(test, pool.cost)[scored],
+        reference=best_single_model(train.quality, cost_of(train, pool.cost)),
+        willingness=_regret_willingness(entrants.ours),
+        bootstrap=QueryBootstrap.draw(np.random.default_rng([config.seed, 2]), int(scored.sum()), config.n_resamples),
+    )
+    scores = _score_all(board, entrants, scored, pool, np.random.default_rng([config.seed, 3]))
+    verdict = _verdict(entrants.ours, scores[ROUTER], int(scored.sum()))
+    clock.lap("scoring")
+    report = {
+        **describe_run(verdict, pool, board),
+        "data": {
+            "train": {"digest": train.digest(), "queries": train.n_queries},
+            "test": {"digest": test.digest(), "queries": test.n_queries, "scored": int(scored.sum())},
+            "overlap": overlap.to_dict(),
+            **(provenance or {}),
+        },
+        "settings": {
+            "seed": config.seed,
+            "use_task": config.use_task,
+            "encoder": {"name": encoder.name, "hash": encoder.hash},
+            "resamples": config.n_resamples,
+        },
+        "notes": list(entrants.notes),
+        "routers": describe_routers(scores, entrants),
+        "versions": package_versions(),
+        "seconds": clock.seconds,
+    }
+    return RoutingEvaluation(verdict, pool, overlap, entrants.deciding, scores, board, test.query_ids, scored, report)
+
+
+def _score_all(
+    board: Scoreboard, entrants: Entrants, scored: NDArray[np.bool_], pool: Pool, rng: np.random.Generator
+) -> dict[str, RouterScore]:
+    costs = pool.cost != "none"
+    scores = {}
+    for router in (*entrants.learned, *entrants.references):
+        scores[router.name] = score_router(board, router, scored, rng, predicts=True, costs=costs)
+    for router in entrants.unlearned:
+        scores[router.name] = score_router(board, router, scored, rng, predicts=False, costs=costs)
+    scores["zero_router"], scores["oracle"] = score_zero_router(board), score_oracle(board, pool.models)
+    return scores
+
+
+def _verdict(ours: RouterDecisions, score: RouterScore, n_queries: int) -> Verdict:
+    assert ours.point is not None  # noqa: S101  learned routers have one
+    return reach_verdict(ours.point, score.operating["quality_gain"], score.operating["saving"], n_queries)
+
+
+def _of_pool(train: OutcomeMatrix, pool: Pool) -> OutcomeMatrix:
+    pooled = train.pool(pool.models)
+    return pooled.rows(np.isfinite(pooled.quality).sum(axis=1) > 0)
+
+
+def _regret_willingness(router: RouterDecisions) -> float:
+    """Return the operating point's willingness to pay; quality at any price where one model always answers."""
+    assert router.point is not None  # noqa: S101  learned routers have one
+    chosen = router.point.willingness_to_pay
+    if chosen is None:
+        return float("inf")
+    # Regret is in units of quality, which have no price when nothing is paid for them: take the least that is.
+    return chosen if chosen > 0 else float(router.willingness[router.willingness > 0][0])
+
+
+class _Stopwatch:
+    """Seconds spent on each part of a run."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._start = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name] = round(now - self._start, 3)
+        self._start = now
