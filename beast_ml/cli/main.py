@@ -10,6 +10,7 @@ import sys
 
 import typer
 
+from beast_ml.cli.evaluate import app as evaluate_app
 from beast_ml.cli.logs import app as logs_app
 from beast_ml.cli.output import stderr
 from beast_ml.cli.registry import app as registry_app
@@ -25,6 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(logs_app)
+app.add_typer(evaluate_app)
 app.add_typer(registry_app)
 
 

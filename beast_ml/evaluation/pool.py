@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.errors import DataError, NotEnoughDataError, UnknownModelError
-from beast_ml.evaluation.learner import CostKind
 from beast_ml.logs.outcomes import OutcomeMatrix
+from beast_ml.policy.learner import realised_cost
+from beast_ml.policy.utility import CostKind
 
-__all__ = ["Pool", "choose_pool", "cost_of", "scored_queries"]
-
-Floats = NDArray[np.float64]
+__all__ = ["Pool", "choose_pool", "scored_queries"]
 
 _MIN_MODELS = 2
 
@@ -36,13 +35,6 @@ class Pool:
     models: tuple[str, ...]
     cost: CostKind
     left_out: dict[str, str]
-
-
-def cost_of(outcomes: OutcomeMatrix, cost: CostKind) -> Floats:
-    """Return (n, m) realised costs in the unit of this kind; zeros when cost plays no part."""
-    if cost == "none":
-        return np.zeros_like(outcomes.quality)
-    return outcomes.cost_usd if cost == "cost_usd" else outcomes.latency_s
 
 
 def choose_pool(
@@ -91,7 +83,7 @@ def scored_queries(test: OutcomeMatrix, cost: CostKind) -> NDArray[np.bool_]:
     NotEnoughDataError
         If there is none.
     """
-    observed = np.isfinite(test.quality) & np.isfinite(cost_of(test, cost))
+    observed = np.isfinite(test.quality) & np.isfinite(realised_cost(test, cost))
     scored: NDArray[np.bool_] = np.logical_and.reduce(observed, axis=1)
     if not scored.any():
         rarest = test.models[int(observed.sum(axis=0).argmin())]
@@ -110,7 +102,7 @@ def _default_cost(pooled: OutcomeMatrix) -> CostKind:
 
 def _without_observations(pooled: OutcomeMatrix, kind: CostKind) -> dict[str, str]:
     has_quality = np.isfinite(pooled.quality).sum(axis=0) > 0
-    has_cost = np.isfinite(cost_of(pooled, kind)).sum(axis=0) > 0
+    has_cost = np.isfinite(realised_cost(pooled, kind)).sum(axis=0) > 0
     reasons = {}
     for i, model in enumerate(pooled.models):
         if not has_quality[i]:

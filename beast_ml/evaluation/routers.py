@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.evaluation.decisions import RouterDecisions, decide
-from beast_ml.evaluation.learner import CostKind, FittedLearner
-from beast_ml.evaluation.pool import cost_of
+from beast_ml.evaluation.learner import FittedLearner
 from beast_ml.features.boilerplate import find_boilerplate, strip_boilerplate
 from beast_ml.features.encoder import Encoder
 from beast_ml.logs.outcomes import OutcomeMatrix
@@ -24,8 +23,9 @@ from beast_ml.policy.baselines import (
     random_mix,
     weak_and_strong,
 )
+from beast_ml.policy.learner import realised_cost
 from beast_ml.policy.neighbours import NeighbourRouter, tune_neighbours
-from beast_ml.policy.utility import Predictions
+from beast_ml.policy.utility import CostKind, Predictions
 
 __all__ = ["ROUTER", "Contest", "Entrants", "embed_prompts"]
 
@@ -111,7 +111,7 @@ class Contest:
 
     @property
     def _train_cost(self) -> Floats:
-        return cost_of(self.train, self.cost)
+        return realised_cost(self.train, self.cost)
 
     @property
     def reads(self) -> str:
@@ -154,7 +154,7 @@ class Contest:
         train, folds = self.train, self._folds
         means = TaskMeans.fit(train.models, train.tasks, train.quality, self._train_cost)
         if true_task:
-            name = "best_per_task" if self.use_task else "best_per_task_true_task"
+            name = "best_per_task" if self.use_task else "best_per_true_task"
             reads, known, given = "task", train.tasks, self.test.tasks
         else:
             name, reads = "best_per_task", f"{_PROMPT_ONLY} (from which the task is guessed)"

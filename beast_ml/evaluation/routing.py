@@ -16,9 +16,9 @@ from beast_ml.errors import DataError
 from beast_ml.evaluation.bootstrap import QueryBootstrap
 from beast_ml.evaluation.decisions import RouterDecisions, write_decisions
 from beast_ml.evaluation.frontier_plot import draw_frontier
-from beast_ml.evaluation.learner import CostKind, Learner
+from beast_ml.evaluation.learner import Learner
 from beast_ml.evaluation.overlap import Overlap, find_overlap
-from beast_ml.evaluation.pool import Pool, choose_pool, cost_of, scored_queries
+from beast_ml.evaluation.pool import Pool, choose_pool, scored_queries
 from beast_ml.evaluation.report import describe_routers, describe_run, package_versions
 from beast_ml.evaluation.routers import ROUTER, Contest, Entrants, embed_prompts
 from beast_ml.evaluation.routing_metrics import Scoreboard
@@ -26,7 +26,9 @@ from beast_ml.evaluation.scores import RouterScore, score_oracle, score_router, 
 from beast_ml.evaluation.verdict import Verdict, reach_verdict
 from beast_ml.features.encoder import Encoder
 from beast_ml.logs.outcomes import OutcomeMatrix
+from beast_ml.policy.learner import realised_cost
 from beast_ml.policy.operating_point import best_single_model
+from beast_ml.policy.utility import CostKind
 
 __all__ = ["RoutingConfig", "RoutingEvaluation", "evaluate_routing"]
 
@@ -172,8 +174,8 @@ def evaluate_routing(
     say(f"scoring on {scored.sum()} queries")
     board = Scoreboard(
         quality=test.quality[scored],
-        cost=cost_of(test, pool.cost)[scored],
-        reference=best_single_model(train.quality, cost_of(train, pool.cost)),
+        cost=realised_cost(test, pool.cost)[scored],
+        reference=best_single_model(train.quality, realised_cost(train, pool.cost)),
         willingness=_regret_willingness(entrants.ours),
         bootstrap=QueryBootstrap.draw(np.random.default_rng([config.seed, 2]), int(scored.sum()), config.n_resamples),
     )

@@ -1,0 +1,149 @@
+"""`beast evaluate`: says whether routing pays, by how much, and how sure that is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from beast_ml.cli.output import JsonOption, print_json, print_table, progress_bar, stderr, stdout
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from beast_ml.evaluation.bootstrap import Estimate
+    from beast_ml.evaluation.routing import RoutingEvaluation
+
+__all__ = ["app"]
+
+T = TypeVar("T", bound=str)
+
+app = typer.Typer(name="evaluate", help="Measure routers against what they must beat.", no_args_is_help=True)
+
+
+@app.callback()
+def _evaluate() -> None:
+    """Measure routers against what they must beat."""
+
+
+@app.command()
+def routing(
+    train: Annotated[Path, typer.Option(help="Outcome table to learn from (Parquet, JSON lines or CSV).")],
+    test: Annotated[Path, typer.Option(help="Outcome table to decide on; only query ids and prompts are read.")],
+    out: Annotated[Path, typer.Option(help="Folder for decisions.parquet, report.json and frontier.png.")],
+    pool: Annotated[str | None, typer.Option(help="Models to choose from, separated by commas; default: all.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")] = 0,
+    encoder: Annotated[str, typer.Option(help="static, or minilm (slower).")] = "static",
+    cost: Annotated[
+        str | None,
+        typer.Option(help="cost_usd, latency_s or none; default: the first of them that the training data have."),
+    ] = None,
+    use_task: Annotated[bool, typer.Option("--use-task", help="Let routers read the task of a query.")] = False,
+    peers: Annotated[bool, typer.Option("--peers", help="Run installed external routers as well.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train on one outcome table, decide on another, and say whether routing pays."""
+    from beast_ml.evaluation.outcome_files import read_outcome_set
+    from beast_ml.evaluation.peers import installed_peers
+    from beast_ml.evaluation.routing import RoutingConfig, evaluate_routing
+    from beast_ml.policy.learner import ENCODERS, RouterLearner, get_encoder
+    from beast_ml.policy.utility import COST_KINDS
+
+    config = RoutingConfig(
+        pool=None if pool is None else tuple(name.strip() for name in pool.split(",") if name.strip()),
+        cost=None if cost is None else _one_of("--cost", cost, COST_KINDS),
+        seed=seed,
+        use_task=use_task,
+    )
+    encoder_name = _one_of("--encoder", encoder, ENCODERS)
+    others = installed_peers() if peers else {}
+    training, testing = read_outcome_set(train), read_outcome_set(test, keep_every_query=True)
+    for warning in (training.warning(), testing.warning()):
+        if warning:
+            _say(f"warning: {warning}")
+    with progress_bar() as progress:
+        bars = _Bars(progress)
+        evaluation = evaluate_routing(
+            training.matrix,
+            testing.matrix,
+            RouterLearner(encoder_name, progress=bars.advance),
+            get_encoder(encoder_name, lambda done, total: bars.advance("distilling the encoder", done, total)),
+            config,
+            peers=others,
+            provenance={"files": {"train": training.to_dict(), "test": testing.to_dict()}},
+            say=_say,
+        )
+    evaluation.write(out)
+    if as_json:
+        print_json(evaluation.report)
+    else:
+        _print_evaluation(evaluation, out)
+
+
+def _print_evaluation(evaluation: RoutingEvaluation, out: Path) -> None:
+    pool, data = evaluation.pool, evaluation.report["data"]["test"]
+    for model, why in pool.left_out.items():
+        stdout.print(f"left out: {model} {why}", highlight=False, markup=False)
+    model = evaluation.verdict.model
+    names = {name: name for name in evaluation.scores if not name.startswith("single:")}
+    rows = []
+    for name, label in {f"single:{model}": "best single model", **names}.items():
+        score, at = evaluation.scores[name], evaluation.scores[name].operating
+        share = "-" if score.curve["share_of_gap"].value is None else _interval(score.curve["share_of_gap"])
+        rows.append(
+            (
+                label,
+                _number(score.curve["aiq"], ".3f"),
+                share,
+                _number(at.get("quality"), ".3f"),
+                _number(at.get("cost"), ".3g"),
+                _number(at.get("saving"), ".1%"),
+            )
+        )
+    unit = {"cost_usd": ", USD", "latency_s": ", s", "none": ""}[pool.cost]
+    print_table(
+        f"{data['scored']} of {data['queries']} test queries scored, {len(pool.models)} models",
+        ("router", "AIQ", "share of the gap", "quality", f"cost{unit}", "saving"),
+        rows,
+        caption=f"Share with its 95% interval; quality, cost and saving at the operating point, against {model}.",
+    )
+    stdout.print(evaluation.verdict.sentence, highlight=False, markup=False, style="bold")
+    stdout.print(f"wrote {out}/decisions.parquet, report.json, frontier.png", highlight=False, markup=False)
+
+
+def _interval(estimate: Estimate) -> str:
+    text = f"{estimate.value:.2f}"
+    return text if estimate.low is None else f"{text} [{estimate.low:.2f}, {estimate.high:.2f}]"
+
+
+def _number(estimate: Estimate | None, digits: str) -> str:
+    return "-" if estimate is None or estimate.value is None else f"{estimate.value:{digits}}"
+
+
+def _say(text: str) -> None:
+    style = "yellow" if text.startswith("warning:") else "dim"
+    stderr.print(text, highlight=False, markup=False, style=style)
+
+
+def _one_of(option: str, value: str, allowed: tuple[T, ...]) -> T:
+    from beast_ml.errors import InputError
+
+    for choice in allowed:
+        if value == choice:
+            return choice
+    raise InputError(f"`{option}` == {value!r}, must be one of {', '.join(allowed)}")
+
+
+class _Bars:
+    """One progress bar per thing that is being done."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def advance(self, what: str, done: int, total: int) -> None:
+        """Show how far it is."""
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(what, total=total)
+        self._progress.update(self._tasks[what], completed=done, total=total)
