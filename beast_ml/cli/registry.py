@@ -49,14 +49,15 @@ def rollback(as_json: JsonOption = False) -> None:
 @app.command()
 def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000) -> None:
     """Open the MLflow UI on the configured store, on this machine only, until Ctrl+C."""
-    from beast_ml.registry.ui import ui_server
+    from beast_ml.registry.ui import training_page, ui_server
 
     config = _tracking()
     if config.is_server:
-        stdout.print(f"The MLflow server is at [link]{config.uri}[/link]", highlight=False)
+        stdout.print(f"MLflow UI at {training_page(config.uri, config.experiment)}", highlight=False, markup=False)
         return
     with ui_server(config, port) as server:
-        stdout.print(f"MLflow UI at [link]{server.url}[/link] (Ctrl+C stops it)", highlight=False)
+        page = training_page(server.url, config.experiment)
+        stdout.print(f"MLflow UI at {page} (Ctrl+C stops it)", highlight=False, markup=False)
         try:
             raise typer.Exit(server.wait())
         except KeyboardInterrupt:

@@ -202,16 +202,18 @@ def _part_tags(part: str, manifest: Manifest, evidence: Evidence) -> dict[str, s
 
 
 def _router_tags(manifest: Manifest, evidence: Evidence, parts: Mapping[str, int]) -> dict[str, str]:
-    return {
-        DIGEST_TAG: manifest.digest,
-        KIND_TAG: manifest.kind,
-        VERDICT_TAG: _NOT_JUDGED,
-        EVIDENCE_TAG: evidence.to_json(),
-        "candidates": ", ".join(manifest.models),
-        "data_digest": evidence.data_digest,
-        _ENCODER_HASH_TAG: manifest.encoder_hash,
-        "feature_hash": manifest.feature_hash,
-    } | {name: str(version) for name, version in parts.items()}
+    # In this order, because the list of versions shows tags as they were set: what people look for comes first.
+    return (
+        {VERDICT_TAG: _NOT_JUDGED, KIND_TAG: manifest.kind, "candidates": ", ".join(manifest.models)}
+        | {name: str(version) for name, version in parts.items()}
+        | {
+            DIGEST_TAG: manifest.digest,
+            "data_digest": evidence.data_digest,
+            _ENCODER_HASH_TAG: manifest.encoder_hash,
+            "feature_hash": manifest.feature_hash,
+            EVIDENCE_TAG: evidence.to_json(),
+        }
+    )
 
 
 def _add_version(run: TrainingRun, name: str, model_id: str, card: str, tags: Mapping[str, str]) -> int:

@@ -175,14 +175,15 @@ def _is_proven_router(version: Any) -> bool:
 
 
 def _record(client: Any, config: TrackingConfig, version: Any, report: GateReport, verdict: str) -> None:
-    tags = {VERDICT_TAG: verdict}
+    tags = {}
     for check in report.checks:
         outcome = "passed" if check.passed else "FAILED"
         tags[f"gate: {check.name}"] = f"{outcome}: {check.got}; needed {check.needed}"
+    tags[VERDICT_TAG] = verdict  # last: a version that says "passed" carries all that it passed
     with translated(config):
         for name, value in tags.items():
             client.set_model_version_tag(ROUTER, version.version, name, value)
-            client.set_tag(version.run_id, name, value)  # so that the list of runs can be filtered by it
+        client.set_tag(version.run_id, VERDICT_TAG, verdict)  # so that the list of runs can be filtered by it
 
 
 def _crown(client: Any, config: TrackingConfig, champions: Champions, version: int) -> Champions:

@@ -25,7 +25,7 @@ __all__ = ["TrackingConfig", "TrainingRun", "training_run"]
 _DESCRIPTION: Final = "mlflow.note.content"
 _PARENT: Final = "mlflow.parentRunId"
 _PER_BATCH: Final = 100  # MLflow's ceiling for parameters and tags in one call; metrics may be more
-_DIGEST_LENGTH: Final = 36  # MLflow's ceiling; the whole digest is logged as a tag beside it
+_DIGEST_LENGTH: Final = 36  # MLflow's ceiling; the whole digest is a tag of the input
 _NOT_IN_NAMES: Final = re.compile(r"[^\w.\- :/]")
 
 T = TypeVar("T")
@@ -137,10 +137,9 @@ class TrainingRun:
             schema=json.dumps(schema) if columns else None,
             profile=json.dumps(dict(profile)) if profile else None,
         )
-        tag = mlflow.entities.InputTag("mlflow.data.context", context)
+        tags = [mlflow.entities.InputTag("mlflow.data.context", context), mlflow.entities.InputTag("digest", digest)]
         with translated(self.config):
-            self.client.log_inputs(self.id, [mlflow.entities.DatasetInput(dataset, [tag])])
-        self.tags({f"dataset.{context}": name, f"dataset.{context}.digest": digest})
+            self.client.log_inputs(self.id, [mlflow.entities.DatasetInput(dataset, tags)])
 
     @contextmanager
     def child(

@@ -21,9 +21,10 @@ from beast_ml.errors import InputError, MissingExtraError, RegistryUnavailableEr
 from beast_ml.registry.config import TrackingConfig
 from beast_ml.registry.environment import QUIET
 
-__all__ = ["UiServer", "ui_server"]
+__all__ = ["UiServer", "training_page", "ui_server"]
 
 _PATIENCE_S: Final = 90.0  # a new store is migrated first, and the server imports a lot
+_ANSWER_S: Final = 10.0
 _HOST: Final = "127.0.0.1"
 
 
@@ -45,6 +46,29 @@ class UiServer:
     def wait(self) -> int:
         """Block until the server ends by itself and return its exit code."""
         return self._process.wait()
+
+
+def training_page(url: str, experiment: str) -> str:
+    """Return the address of an experiment's list of runs; of the list of experiments before the first training.
+
+    The query is needed: the UI opens in its view for chat applications otherwise, which hides the model registry.
+
+    Raises
+    ------
+    RegistryUnavailableError
+        If the server does not answer.
+    """
+    try:
+        answer = httpx2.get(
+            f"{url}/api/2.0/mlflow/experiments/get-by-name", params={"experiment_name": experiment}, timeout=_ANSWER_S
+        )
+        known = answer.json()["experiment"]["experiment_id"] if answer.status_code == 200 else None
+    except (httpx2.HTTPError, ValueError, KeyError) as error:
+        raise RegistryUnavailableError(
+            f"the MLflow server at {url} does not answer ({error}): start it (`mlflow server`)"
+        ) from error
+    runs = f"/{known}/runs" if known else ""
+    return f"{url}/#/experiments{runs}?workflowType=machine_learning"
 
 
 @contextmanager
