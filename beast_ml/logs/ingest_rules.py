@@ -34,7 +34,7 @@ MAX_ID_CHARACTERS: Final = 512
 
 
 def rule(reason: str, holds: Callable[[Any], Any]) -> pandera.Check:
-    """Return a check that is handed a whole column (or frame), nulls included, and names the reason it fails for."""
+    """Return a check that is handed a whole column, nulls included, and names the reason it fails for."""
     return pandera.Check(holds, error=reason, ignore_na=False)
 
 
@@ -119,8 +119,7 @@ def broken_rules(
     except pandera.errors.SchemaErrors as errors:
         cases = errors.failure_cases
         order = {name: i for i, name in enumerate(frame.columns)}
-        # Rules on several columns at once come last: their column is the schema itself.
-        cases = cases.assign(_order=cases["column"].map(order).fillna(len(order)))
+        cases = cases.assign(_order=cases["column"].map(order))
         cases = cases.sort_values(["index", "_order", "check_number"], kind="stable")
         rows = positions[cases["index"].to_numpy(dtype=np.intp)]
         return list(zip(rows.tolist(), cases["check"].astype(str).tolist(), strict=True))

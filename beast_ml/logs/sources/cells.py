@@ -15,7 +15,7 @@ from beast_ml.errors import DataError
 from beast_ml.logs.arrow_schema import ARROW_TYPES
 from beast_ml.logs.schema import ColumnType
 
-__all__ = ["Cells", "cells_from_column", "cells_from_values"]
+__all__ = ["Cells", "cells_from_column", "cells_from_values", "parse_time"]
 
 Cells = tuple[pa.Array, dict[int, str]]
 """A column, null where a value does not fit, and position -> what is wrong with the value there."""
@@ -54,7 +54,7 @@ def cells_from_values(name: str, kind: ColumnType, values: Sequence[Any]) -> Cel
         except UnicodeEncodeError:
             cells.append(None)
             faults[i] = f"{name} is not valid UTF-8"
-        except (TypeError, ValueError, OverflowError, RecursionError):
+        except (TypeError, ValueError, OverflowError, OSError, RecursionError):
             cells.append(None)
             faults[i] = f"{name} is not {_WORDS[kind]}"
     return pa.array(cells, target), faults
@@ -101,6 +101,27 @@ def cells_from_column(path: Path, name: str, kind: ColumnType, column: pa.Chunke
         raise _wrong_type(path, name, kind, array.type) from error
 
 
+def parse_time(value: Any) -> datetime:
+    """Return a time as aware UTC: from ISO 8601 (UTC where it does not say), or seconds or milliseconds since 1970.
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
+        If the value is none of these.
+    """
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            value = datetime.fromisoformat(value.strip())
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = value / 1000 if abs(value) > _MILLISECONDS_FROM else value
+        return datetime.fromtimestamp(seconds, UTC)
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    raise TypeError
+
+
 def _target(kind: ColumnType) -> pa.DataType:
     # Arrow's plain strings hold 2 GiB a column, which the prompts of a large table exceed.
     return pa.large_string() if kind == "string" else ARROW_TYPES[kind]
@@ -139,20 +160,6 @@ def _int(value: Any) -> int:
     if math.isnan(number) or math.isinf(number) or number != int(number) or abs(number) >= _INT64:
         raise ValueError
     return int(number)
-
-
-def _time(value: Any) -> datetime:
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            value = datetime.fromisoformat(value.strip())
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = value / 1000 if abs(value) > _MILLISECONDS_FROM else value
-        return datetime.fromtimestamp(seconds, UTC)
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    raise TypeError
 
 
 def _parsed(value: Any) -> Any:
@@ -200,7 +207,7 @@ _CONVERT: Final[dict[ColumnType, Callable[[Any], Any]]] = {
     "string": _text,
     "float": _float,
     "int": _int,
-    "time": _time,
+    "time": parse_time,
     "strings": _strings,
     "map": _map,
     "attempts": _attempts,

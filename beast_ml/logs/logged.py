@@ -1,0 +1,155 @@
+"""A routed-request log as arrays: bandit feedback, where only the chosen model's outcome is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from beast_ml.errors import NotEnoughDataError
+from beast_ml.logs.outcomes import OutcomeMatrix
+
+__all__ = ["LoggedOutcomes"]
+
+
+@dataclass(frozen=True)
+class LoggedOutcomes:
+    """Routed requests, sorted by request id, with what was decided and what came of it.
+
+    Parameters
+    ----------
+    matrix
+        One row a request (its query id is the request id), one column a model that was ever a candidate; NaN but in
+        the cell of the model that answered. Models that answered but were no candidate are columns too.
+    candidates
+        (n, m) whether the model could have been chosen.
+    chosen
+        (n,) column of the chosen model.
+    served
+        (n,) column of the model that answered, -1 where none did. Where it is not the chosen one, the chosen model
+        failed, and the cell says nothing of it.
+    propensity
+        (n,) probability with which the chosen model was chosen, NaN where the log does not know.
+    received_at
+        (n,) UTC, microseconds.
+    tenant
+        Length n.
+    context
+        Length n; the request's key-value pairs.
+    status
+        (n,) what became of the request.
+    n_left_out
+        Requests without a choice or without a prompt, which are not in here.
+    """
+
+    COLUMNS: ClassVar[tuple[str, ...]] = (
+        "request_id",
+        "received_at",
+        "tenant_id",
+        "context",
+        "prompt",
+        "input_tokens",
+        "candidates",
+        "chosen_model",
+        "propensity",
+        "status",
+        "served_model",
+        "latency_s",
+        "output_tokens",
+        "cost_usd",
+        "quality",
+    )
+
+    matrix: OutcomeMatrix
+    candidates: NDArray[np.bool_]
+    chosen: NDArray[np.intp]
+    served: NDArray[np.intp]
+    propensity: NDArray[np.float64]
+    received_at: NDArray[np.datetime64]
+    tenant: tuple[str, ...]
+    context: tuple[dict[str, str], ...]
+    status: NDArray[np.str_]
+    n_left_out: int
+
+    @property
+    def failed(self) -> NDArray[np.bool_]:
+        """(n,) whether the chosen model failed to answer, though a fallback may have."""
+        return np.not_equal(self.served, self.chosen)
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> LoggedOutcomes:
+        """Take what is needed from a table with (at least) the columns in ``COLUMNS``, one row per request id.
+
+        Raises
+        ------
+        NotEnoughDataError
+            If no request has both a choice and a prompt.
+        """
+        usable = table.filter(pc.and_(pc.is_valid(table["chosen_model"]), pc.is_valid(table["prompt"])))
+        usable = usable.sort_by("request_id").combine_chunks()
+        if usable.num_rows == 0:
+            raise NotEnoughDataError(
+                f"none of {table.num_rows} requests has both a chosen model and its prompt: nothing can be learnt "
+                "from them; log the prompts, or choose another range of days"
+            )
+        offered = usable["candidates"].combine_chunks()
+        names = pa.chunked_array(
+            [*usable["chosen_model"].chunks, *usable["served_model"].chunks, pc.list_flatten(offered)], pa.string()
+        )
+        models = sorted(set(pc.unique(names).to_pylist()) - {None})
+        chosen, served = (_columns(usable[name], models) for name in ("chosen_model", "served_model"))
+        candidates = np.zeros((usable.num_rows, len(models)), dtype=bool)
+        candidates[pc.list_parent_indices(offered).to_numpy(), _columns(pc.list_flatten(offered), models)] = True
+        context = tuple(dict(pairs or []) for pairs in usable["context"].to_pylist())
+        return cls(
+            matrix=_matrix(usable, models, served, context),
+            candidates=candidates,
+            chosen=chosen,
+            served=served,
+            propensity=_floats(usable["propensity"]),
+            received_at=usable["received_at"].to_numpy().astype("datetime64[us]"),
+            tenant=tuple(usable["tenant_id"].to_pylist()),
+            context=context,
+            status=np.array(usable["status"].to_pylist(), dtype=str),
+            n_left_out=table.num_rows - usable.num_rows,
+        )
+
+
+def _matrix(
+    usable: pa.Table, models: Sequence[str], served: NDArray[np.intp], context: Sequence[dict[str, str]]
+) -> OutcomeMatrix:
+    rows = np.flatnonzero(served >= 0)
+
+    def cell(name: str) -> NDArray[np.float64]:
+        values = np.full((usable.num_rows, len(models)), np.nan)
+        values[rows, served[rows]] = _floats(usable[name])[rows]
+        return values
+
+    return OutcomeMatrix(
+        query_ids=np.array(usable["request_id"].to_pylist(), dtype=str),
+        prompts=tuple(usable["prompt"].to_pylist()),
+        tasks=np.array([pairs.get("task", "") for pairs in context], dtype=str),
+        models=tuple(models),
+        quality=cell("quality"),
+        cost_usd=cell("cost_usd"),
+        input_tokens=cell("input_tokens"),
+        output_tokens=cell("output_tokens"),
+        latency_s=cell("latency_s"),
+    )
+
+
+def _columns(names: Any, models: Sequence[str]) -> NDArray[np.intp]:
+    """Return each name's position among the models, -1 for a null."""
+    index = pc.index_in(names, pa.array(models, pa.string()))
+    positions: NDArray[np.intp] = pc.fill_null(index, -1).to_numpy(zero_copy_only=False).astype(np.intp)
+    return positions
+
+
+def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    floats: NDArray[np.float64] = pc.fill_null(column.cast(pa.float64()), np.nan).to_numpy()
+    return floats

@@ -1,0 +1,227 @@
+"""Where routed-request logs lie: Parquet files partitioned by day, read through DuckDB.
+
+    store/day=2026-11-22/part-*.parquet    requests, in the columns of `REQUEST_SCHEMA`
+    store/outcomes/part-*.parquet          what became known of a request later (latency, tokens, cost, ...)
+    store/feedback/part-*.parquet          quality labels that came later
+    store/.staging/                        files that are being written
+
+Files appear whole or not at all, and are never changed. Outcomes and feedback are joined to their request when it is
+read: the latest wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import duckdb
+import pyarrow as pa
+
+from beast_ml.errors import DataError, InputError
+from beast_ml.logs.arrow_schema import REQUEST_SCHEMA
+from beast_ml.logs.late_tables import FEEDBACK_SCHEMA, OUTCOME_SCHEMA, checked_late_table
+from beast_ml.logs.logged import LoggedOutcomes
+from beast_ml.logs.schema import OUTCOME_COLUMNS
+from beast_ml.logs.store_files import StoreWriter, request_files, stored_days
+from beast_ml.logs.store_query import joined_log
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["LogStore"]
+
+_BATCH_ROWS: Final = 65_536
+
+
+class LogStore:
+    """A folder of routed-request logs.
+
+    Parameters
+    ----------
+    path
+        The folder; it need not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"LogStore({str(self.path)!r})"
+
+    def days(self) -> list[date]:
+        """Return the days (UTC) that have requests, in order."""
+        return stored_days(self.path)
+
+    def count(self, since: datetime | None = None, until: datetime | None = None, where: str | None = None) -> int:
+        """Return the number of requests; see `requests` for the arguments."""
+        counted = self._query([], since, until, where, select="count(*) AS n", order="")
+        return int(counted["n"][0].as_py())
+
+    def requests(
+        self,
+        columns: Sequence[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        where: str | None = None,
+    ) -> pa.Table:
+        """Return requests in the order they were received, with what became known of them later.
+
+        Parameters
+        ----------
+        columns
+            Names of `REQUEST_COLUMNS`; None means all.
+        since, until
+            Received at or after, and before; aware times.
+        where
+            A further condition in DuckDB's SQL, e.g. ``"tenant_id = 'a' AND status = 'ok'"``.
+
+        Raises
+        ------
+        InputError
+            If a column is unknown, a time is naive or the condition is no SQL.
+        DataError
+            If a file of the store is damaged.
+        """
+        names = _known(columns)
+        return _as_log(self._query(names, since, until, where), names)
+
+    def batches(
+        self,
+        columns: Sequence[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        where: str | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield what `requests` returns day by day, in batches, so that the log may be larger than memory."""
+        names = _known(columns)
+        for day in self.days():
+            start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+            files = request_files(self.path, start, start)
+            table = self._query(names, since, until, where, files=files)
+            yield from _as_log(table, names).to_batches(max_chunksize=_BATCH_ROWS)
+
+    def append_requests(self, table: pa.Table) -> int:
+        """Add requests and return their number; they must keep the contract and be new (`beast_ml.logs.ingest`)."""
+        with StoreWriter(self.path) as writer:
+            writer.add(table)
+        return int(table.num_rows)
+
+    def append_outcomes(self, frame: pd.DataFrame | pa.Table) -> int:
+        """Add outcomes that became known after the request was logged, and return their number.
+
+        Columns: ``request_id, observed_at`` and any of ``status, error_kind, served_model, ttft_s, latency_s,
+        output_tokens, cost_usd``. Of several outcomes of a request the latest observed wins; what it does not know
+        (null) stays as it was.
+
+        Raises
+        ------
+        DataError
+            If a row is wrong; then none is added.
+        """
+        return self._append("outcomes", OUTCOME_SCHEMA, frame)
+
+    def append_feedback(self, frame: pd.DataFrame | pa.Table) -> int:
+        """Add quality labels, and return their number.
+
+        Columns: ``request_id, feedback_at, quality`` (0..1) and ``quality_source``. Of several labels of a request,
+        the one logged with it included, the latest wins.
+
+        Raises
+        ------
+        DataError
+            If a row is wrong; then none is added.
+        """
+        return self._append("feedback", FEEDBACK_SCHEMA, frame)
+
+    def logged_outcomes(
+        self, since: datetime | None = None, until: datetime | None = None, where: str | None = None
+    ) -> LoggedOutcomes:
+        """Return the routed requests whose prompt is known as arrays to learn from; see `requests` for the arguments.
+
+        Raises
+        ------
+        NotEnoughDataError
+            If there is none.
+        """
+        return LoggedOutcomes.from_table(self.requests(LoggedOutcomes.COLUMNS, since, until, where))
+
+    def to_outcomes(
+        self, since: datetime | None = None, until: datetime | None = None, where: str | None = None
+    ) -> pd.DataFrame:
+        """Return an outcome table of the answered requests: one row each, that of the model that served it.
+
+        ``propensity`` is an extra column, null where the serving model is not the chosen one or it is unknown.
+        Requests without a prompt are left out.
+        """
+        renamed = {
+            "query_id": "request_id",
+            "task": "context['task']",
+            "model": "served_model",
+            "split": "CAST(NULL AS VARCHAR)",
+        }
+        columns = ", ".join(f"{renamed.get(name, name)} AS {name}" for name in OUTCOME_COLUMNS)
+        propensity = "CASE WHEN served_model = chosen_model THEN propensity END AS propensity"
+        answered = "status = 'ok' AND served_model IS NOT NULL AND prompt IS NOT NULL"
+        condition = f"({where}) AND {answered}" if where else answered
+        table = self._query([], since, until, condition, select=f"{columns}, {propensity}")
+        frame: pd.DataFrame = table.to_pandas()
+        numbers = [name for name, (kind, _) in OUTCOME_COLUMNS.items() if kind == "float"]
+        return frame.astype(dict.fromkeys(numbers, float))
+
+    def _append(self, kind: str, schema: pa.Schema, frame: pd.DataFrame | pa.Table) -> int:
+        table = checked_late_table(kind, schema, frame)
+        with StoreWriter(self.path) as writer:
+            writer.add_late(kind, table)
+        return int(table.num_rows)
+
+    def _query(
+        self,
+        columns: Sequence[str],
+        since: datetime | None,
+        until: datetime | None,
+        where: str | None,
+        *,
+        select: str | None = None,
+        files: Sequence[Path] | None = None,
+        order: str = "ORDER BY received_at, request_id",
+    ) -> pa.Table:
+        """Select from the log joined with what became known later; ``files`` restricts it to some partitions."""
+        conditions = [f"({where})"] if where else []
+        bounds = [_utc(bound) for bound in (since, until) if bound is not None]
+        conditions += [f"received_at {sign} ?" for bound, sign in ((since, ">="), (until, "<")) if bound is not None]
+        condition = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        chosen = select or ", ".join(f'"{name}"' for name in columns)
+        with duckdb.connect() as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.register("nothing", REQUEST_SCHEMA.empty_table())
+            found = request_files(self.path, since, until) if files is None else files
+            log = joined_log(self.path, found)
+            try:
+                # The condition is the caller's own Python, as it would be in a data frame's query.
+                query = f"SELECT {chosen} FROM ({log}) {condition} {order}"  # noqa: S608
+                return connection.sql(query, params=bounds).to_arrow_table()
+            except (duckdb.IOException, duckdb.InvalidInputException) as error:
+                raise DataError(f"the log store {self.path} cannot be read: {error}") from error
+            except duckdb.Error as error:
+                raise InputError(f"`where` == {where!r} is no condition on the columns of the log: {error}") from error
+
+
+def _as_log(table: pa.Table, names: Sequence[str]) -> pa.Table:
+    return table.cast(pa.schema([REQUEST_SCHEMA.field(name).with_nullable(True) for name in names]))
+
+
+def _utc(time: datetime) -> datetime:
+    if time.tzinfo is None:
+        raise InputError(f"{time} has no time zone, must be aware: add tzinfo=datetime.UTC")
+    return time.astimezone(UTC)
+
+
+def _known(columns: Sequence[str] | None) -> list[str]:
+    if columns is None:
+        return list(REQUEST_SCHEMA.names)
+    unknown = [name for name in columns if name not in REQUEST_SCHEMA.names]
+    if unknown:
+        raise InputError(f"the log has no column {unknown[0]!r}, only {', '.join(REQUEST_SCHEMA.names)}")
+    return list(columns)

@@ -1,0 +1,61 @@
+"""The SQL that joins requests with what became known of them later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from beast_ml.logs.arrow_schema import REQUEST_SCHEMA
+from beast_ml.logs.late_tables import OUTCOME_SCHEMA
+from beast_ml.logs.store_files import duckdb_files, late_files
+
+__all__ = ["joined_log"]
+
+
+def joined_log(store: Path, files: Sequence[Path]) -> str:
+    """Return a query for DuckDB that gives the requests in these files, one row each, in the log's columns.
+
+    Feedback replaces a label that is older than it. Of late outcomes each column's latest known value holds; an
+    answer that came in the end takes the error away. Where there are no files the view ``nothing`` is read.
+    """
+    source = f"read_parquet({duckdb_files(files)}, union_by_name=true, hive_partitioning=false)" if files else "nothing"
+    feedback, outcomes = late_files(store, "feedback"), late_files(store, "outcomes")
+    columns = {name: f'r."{name}"' for name in REQUEST_SCHEMA.names}
+    joins = ""
+    if feedback:
+        newer = "f.request_id IS NOT NULL AND (r.feedback_at IS NULL OR f.feedback_at >= r.feedback_at)"
+        for name in ("quality", "quality_source", "feedback_at"):
+            columns[name] = f"CASE WHEN {newer} THEN f.{name} ELSE r.{name} END"
+        joins += f" LEFT JOIN ({_latest_feedback(feedback)}) f ON f.request_id = r.request_id"
+    if outcomes:
+        for name in _late_columns():
+            columns[name] = f"coalesce(o.{name}, r.{name})"
+        columns["error_kind"] = f"CASE WHEN o.status = 'ok' THEN NULL ELSE {columns['error_kind']} END"
+        joins += f" LEFT JOIN ({_latest_outcomes(outcomes)}) o ON o.request_id = r.request_id"
+    selected = ", ".join(f'{expression} AS "{name}"' for name, expression in columns.items())
+    return f"SELECT {selected} FROM {source} r{joins}"  # noqa: S608 - column names and escaped paths only
+
+
+def _late_columns() -> list[str]:
+    return [name for name in OUTCOME_SCHEMA.names if name not in ("request_id", "observed_at")]
+
+
+def _latest_feedback(files: Sequence[Path]) -> str:
+    return (
+        f"SELECT request_id, feedback_at, quality, quality_source FROM {_rows(files)} "  # noqa: S608 - escaped paths
+        "QUALIFY row_number() OVER (PARTITION BY request_id "
+        "ORDER BY feedback_at DESC, filename DESC, file_row_number DESC) = 1"
+    )
+
+
+def _latest_outcomes(files: Sequence[Path]) -> str:
+    # Ties in time go to the row that was appended last.
+    latest = ", ".join(
+        f"last({name} ORDER BY observed_at, filename, file_row_number) FILTER (WHERE {name} IS NOT NULL) AS {name}"
+        for name in _late_columns()
+    )
+    return f"SELECT request_id, {latest} FROM {_rows(files)} GROUP BY request_id"  # noqa: S608 - escaped paths
+
+
+def _rows(files: Sequence[Path]) -> str:
+    return f"read_parquet({duckdb_files(files)}, filename=true, file_row_number=true, hive_partitioning=false)"
