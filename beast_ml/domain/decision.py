@@ -8,7 +8,11 @@ __all__ = ["Explanation", "Forecast", "ModelForecast", "RoutingDecision"]
 
 
 class Forecast(msgspec.Struct, frozen=True):
-    """A prediction with its interval: ``value`` is the mean, [low, high] holds the truth 90% of the time."""
+    """An expected value with its 90% interval.
+
+    For cost, latency and tokens the interval holds the realised amount; for quality it holds the mean quality over
+    requests that are predicted alike.
+    """
 
     value: float
     low: float
@@ -63,9 +67,16 @@ class RoutingDecision(msgspec.Struct, frozen=True):
         The other allowed candidates, best first.
     policy_version
         Digest of the bundle that decided.
+    tenant
+        Whose request it was.
+    forecasts, explanation
+        What was expected of every candidate, and why this one was chosen; filled on demand.
     """
 
     model: str
     propensity: float
     fallbacks: tuple[str, ...]
     policy_version: str
+    tenant: str = "default"
+    forecasts: tuple[ModelForecast, ...] = ()
+    explanation: Explanation | None = None

@@ -1,0 +1,131 @@
+"""The manifest of a router bundle: what is in it, and the hash of every file."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from beast_ml.domain import CandidateModel
+from beast_ml.errors import BundleError, BundleIntegrityError
+
+__all__ = ["FORMAT_VERSION", "MANIFEST", "Manifest", "file_sha256", "verify"]
+
+FORMAT_VERSION: Final = 1
+MANIFEST: Final = "manifest.json"
+
+_ALLOWED: Final = frozenset(
+    {
+        "encoder/table.safetensors",
+        "encoder/tokenizer.json",
+        "features.json",
+        "heads.npz",
+        "calibration.json",
+        "policy.json",
+    }
+)
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a bundle says of itself.
+
+    Parameters
+    ----------
+    format_version
+        Raised when the layout changes; a reader refuses a version it does not know.
+    kind
+        ``router``, or ``single`` for a bundle that always answers with one model.
+    files
+        sha256 of every file, by relative path.
+    encoder, encoder_hash, feature_hash
+        Which encoder, and which features.
+    candidates
+        The pool, with prices where they are known.
+    training_digest
+        sha256 of the training outcomes.
+    n_training_queries
+        How many queries it was trained on.
+    headline
+        The metrics one would quote, from test queries.
+    run_ids
+        MLflow runs it came from, by role.
+    beast_version
+        The version of beast-ml that wrote it.
+    """
+
+    format_version: int
+    kind: Literal["router", "single"]
+    files: dict[str, str]
+    encoder: str
+    encoder_hash: str
+    feature_hash: str
+    candidates: tuple[CandidateModel, ...]
+    training_digest: str
+    n_training_queries: int
+    beast_version: str
+    headline: dict[str, float] = {}
+    run_ids: dict[str, str] = {}
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the candidates, sorted."""
+        return tuple(candidate.name for candidate in self.candidates)
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the manifest itself, which stands for the whole bundle."""
+        return hashlib.sha256(self.encoded()).hexdigest()
+
+    def encoded(self) -> bytes:
+        """Return the bytes of ``manifest.json``."""
+        return msgspec.json.format(msgspec.json.encode(self, order="sorted"), indent=2) + b"\n"
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file, as hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def verify(folder: Path) -> Manifest:
+    """Read a bundle's manifest and check every file against it.
+
+    Raises
+    ------
+    BundleError
+        If there is no readable manifest, or it is of a format this version does not know.
+    BundleIntegrityError
+        If a file is missing, changed, or not named in the manifest.
+    """
+    path = folder / MANIFEST
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"no router bundle in {folder}: {error.strerror or error}") from error
+    try:
+        version = msgspec.json.decode(raw, type=dict[str, object]).get("format_version")
+        if version != FORMAT_VERSION:
+            raise BundleError(
+                f"{path} has format version {version!r}, this beast-ml reads {FORMAT_VERSION}: "
+                "retrain, or install the version that wrote it"
+            )
+        manifest = msgspec.json.decode(raw, type=Manifest)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise BundleIntegrityError(f"{path} is damaged: {error}; fetch the bundle again") from error
+    unknown = sorted(set(manifest.files) - _ALLOWED)
+    if unknown:
+        raise BundleIntegrityError(f"{path} names {unknown[0]!r}, which is no part of a bundle; refusing all of it")
+    present = {str(file.relative_to(folder).as_posix()) for file in folder.rglob("*") if file.is_file()} - {MANIFEST}
+    extra = sorted(present - set(manifest.files))
+    if extra:
+        raise BundleIntegrityError(f"{folder / extra[0]} is not in the manifest; refusing the bundle")
+    for name, expected in manifest.files.items():
+        file = folder / name
+        if not file.is_file():
+            raise BundleIntegrityError(f"{file} is missing; fetch the bundle again")
+        found = file_sha256(file)
+        if found != expected:
+            raise BundleIntegrityError(f"{file} has sha256 {found}, the manifest says {expected}; fetch it again")
+    return manifest

@@ -1,0 +1,131 @@
+"""Load a verified bundle into what decides: numpy only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from beast_ml.bundle.manifest import Manifest, verify
+from beast_ml.domain import CandidateModel
+from beast_ml.errors import BundleError, BundleIntegrityError
+from beast_ml.features.encoder import Encoder, StaticEncoder
+from beast_ml.features.hashing import HashingEncoder
+from beast_ml.features.sentence import SentenceEncoder
+from beast_ml.features.spec import FeatureBuilder, FeatureSpec
+from beast_ml.policy.spec import PolicySpec
+from beast_ml.predictors.amounts import AmountPredictor
+from beast_ml.predictors.cost import TokenCostPredictor
+from beast_ml.predictors.pool import PoolPredictors
+from beast_ml.predictors.quality import QualityPredictor
+from beast_ml.predictors.reliability import ReliabilityPredictor
+
+__all__ = ["RouterBundle", "arrays_of", "read_arrays", "read_bundle", "restore_encoder", "restore_predictor"]
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class RouterBundle:
+    """A loaded bundle.
+
+    Parameters
+    ----------
+    manifest
+        What it says of itself.
+    features
+        Builds feature rows.
+    predictors
+        Of every target it was trained for.
+    policy
+        How to choose.
+    """
+
+    manifest: Manifest
+    features: FeatureBuilder
+    predictors: PoolPredictors
+    policy: PolicySpec
+
+
+def read_bundle(folder: Path) -> RouterBundle:
+    """Verify and load a bundle.
+
+    Raises
+    ------
+    BundleError
+        If it cannot be read; `BundleIntegrityError` if its content is not what its manifest says.
+    """
+    manifest = verify(folder)
+    try:
+        spec = msgspec.json.decode((folder / "features.json").read_bytes(), type=FeatureSpec)
+        policy = msgspec.json.decode((folder / "policy.json").read_bytes(), type=PolicySpec)
+        calibration = json.loads((folder / "calibration.json").read_bytes())
+        predictors = _predictors(manifest, read_arrays(folder / "heads.npz"), calibration)
+    except (msgspec.ValidationError, KeyError, ValueError, OSError) as error:
+        raise BundleError(f"cannot load the bundle in {folder}: {error!r}") from error
+    encoder = restore_encoder(spec.encoder, folder / "encoder")
+    if encoder.hash != spec.encoder_hash or spec.hash != manifest.feature_hash:
+        raise BundleIntegrityError(f"the encoder or the features of {folder} are not those it was trained with")
+    return RouterBundle(manifest, FeatureBuilder(spec, encoder), predictors, policy)
+
+
+def restore_encoder(name: str, folder: Path) -> Encoder:
+    """Return the encoder a feature spec names; the static one is read from its folder in the bundle."""
+    if name == "static":
+        return StaticEncoder.load(folder)
+    if name == "hashing":
+        return HashingEncoder()
+    if name == "minilm":
+        return SentenceEncoder.minilm()
+    raise BundleError(f"unknown encoder {name!r}: this bundle needs a newer beast-ml")
+
+
+def restore_predictor(
+    target: str, candidates: Sequence[CandidateModel], arrays: Arrays, calibration: Mapping[str, Any]
+) -> Any:
+    """Return the predictor of one target ("quality", "cost", "token_cost", "latency", "reliability")."""
+    models = tuple(candidate.name for candidate in candidates)
+    if target == "quality":
+        return QualityPredictor.restore(models, arrays, calibration)
+    if target == "reliability":
+        return ReliabilityPredictor.restore(models, arrays, calibration)
+    if target == "token_cost":
+        prices = tuple(candidate.price for candidate in candidates if candidate.price is not None)
+        if len(prices) != len(models):
+            raise BundleError("a candidate has no price, but the bundle's costs are price x tokens")
+        return TokenCostPredictor.restore(models, prices, arrays, calibration)
+    if target in ("cost", "latency"):
+        return AmountPredictor.restore(models, arrays, calibration)
+    raise BundleError(f"unknown target {target!r}: this bundle needs a newer beast-ml")
+
+
+def _predictors(manifest: Manifest, arrays: Arrays, calibration: Mapping[str, Any]) -> PoolPredictors:
+    restored = {
+        target: restore_predictor(target, manifest.candidates, arrays_of(arrays, target), numbers)
+        for target, numbers in calibration.items()
+    }
+    return PoolPredictors(
+        models=manifest.models,
+        quality=restored["quality"],
+        cost=restored.get("cost") or restored.get("token_cost"),
+        latency=restored.get("latency"),
+        reliability=restored.get("reliability"),
+    )
+
+
+def arrays_of(arrays: Arrays, target: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays of one target, without its prefix."""
+    prefix = f"{target}/"
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an ``.npz`` file; one that holds pickled objects is refused."""
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}

@@ -1,0 +1,156 @@
+"""Write a router bundle: aside first, then moved into place, so that no half-written one can be loaded."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from beast_ml import __version__
+from beast_ml.bundle.manifest import FORMAT_VERSION, MANIFEST, Manifest, file_sha256, verify
+from beast_ml.domain import CandidateModel, Objective
+from beast_ml.errors import BundleError, UnknownModelError
+from beast_ml.features.encoder import StaticEncoder
+from beast_ml.policy.learner import FittedRouter
+from beast_ml.policy.spec import PolicySpec
+from beast_ml.predictors.cost import TokenCostPredictor
+from beast_ml.predictors.pool import PoolPredictors
+
+__all__ = ["always_single", "policy_of", "write_bundle"]
+
+
+def policy_of(router: FittedRouter, objective: Objective | None = None) -> PolicySpec:
+    """Return the policy a fitted router decides by: its operating point, unless an objective is given.
+
+    When the operating point is the best single model, the fallbacks behind it are ordered by quality.
+    """
+    point = router.operating_point
+    if objective is not None:
+        return PolicySpec("router", point.model, objective, router.cost)
+    willingness = point.willingness_to_pay
+    if point.kind == "single" or willingness is None:
+        return PolicySpec("single", point.model, Objective(willingness_to_pay=0.0), "none")
+    return PolicySpec("router", point.model, Objective(willingness_to_pay=willingness), router.cost)
+
+
+def write_bundle(
+    router: FittedRouter,
+    folder: Path,
+    *,
+    policy: PolicySpec | None = None,
+    headline: Mapping[str, float] | None = None,
+    run_ids: Mapping[str, str] | None = None,
+) -> Manifest:
+    """Write everything that deciding needs into a new folder, and return its manifest.
+
+    Raises
+    ------
+    BundleError
+        If the folder exists and is not empty: bundles are immutable.
+    """
+    policy = policy or policy_of(router)
+    predictors = router.pool.predictors
+    arrays, calibration = _stored(predictors)
+    prices = predictors.cost.prices if isinstance(predictors.cost, TokenCostPredictor) else (None,) * len(router.models)
+    with _Staging(folder) as staging:
+        if isinstance(router.features.encoder, StaticEncoder):
+            router.features.encoder.save(staging / "encoder")
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        (staging / "heads.npz").write_bytes(buffer.getvalue())
+        (staging / "calibration.json").write_text(json.dumps(calibration, indent=1, allow_nan=False))
+        (staging / "features.json").write_bytes(msgspec.json.encode(router.features.spec))
+        (staging / "policy.json").write_bytes(msgspec.json.encode(policy))
+        return _seal(
+            staging,
+            Manifest(
+                format_version=FORMAT_VERSION,
+                kind=policy.kind,
+                files={},
+                encoder=router.features.spec.encoder,
+                encoder_hash=router.features.spec.encoder_hash,
+                feature_hash=router.features.spec.hash,
+                candidates=tuple(
+                    CandidateModel(name, price) for name, price in zip(router.models, prices, strict=True)
+                ),
+                training_digest=router.training.digest(),
+                n_training_queries=router.training.n_queries,
+                beast_version=__version__,
+                headline=dict(headline or {}),
+                run_ids=dict(run_ids or {}),
+            ),
+        )
+
+
+def always_single(source: Path, model: str, folder: Path) -> Manifest:
+    """Write a copy of a bundle whose policy always answers with one model, and return its manifest.
+
+    Raises
+    ------
+    UnknownModelError
+        If the model is not in the bundle's pool.
+    """
+    manifest = verify(source)
+    if model not in manifest.models:
+        raise UnknownModelError(f"no candidate {model!r}; the pool is {', '.join(manifest.models)}")
+    with _Staging(folder) as staging:
+        for name in manifest.files:
+            (staging / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, staging / name)
+        policy = PolicySpec("single", model, Objective(willingness_to_pay=0.0), "none")
+        (staging / "policy.json").write_bytes(msgspec.json.encode(policy))
+        return _seal(staging, msgspec.structs.replace(manifest, kind="single"))
+
+
+class _Staging:
+    """A temporary folder beside the target that takes its place on success and vanishes on failure."""
+
+    def __init__(self, folder: Path) -> None:
+        if folder.exists() and any(folder.iterdir()):
+            raise BundleError(f"{folder} exists and is not empty: bundles are immutable, name a new folder")
+        self._folder = folder
+
+    def __enter__(self) -> Path:
+        self._folder.parent.mkdir(parents=True, exist_ok=True)
+        self._staging = Path(tempfile.mkdtemp(dir=self._folder.parent, prefix=".bundle-"))
+        return self._staging
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._staging.chmod(0o755)
+            self._staging.replace(self._folder)
+        else:
+            shutil.rmtree(self._staging, ignore_errors=True)
+
+
+def _seal(staging: Path, manifest: Manifest) -> Manifest:
+    """Hash every file and write the manifest last."""
+    names = sorted(str(path.relative_to(staging).as_posix()) for path in staging.rglob("*") if path.is_file())
+    sealed = msgspec.structs.replace(manifest, files={name: file_sha256(staging / name) for name in names})
+    (staging / MANIFEST).write_bytes(sealed.encoded())
+    return sealed
+
+
+def _stored(predictors: PoolPredictors) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Return all arrays and all calibration numbers, by target."""
+    targets = {
+        "quality": predictors.quality,
+        "token_cost" if isinstance(predictors.cost, TokenCostPredictor) else "cost": predictors.cost,
+        "latency": predictors.latency,
+        "reliability": predictors.reliability,
+    }
+    arrays: dict[str, NDArray[Any]] = {}
+    calibration: dict[str, Any] = {}
+    for target, predictor in targets.items():
+        if predictor is not None:
+            arrays |= {f"{target}/{name}": array for name, array in predictor.arrays().items()}
+            calibration[target] = predictor.calibration()
+    return arrays, calibration

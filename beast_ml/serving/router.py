@@ -1,0 +1,223 @@
+"""The router: loads a bundle and decides, per request, which model answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from beast_ml.bundle.read import RouterBundle, read_bundle
+from beast_ml.domain import Explanation, Forecast, ModelForecast, RoutingDecision
+from beast_ml.errors import InputError
+from beast_ml.policy.decide import Choice, Constraints, decide
+from beast_ml.predictors.contract import Floats, Rows
+from beast_ml.predictors.cost import TokenCostPredictor
+from beast_ml.predictors.pool import Expected
+
+__all__ = ["Router"]
+
+_REGISTRY_SCHEME: Final = "models:/"
+
+Context = Mapping[str, str]
+
+
+class Router:
+    """Decides which model answers a request.
+
+    Parameters
+    ----------
+    bundle
+        A loaded bundle; `load` reads one.
+    rng
+        Where exploration draws from.
+
+    Examples
+    --------
+    >>> router = Router.load("models:/beast-router@champion")  # doctest: +SKIP
+    >>> router.route("What is 2 + 2?").model  # doctest: +SKIP
+    'llama-3.1-8b'
+    """
+
+    def __init__(self, bundle: RouterBundle, rng: np.random.Generator | None = None) -> None:
+        self.bundle = bundle
+        self._rng = rng or np.random.default_rng()
+        self._version = bundle.manifest.digest
+        objective = bundle.policy.objective
+        self._standing = Constraints(objective.min_quality, objective.max_cost_usd, objective.max_latency_s)
+
+    @classmethod
+    def load(cls, source: str | Path, rng: np.random.Generator | None = None) -> Router:
+        """Return a router from a bundle folder, or from a registry URI such as ``models:/beast-router@champion``.
+
+        Raises
+        ------
+        BundleError
+            If the bundle cannot be read or is not what its manifest says.
+        RegistryError
+            If the registry does not have it, or does not answer.
+        """
+        if str(source).startswith(_REGISTRY_SCHEME):
+            from beast_ml.registry.resolve_child import resolve_in_child
+
+            source = resolve_in_child(str(source))
+        return cls(read_bundle(Path(source)), rng)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The candidate pool, sorted."""
+        return self.bundle.predictors.models
+
+    @property
+    def version(self) -> str:
+        """Digest of the bundle: what is logged as ``policy_version``."""
+        return self._version
+
+    def route(
+        self,
+        prompt: str,
+        *,
+        context: Context | None = None,
+        tenant: str = "default",
+        min_quality: float | None = None,
+        max_cost_usd: float | None = None,
+        max_latency_s: float | None = None,
+        candidates: Sequence[str] | None = None,
+        explain: bool = False,
+    ) -> RoutingDecision:
+        """Decide for one request.
+
+        Parameters
+        ----------
+        prompt
+            The text that will be sent to the chosen model.
+        context
+            Known facts about the request: ``task``, ``language``, ...
+        tenant
+            Whose request it is; kept for the log, it does not shape the decision.
+        min_quality, max_cost_usd, max_latency_s
+            Constraints on what is predicted; they tighten the policy's own.
+        candidates
+            Restrict the choice to these models.
+        explain
+            Also return forecasts for every candidate, and why this one was chosen.
+
+        Raises
+        ------
+        NoCandidateError
+            If the constraints leave nobody.
+        UnknownModelError
+            If a candidate is not in the pool.
+        """
+        asked = Constraints(min_quality, max_cost_usd, max_latency_s)
+        rows = self._rows([prompt], [context or {}])
+        expected = self.bundle.predictors.predict(rows)
+        choice = self._decide(expected, 0, self._standing.tightened(asked), candidates)
+        return self._answer(choice, tenant, (rows, expected) if explain else None)
+
+    def route_batch(
+        self, prompts: Sequence[str], *, contexts: Sequence[Context] | None = None, tenant: str = "default"
+    ) -> list[RoutingDecision]:
+        """Decide for many requests at once, under the policy's own constraints."""
+        if contexts is not None and len(contexts) != len(prompts):
+            raise InputError(f"{len(contexts)} contexts for {len(prompts)} prompts, give one each or none")
+        if not prompts:
+            return []
+        expected = self.bundle.predictors.predict(self._rows(prompts, contexts))
+        choices = (self._decide(expected, i, self._standing, None) for i in range(len(prompts)))
+        return [self._answer(choice, tenant, None) for choice in choices]
+
+    def forecast(self, prompt: str, *, context: Context | None = None) -> tuple[ModelForecast, ...]:
+        """Return what is expected of every candidate on one request, with intervals, in the order of the pool."""
+        rows = self._rows([prompt], [context or {}])
+        return self._forecasts(rows, self.bundle.predictors.predict(rows))
+
+    def _rows(self, prompts: Sequence[str], contexts: Sequence[Context] | None) -> Rows:
+        for prompt in prompts:
+            if not isinstance(prompt, str):
+                raise InputError(f"a prompt must be a string, got {type(prompt).__name__}")
+        return self.bundle.features.matrix(prompts, contexts)
+
+    def _decide(
+        self, expected: Expected, row: int, constraints: Constraints, candidates: Sequence[str] | None
+    ) -> Choice:
+        policy = self.bundle.policy
+        uniform, pick = self._rng.random(2) if policy.exploration_rate else (1.0, 0.0)
+        return decide(policy, self.models, expected, row, constraints, candidates, uniform, pick)
+
+    def _answer(self, choice: Choice, tenant: str, why: tuple[Rows, Expected] | None) -> RoutingDecision:
+        models = self.models
+        fallbacks = tuple(models[j] for j in choice.ranking if j != choice.chosen)
+        return RoutingDecision(
+            model=models[choice.chosen],
+            propensity=choice.propensity,
+            fallbacks=fallbacks,
+            policy_version=self._version,
+            tenant=tenant,
+            forecasts=self._forecasts(*why) if why else (),
+            explanation=self._explain(choice, why[1]) if why else None,
+        )
+
+    def _forecasts(self, rows: Rows, expected: Expected) -> tuple[ModelForecast, ...]:
+        predictors = self.bundle.predictors
+        quality = _Ends(expected.quality, predictors.quality.interval(rows))
+        cost = _Ends(expected.cost_usd, predictors.cost.interval(rows) if predictors.cost else None)
+        latency = _Ends(expected.latency_s, predictors.latency.interval(rows) if predictors.latency else None)
+        tokens = _Ends(None, None)
+        if isinstance(predictors.cost, TokenCostPredictor):
+            outputs = predictors.cost.output_tokens
+            tokens = _Ends(outputs.predict(rows), outputs.interval(rows))
+        return tuple(
+            ModelForecast(
+                model=name,
+                quality=quality.forecast(j) or Forecast(0.0, 0.0, 1.0),
+                cost_usd=cost.forecast(j),
+                latency_s=latency.forecast(j),
+                output_tokens=tokens.forecast(j),
+                failure_probability=None if expected.failure is None else float(expected.failure[0, j]),
+            )
+            for j, name in enumerate(self.models)
+        )
+
+    def _explain(self, choice: Choice, expected: Expected) -> Explanation:
+        models, chosen = self.models, choice.chosen
+        others = [j for j in choice.ranking if j != chosen]
+        runner_up = others[0] if others else None
+        quality = expected.quality[0]
+        extra_cost = extra_quality = None
+        if runner_up is not None:
+            extra_quality = float(quality[runner_up] - quality[chosen])
+            if expected.cost_usd is not None:
+                extra_cost = float(expected.cost_usd[0, runner_up] - expected.cost_usd[0, chosen])
+        return Explanation(
+            reason=_reason(self.bundle.policy.kind, choice, models, self.bundle.policy.model),
+            binding_constraint=choice.binding_constraint,
+            runner_up=None if runner_up is None else models[runner_up],
+            runner_up_extra_cost_usd=extra_cost,
+            runner_up_extra_quality=extra_quality,
+        )
+
+
+class _Ends:
+    """Values and interval ends of one request, or nothing."""
+
+    def __init__(self, values: Floats | None, ends: tuple[Floats, Floats] | None) -> None:
+        self._values, self._ends = values, ends
+
+    def forecast(self, j: int) -> Forecast | None:
+        if self._values is None or self._ends is None:
+            return None
+        low, high = self._ends
+        return Forecast(float(self._values[0, j]), float(low[0, j]), float(high[0, j]))
+
+
+def _reason(kind: str, choice: Choice, models: Sequence[str], single: str) -> str:
+    name = models[choice.chosen]
+    if choice.chosen != choice.ranking[0]:
+        return f"explored: {name} was drawn at random; {models[choice.ranking[0]]} has the highest utility"
+    if choice.binding_constraint:
+        return f"{name} has the highest utility of those that meet {choice.binding_constraint}"
+    if kind == "single" and name == single:
+        return f"routing does not pay on the training data, so {name} always answers"
+    return f"{name} has the highest utility: willingness to pay x quality - cost"
