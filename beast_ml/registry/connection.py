@@ -18,10 +18,9 @@ __all__ = ["connect", "experiment_id", "translated"]
 
 _PATIENCE_S: Final = 3.0
 _ABOUT_EXPERIMENT: Final = (
-    "Each run is one training of a router. Start with its tag `verdict` (show it with Columns), then with the metrics "
-    "`evidence/quality_gain` and `evidence/cost_saving`.\n\n"
-    "- Both compare the router with its reference, on queries that it was not trained on; `_low` and `_high` bound "
-    "them at the 95% level.\n"
+    "Read a training's tag `verdict` first, then `evidence/quality_gain` and `evidence/cost_saving`.\n\n"
+    "- Both metrics compare the router with its reference, on queries that it was not trained on; `_low` and `_high` "
+    "bound them at the 95% level. Columns shows them, and the tag, in the list of runs.\n"
     "- The runs below a run are its predictors of quality, cost and latency.\n"
     "- To compare trainings, tick them and press Compare.\n"
     "- What serves is the version with the alias `champion` of the registered model `beast-router`."

@@ -125,15 +125,13 @@ def test_datasets_are_inputs_with_their_whole_digest(config):
             profile={"rows": 3},
         )
         run.dataset("test", digest=digest, source="https://example.org/t.parquet", context="test")
-    inputs = {entry.tags[0].value: entry.dataset for entry in read(run).inputs.dataset_inputs}
+    tagged = [({tag.key: tag.value for tag in i.tags}, i.dataset) for i in read(run).inputs.dataset_inputs]
+    inputs = {tags["mlflow.data.context"]: dataset for tags, dataset in tagged}
+    assert {tags["digest"] for tags, _ in tagged} == {digest}
     assert inputs["training"].digest == digest[:36]
     assert json.loads(inputs["training"].schema)["mlflow_colspec"][0]["name"] == "prompt"
     assert json.loads(inputs["training"].profile) == {"rows": 3}
     assert inputs["test"].source_type == "https"
-    assert [tag.value for entry in read(run).inputs.dataset_inputs for tag in entry.tags if tag.key == "digest"] == [
-        digest,
-        digest,
-    ]
 
 
 def test_an_artifact_that_is_not_there_is_named(config, tmp_path):
