@@ -47,7 +47,7 @@ def checked_late_table(kind: str, schema: pa.Schema, frame: pd.DataFrame | pa.Ta
     DataError
         If a column is missing or unknown, of a wrong type, or a value is missing, out of range or not finite.
     """
-    table = frame if isinstance(frame, pa.Table) else pa.Table.from_pandas(frame, preserve_index=False)
+    table = frame if isinstance(frame, pa.Table) else _from_pandas(frame)
     unknown = [name for name in table.column_names if name not in schema.names]
     if unknown:
         raise DataError(f"{kind} have no column {unknown[0]!r}, only {', '.join(schema.names)}")
@@ -65,6 +65,13 @@ def checked_late_table(kind: str, schema: pa.Schema, frame: pd.DataFrame | pa.Ta
             raise DataError(f"`{field.name}` of {kind} must be {field.type}: {error}") from error
         _check_range(kind, field, columns[field.name])
     return pa.table(columns, schema=schema)
+
+
+def _from_pandas(frame: pd.DataFrame) -> pa.Table:
+    for name, dtype in frame.dtypes.items():
+        if getattr(dtype, "tz", None) is not None:  # pyarrow 25 asks pandas 3.1 for zoned times in a deprecated way
+            frame = frame.assign(**{str(name): frame[name].dt.tz_convert(None)})
+    return pa.Table.from_pandas(frame, preserve_index=False)
 
 
 def _check_range(kind: str, field: pa.Field, column: pa.ChunkedArray) -> None:

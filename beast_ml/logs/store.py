@@ -196,16 +196,23 @@ class LogStore:
         with duckdb.connect() as connection:
             connection.execute("SET TimeZone = 'UTC'")
             connection.register("nothing", REQUEST_SCHEMA.empty_table())
+            _check_condition(connection, where)
             found = request_files(self.path, since, until) if files is None else files
             log = joined_log(self.path, found)
+            # The condition is the caller's own Python, as it would be in a data frame's query.
+            query = f"SELECT {chosen} FROM ({log}) {condition} {order}"  # noqa: S608
             try:
-                # The condition is the caller's own Python, as it would be in a data frame's query.
-                query = f"SELECT {chosen} FROM ({log}) {condition} {order}"  # noqa: S608
                 return connection.sql(query, params=bounds).to_arrow_table()
-            except (duckdb.IOException, duckdb.InvalidInputException) as error:
-                raise DataError(f"the log store {self.path} cannot be read: {error}") from error
             except duckdb.Error as error:
-                raise InputError(f"`where` == {where!r} is no condition on the columns of the log: {error}") from error
+                raise DataError(f"the log store {self.path} cannot be read: {error}") from error
+
+
+def _check_condition(connection: duckdb.DuckDBPyConnection, where: str | None) -> None:
+    try:
+        if where:
+            connection.execute(f"SELECT 1 FROM nothing WHERE ({where})")  # noqa: S608 - the caller's own, as above
+    except duckdb.Error as error:
+        raise InputError(f"`where` == {where!r} is no condition on the columns of the log: {error}") from error
 
 
 def _as_log(table: pa.Table, names: Sequence[str]) -> pa.Table:
