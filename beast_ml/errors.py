@@ -8,6 +8,7 @@
     │   ├── UnknownModelError (LookupError)    a model that is not in the pool
     │   └── NoCandidateError                   no candidate is left under the constraints
     ├── MissingExtraError (ImportError)        an optional dependency is not installed
+    ├── DownloadError (ConnectionError)        a public file cannot be fetched, or is not what it should be
     ├── EncoderError                           encoder weights that are absent or not what they claim to be
     ├── BundleError                            a router bundle that cannot be read or written
     │   └── BundleIntegrityError               its content does not match its manifest
@@ -27,6 +28,7 @@ __all__ = [
     "BundleError",
     "BundleIntegrityError",
     "DataError",
+    "DownloadError",
     "EncoderError",
     "InputError",
     "MissingExtraError",
@@ -82,6 +84,10 @@ class MissingExtraError(BeastError, ImportError):
     def __init__(self, what: str, extra: str) -> None:
         self.extra = extra
         super().__init__(f'{what} needs the "{extra}" extra: pip install "beast-ml[{extra}]"')
+
+
+class DownloadError(BeastError, ConnectionError):
+    """A public file cannot be fetched, or what came is not what it should be."""
 
 
 class EncoderError(BeastError):

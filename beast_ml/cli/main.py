@@ -10,6 +10,7 @@ import sys
 
 import typer
 
+from beast_ml.cli.data import app as data_app
 from beast_ml.cli.evaluate import app as evaluate_app
 from beast_ml.cli.logs import app as logs_app
 from beast_ml.cli.output import stderr
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # locals may hold prompts and keys
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(data_app)
 app.add_typer(logs_app)
 app.add_typer(evaluate_app)
 app.add_typer(registry_app)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,14 @@ from beast_ml.logs.public.identity import content_id, file_sha256
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["QUICKSTART_FILES", "QUICKSTART_SHA256", "load_quickstart", "quickstart_folder", "read_arms"]
+__all__ = [
+    "QUICKSTART_FILES",
+    "QUICKSTART_SHA256",
+    "convert_quickstart",
+    "load_quickstart",
+    "quickstart_folder",
+    "read_arms",
+]
 
 QUICKSTART_FILES: Final = {"val": "val.jsonl", "test": "test_holdout.jsonl"}
 QUICKSTART_SHA256: Final = {
@@ -61,6 +69,20 @@ def load_quickstart(folder: Path | None = None) -> tuple[pd.DataFrame, pd.DataFr
     """
     home = folder or quickstart_folder()
     return _load(home, "val"), _load(home, "test")
+
+
+def convert_quickstart(files: Mapping[str, Path]) -> pd.DataFrame:
+    """Return the outcome table of one of the two files, given under its published name.
+
+    Raises
+    ------
+    DataError
+        If the file is not in the package's format.
+    """
+    import pandas as pd
+
+    splits = {name: part for part, name in QUICKSTART_FILES.items()}
+    return pd.concat([read_arms(path, splits[name]) for name, path in sorted(files.items())], ignore_index=True)
 
 
 def read_arms(path: Path, split: str) -> pd.DataFrame:

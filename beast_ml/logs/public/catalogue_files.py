@@ -1,0 +1,124 @@
+"""Where the raw files of the public sets are: addresses that name a commit, so that they cannot change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from beast_ml.logs.public.quickstart import QUICKSTART_FILES, QUICKSTART_SHA256
+
+__all__ = [
+    "MMLU_PRO_FILES",
+    "QUICKSTART_TEST_FILES",
+    "QUICKSTART_VAL_FILES",
+    "ROUTELLM_FILES",
+    "ROUTERBENCH_FILES",
+    "ROUTERDC_FILES",
+    "SourceFile",
+]
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One raw file.
+
+    Parameters
+    ----------
+    name
+        What its converter calls it.
+    url
+        Its address; ``package:quickstart/NAME`` for a file of the installed ``paretobandit`` package.
+    sha256
+        Its digest, or None where the publisher gives none: then the first pull records it, and later ones must match.
+    """
+
+    name: str
+    url: str
+    sha256: str | None = None
+
+
+def _github(repository: str, commit: str, path: str, name: str) -> SourceFile:
+    return SourceFile(name, f"https://raw.githubusercontent.com/{repository}/{commit}/{path}")
+
+
+def _quickstart(part: str) -> tuple[SourceFile, ...]:
+    name = QUICKSTART_FILES[part]
+    return (SourceFile(name, f"package:quickstart/{name}", QUICKSTART_SHA256[part]),)
+
+
+_ROUTELLM: Final = ("lm-sys/RouteLLM", "0b64fdafe049e596a3f5657c219329f24af24198")
+_ROUTERBENCH: Final = ("shuhao02/RouterDC", "1963d6874b69c94309ea37a34d7d4cd6f527e7c5")
+_ROUTERDC: Final = ("shuhao02/RouterDC", "dadb87299f65fb8f1c1dddc30967a3907d0132dd")
+_MMLU_PRO: Final = ("TIGER-AI-Lab/MMLU-Pro", "964a136e98ff17f81b0cd11c15c70784f6ee4378")
+
+_MMLU_DOMAINS: Final = """
+abstract_algebra anatomy astronomy business_ethics clinical_knowledge college_biology college_chemistry
+college_computer_science college_mathematics college_medicine college_physics computer_security conceptual_physics
+econometrics electrical_engineering elementary_mathematics formal_logic global_facts high_school_biology
+high_school_chemistry high_school_computer_science high_school_european_history high_school_geography
+high_school_government_and_politics high_school_macroeconomics high_school_mathematics high_school_microeconomics
+high_school_physics high_school_psychology high_school_statistics high_school_us_history high_school_world_history
+human_aging human_sexuality international_law jurisprudence logical_fallacies machine_learning management marketing
+medical_genetics miscellaneous moral_disputes moral_scenarios nutrition philosophy prehistory professional_accounting
+professional_law professional_medicine professional_psychology public_relations security_studies sociology
+us_foreign_policy virology world_religions
+""".split()  # noqa: SIM905 - a block of names reads better than a list of quoted ones
+
+_MMLU_PRO_MODELS: Final = """
+DeepSeek-Coder-V2 Llama-2-13b-hf Llama-2-70b-hf Llama-2-7b-hf Meta-Llama-3-70B Meta-Llama-3-8B
+Meta-Llama-3_1-70B-Instruct Meta-Llama-3_1-70B Meta-Llama-3_1-8B-Instruct Meta-Llama-3_1-8B Mistral-7B-Instruct-v0.1
+Mistral-7B-Instruct-v0.2 Mistral-7B-v0.1 Mistral-7B-v0.2-hf Mixtral-8x7B-Instruct-v0.1 Mixtral-8x7B-v0.1
+Phi-3-mini-4k-instruct Qwen1.5-110B Qwen1.5-72B-Chat Qwen1.5-7B-Chat Yi-34B Yi-6B Yi-6b-Chat c4ai-command-r-v01
+gemini-1.5-flash-002 gemini-1.5-pro-002 gemma-7b jamba-1.5-large mathstral-7B
+""".split()  # noqa: SIM905 - a block of names reads better than a list of quoted ones
+
+_ROUTERDC_TASKS: Final = """
+MATH_prealgebra arc_challenge_test arc_challenge_train arc_easy_test arc_easy_train ceval cmmlu_test gsm8k-test
+gsm8k-train humaneval_test humaneval_train javascript mbpp mmlu_test
+""".split()  # noqa: SIM905 - a block of names reads better than a list of quoted ones
+
+QUICKSTART_VAL_FILES: Final = _quickstart("val")
+QUICKSTART_TEST_FILES: Final = _quickstart("test")
+
+ROUTELLM_FILES: Final[tuple[SourceFile, ...]] = (
+    *(
+        _github(*_ROUTELLM, f"routellm/evals/mmlu/responses/mmlu_{domain}.csv", f"mmlu/mmlu_{domain}.csv")
+        for domain in _MMLU_DOMAINS
+    ),
+    *(
+        _github(*_ROUTELLM, f"routellm/evals/{name}", name)
+        for name in (
+            "mmlu/contaminated_prompts.jsonl",
+            "gsm8k/gsm8k_responses.csv",
+            "gsm8k/contaminated_prompts.jsonl",
+            "mt_bench/question.jsonl",
+            "mt_bench/judgements.jsonl",
+            "mt_bench/contaminated_prompts.jsonl",
+        )
+    ),
+)
+
+ROUTERBENCH_FILES: Final[tuple[SourceFile, ...]] = tuple(
+    _github(*_ROUTERBENCH, f"datasets/routerbench_zs/{name}.csv", f"{name}.csv")
+    for name in (
+        "arc_challenge_test",
+        "arc_challenge_train",
+        "mbpp_test",
+        "mbpp_train",
+        "winograde_test",
+        "winograde_train",
+    )
+)
+
+ROUTERDC_FILES: Final[tuple[SourceFile, ...]] = (
+    *(_github(*_ROUTERDC, f"datasets/split2_model7/{name}.json", f"{name}.json") for name in _ROUTERDC_TASKS),
+    *(
+        _github(*_ROUTERDC, f"datasets/split2_model7_cluster/{name}.json", f"{name}.json")
+        for name in ("cmmlu_train", "mmlu_train")
+    ),
+)
+
+MMLU_PRO_FILES: Final[tuple[SourceFile, ...]] = tuple(
+    _github(*_MMLU_PRO, f"eval_results/model_outputs_{model}_5shots.zip", f"model_outputs_{model}_5shots.zip")
+    for model in _MMLU_PRO_MODELS
+)
