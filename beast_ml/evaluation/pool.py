@@ -86,12 +86,23 @@ def scored_queries(test: OutcomeMatrix, cost: CostKind) -> NDArray[np.bool_]:
     observed = np.isfinite(test.quality) & np.isfinite(realised_cost(test, cost))
     scored: NDArray[np.bool_] = np.logical_and.reduce(observed, axis=1)
     if not scored.any():
-        rarest = test.models[int(observed.sum(axis=0).argmin())]
         raise NotEnoughDataError(
             f"none of the {test.n_queries} test queries has quality and {cost} of all {len(test.models)} models of the "
-            f"pool (observed least: {rarest!r}): name a smaller pool"
+            f"pool: name a smaller pool; {_largest_common_pool(test.models, observed)}"
         )
     return scored
+
+
+def _largest_common_pool(models: tuple[str, ...], observed: NDArray[np.bool_]) -> str:
+    """Say which models share queries, dropping the least observed one after another."""
+    kept = np.arange(len(models))
+    while len(kept) > _MIN_MODELS:
+        rest = observed[:, kept]
+        kept = np.delete(kept, int(rest.sum(axis=0).argmin()))
+        common = int(np.logical_and.reduce(observed[:, kept], axis=1).sum())
+        if common:
+            return f"these {len(kept)} models share {common} queries: {','.join(models[i] for i in kept)}"
+    return "no two models were observed on the same query"
 
 
 def _default_cost(pooled: OutcomeMatrix) -> CostKind:

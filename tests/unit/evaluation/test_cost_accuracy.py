@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from sklearn.metrics import r2_score
+
+from beast_ml.evaluation.bootstrap import QueryBootstrap
+from beast_ml.evaluation.cost_accuracy import assess_cost
+
+MODELS = ("a", "b")
+
+
+def draws(n, resamples=50):
+    return QueryBootstrap.draw(np.random.default_rng(1), n, resamples)
+
+
+def costs(n=400):
+    rng = np.random.default_rng(0)
+    realised = np.exp(rng.standard_normal((n, 2)))
+    return realised * np.exp(0.3 * rng.standard_normal((n, 2))), realised
+
+
+def test_r2_is_of_the_logarithm_within_each_model():
+    predicted, realised = costs()
+    found = assess_cost(MODELS, predicted, realised, draws(400))
+    each = [r2_score(np.log(realised[:, i]), np.log(predicted[:, i])) for i in range(2)]
+    assert [found.per_model[model]["log_r2"] for model in MODELS] == pytest.approx(each)
+    assert found.log_r2.value == pytest.approx(np.mean(each))
+    assert found.log_r2.low < found.log_r2.value < found.log_r2.high
+
+
+def test_the_ratio_error_is_symmetric_in_over_and_underestimates():
+    realised = np.full((4, 2), 2.0)
+    predicted = np.array([[4.0, 1.0], [4.0, 1.0], [4.0, 1.0], [4.0, 1.0]])
+    found = assess_cost(MODELS, predicted, realised, draws(4))
+    assert found.median_ratio_error.value == pytest.approx(1.0)
+    assert (found.median_ratio_error.low, found.median_ratio_error.high) == pytest.approx((1.0, 1.0))
+
+
+def test_a_cost_that_never_varies_has_no_r2():
+    found = assess_cost(MODELS, np.ones((50, 2)), np.ones((50, 2)), draws(50))
+    assert found.log_r2.value is None
+    assert found.per_model["a"] == {"log_r2": None, "median_ratio_error": 0.0}
+
+
+def test_free_calls_are_left_out():
+    predicted, realised = costs(100)
+    realised[:, 0] = 0.0
+    realised[3, 1] = 0.0
+    found = assess_cost(MODELS, predicted, realised, draws(100))
+    assert found.per_model["a"] == {"log_r2": None, "median_ratio_error": None}
+    kept = np.arange(100) != 3
+    assert found.log_r2.value == pytest.approx(r2_score(np.log(realised[kept, 1]), np.log(predicted[kept, 1])))
+
+
+def test_when_everything_is_free_nothing_is_defined():
+    found = assess_cost(MODELS, np.ones((10, 2)), np.zeros((10, 2)), draws(10))
+    assert found.to_dict()["log_r2"] == {"value": None, "low": None, "high": None}
+    assert found.median_ratio_error.value is None
+
+
+def test_a_resample_of_free_calls_alone_is_left_out_of_the_interval():
+    realised = np.array([[1.0], [0.0]])
+    only_free = QueryBootstrap(np.array([[1, 1], [0, 1]], dtype=np.int32))
+    found = assess_cost(("a",), np.array([[2.0], [1.0]]), realised, only_free)
+    assert found.median_ratio_error.value == pytest.approx(1.0)
+    assert found.median_ratio_error.low == pytest.approx(1.0)
