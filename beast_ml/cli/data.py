@@ -13,6 +13,7 @@ from beast_ml.cli.output import JsonOption, print_json, print_table, stderr, std
 
 if TYPE_CHECKING:
     from beast_ml.logs.public.catalogue import PublicSet
+    from beast_ml.logs.public.local import LocalSet
     from beast_ml.logs.public.pull import Pulled
 
 __all__ = ["app"]
@@ -49,23 +50,22 @@ def list_sets(directory: DirOption = None, as_json: JsonOption = False) -> None:
         return
     print_table(
         "Public outcome sets",
-        ("name", "what", "queries", "models", "rows here", "MB here", "licence", "home", "state"),
+        ("name", "queries", "models", "licence", "here"),
         [
             (
                 public_set.name,
-                public_set.what,
                 f"{public_set.n_queries:,}",
                 public_set.n_models,
-                "-" if local.n_rows is None else f"{local.n_rows:,}",
-                "-" if local.n_bytes is None else f"{local.n_bytes / 1e6:.1f}",
-                public_set.licence,
-                public_set.home.partition(",")[0],
-                local.state if public_set.files or local.state == "here" else "not pullable",
+                public_set.licence.partition(" (")[0],
+                _here(public_set, local),
             )
             for public_set, local in states
         ],
-        caption=f"kept in {folder}; `beast data describe NAME` tells more, `beast data pull NAME` fetches",
+        caption=f"here: {folder}",
     )
+    for public_set, _ in states:
+        stdout.print(f"{public_set.name}: {public_set.what}\n    {public_set.home}", highlight=False)
+    stdout.print("`beast data describe NAME` tells more, `beast data pull NAME` fetches", highlight=False)
 
 
 @app.command("pull")
@@ -153,6 +153,12 @@ def _folder(directory: Path | None) -> Path:
     from platformdirs import user_data_path
 
     return directory or user_data_path("beast-ml") / "data"
+
+
+def _here(public_set: PublicSet, local: LocalSet) -> str:
+    if local.n_rows is not None and local.n_bytes is not None:
+        return f"{local.n_rows:,} rows, {local.n_bytes / 1e6:.1f} MB"
+    return local.state if public_set.files else "not pullable"
 
 
 def _facts(public_set: PublicSet) -> dict[str, object]:
