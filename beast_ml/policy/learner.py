@@ -144,7 +144,7 @@ class RouterLearner:
                 f"the {train.n_queries} queries are only {len(set(train.prompts))} different questions: "
                 f"at least {_MIN_QUERIES} are needed to learn and to check what was learnt"
             )
-        encoder = get_encoder(self.encoder, self._encoder_progress())
+        encoder = get_encoder(self.encoder, self.encoder_progress())
         contexts = _task_contexts(train.tasks.tolist()) if use_task else None
         spec = FeatureSpec.learn(encoder, train.prompts, contexts, ("task",) if use_task else ())
         features = FeatureBuilder(spec, encoder)
@@ -155,7 +155,8 @@ class RouterLearner:
         point = choose_operating_point(out_of_fold, train.quality, realised_cost(train, cost))
         return FittedRouter(features, pool, cost, point, use_task, train)
 
-    def _encoder_progress(self) -> Callable[[int, int], None] | None:
+    def encoder_progress(self) -> Callable[[int, int], None] | None:
+        """Return the progress callback in the form that `get_encoder` takes."""
         progress = self.progress
         if progress is None:
             return None

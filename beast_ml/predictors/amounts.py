@@ -20,6 +20,7 @@ AMOUNT_NETWORK: Final = NetworkConfig(dropout=0.1, task_weight=0.0)
 _COVERAGE: Final = 0.9
 _LOG_RANGE: Final = 30.0
 _SMEARING_LIMIT: Final = 5.0
+_CONSTANT: Final = 1e-6
 
 
 @dataclass(frozen=True)
@@ -124,12 +125,13 @@ def fit_amounts(
     out_of_fold = np.exp(predicted) * smearing
     residual = np.nansum((logs - predicted) ** 2, axis=0)
     total = np.nansum((logs - center) ** 2, axis=0)
+    varies = total / np.maximum(seen.sum(axis=0), 1) > _CONSTANT  # a constant amount has no R2
     report = {
-        "log_r2_out_of_fold": float(np.median(1.0 - residual / np.maximum(total, 1e-12))),
+        "log_r2_out_of_fold": float(np.median(1.0 - residual[varies] / total[varies])) if varies.any() else 1.0,
         "median_ratio_error_out_of_fold": float(np.nanmedian(np.exp(np.abs(logs - predicted))) - 1.0),
     }
     predictor = AmountPredictor(data.outcomes.models, fit.head, center, scale, smearing, spread, floor)
-    return Fitted(predictor, out_of_fold, report)
+    return Fitted(predictor, out_of_fold, report, fit.learning_curve)
 
 
 def _to_log(outputs: Rows, center: Floats, scale: Floats) -> Floats:

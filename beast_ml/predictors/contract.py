@@ -27,7 +27,10 @@ Progress = Callable[[str, int, int], None]
 class Predictor(Protocol):
     """Predicts one target for every candidate at once."""
 
-    models: tuple[str, ...]
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The m candidates, sorted."""
+        ...
 
     def predict(self, rows: Rows) -> Floats:
         """Return (n, m) expected values for (n, d) features."""
@@ -84,8 +87,11 @@ class Fitted(Generic[P_co]):
         (n, m) predictions, each by a model that did not see the query's fold.
     report
         Numbers about the fit (chosen shrinkage, losses), for tracking.
+    learning_curve
+        After each epoch: loss on training batches, and on held-out folds.
     """
 
     predictor: P_co
     out_of_fold: Floats
     report: Mapping[str, float]
+    learning_curve: tuple[tuple[float, float], ...] = ()

@@ -58,10 +58,13 @@ class CrossFit:
         Outputs (m + tasks): one a candidate, then one a task.
     out_of_fold
         (n, m + tasks) float32 raw outputs, each by a network that did not see the query's fold.
+    learning_curve
+        After each epoch: mean loss on training batches (with dropout), and on the held-out folds (without).
     """
 
     head: DenseHead
     out_of_fold: Rows
+    learning_curve: tuple[tuple[float, float], ...]
 
 
 def fit_network(
@@ -124,11 +127,17 @@ def fit_network(
     optimizer = torch.optim.AdamW(
         [{"params": weights, "weight_decay": config.weight_decay}, {"params": biases, "weight_decay": 0.0}],
         lr=config.learning_rate,
+        fused=True,
     )
     n_steps = config.epochs * -(-n // _BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.learning_rate, total_steps=n_steps, pct_start=_WARMUP
     )
+
+    def element_loss(predicted: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        if loss == "probability":
+            return functional.binary_cross_entropy_with_logits(predicted, y, reduction="none")
+        return (predicted - y) ** 2
 
     def forward(x: torch.Tensor, dropout: float) -> torch.Tensor:
         hidden = x.expand(members, -1, -1)
@@ -139,19 +148,29 @@ def fit_network(
                 hidden = hidden * keep / (1.0 - dropout)
         return torch.baddbmm(biases[-1], hidden, weights[-1])
 
-    step = 0
+    def held_out_loss() -> float:
+        summed = torch.zeros(())
+        with torch.no_grad():
+            for k in range(n_folds):
+                held = included[k] == 0
+                hidden = inputs[held]
+                for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+                    hidden = torch.relu(hidden @ weight[k] + bias[k])
+                outputs = (hidden @ weights[-1][k] + biases[-1][k])[:, :m]
+                summed += (element_loss(outputs, truth[held]) * mask[held]).sum()
+        return float(summed / mask.sum().clamp(min=1.0))
+
+    step, curve = 0, []
     for _ in range(config.epochs):
         order = torch.randperm(n, generator=generator)
+        running = 0.0
         for batch in torch.split(order, _BATCH):
             outputs = forward(inputs[batch], config.dropout)
             share = included[:, batch]
             cells = mask[batch] * share[:, :, None]
             main, y = outputs[:, :, :m], truth[batch].expand(members, -1, -1)
-            if loss == "probability":
-                each = functional.binary_cross_entropy_with_logits(main, y, reduction="none")
-            else:
-                each = (main - y) ** 2
-            total = ((each * cells).sum((1, 2)) / cells.sum((1, 2)).clamp(min=1.0)).sum()
+            total = ((element_loss(main, y) * cells).sum((1, 2)) / cells.sum((1, 2)).clamp(min=1.0)).sum()
+            running += total.item() * len(batch) / (n * members)
             if n_tasks > 1:
                 logits = outputs[:, :, m:].transpose(1, 2)
                 wrong = functional.cross_entropy(logits, kinds[batch].expand(members, -1), reduction="none")
@@ -162,6 +181,7 @@ def fit_network(
             optimizer.step()
             schedule.step()
             step += 1
+        curve.append((running, held_out_loss()))
         if progress:
             progress(label, step, n_steps)
 
@@ -177,7 +197,7 @@ def fit_network(
     out_of_fold = np.empty((n, m + n_tasks), dtype=np.float32)
     for k in range(n_folds):
         out_of_fold[folds == k] = heads[k].forward(rows[folds == k])
-    return CrossFit(heads[-1], out_of_fold)
+    return CrossFit(heads[-1], out_of_fold, tuple(curve))
 
 
 def _start(targets: Floats, loss: Literal["probability", "squared"]) -> Floats:

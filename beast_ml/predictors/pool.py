@@ -9,7 +9,7 @@ import numpy as np
 
 from beast_ml.domain import Price
 from beast_ml.predictors.amounts import AmountPredictor, fit_amounts
-from beast_ml.predictors.contract import Floats, Progress, Rows, TrainingSet
+from beast_ml.predictors.contract import Fitted, Floats, Predictor, Progress, Rows, TrainingSet
 from beast_ml.predictors.cost import TokenCostPredictor, recover_prices
 from beast_ml.predictors.quality import QualityPredictor, fit_quality
 from beast_ml.predictors.reliability import ReliabilityPredictor, fit_reliability
@@ -59,11 +59,15 @@ class PoolPredictors:
 
 @dataclass(frozen=True)
 class FittedPool:
-    """Fitted predictors, and what they said of the training queries without having seen their question."""
+    """Fitted predictors, and what they said of the training queries without having seen their question.
+
+    ``targets`` has what was fitted, one entry a target: "quality", "cost" or "input_tokens" and "output_tokens",
+    "latency", "reliability".
+    """
 
     predictors: PoolPredictors
     out_of_fold: Expected
-    reports: Mapping[str, Mapping[str, float]]
+    targets: Mapping[str, Fitted[Predictor]]
 
 
 def fit_pool(
@@ -83,9 +87,8 @@ def fit_pool(
         If a candidate has no outcome at all for a target that the others have.
     """
     outcomes = data.outcomes
-    reports: dict[str, Mapping[str, float]] = {}
     quality = fit_quality(data, rng, progress=progress)
-    reports["quality"] = quality.report
+    targets: dict[str, Fitted[Predictor]] = {"quality": quality}
     folds: dict[str, Floats | None] = dict.fromkeys(("cost", "latency", "reliability"))
 
     cost: AmountPredictor | TokenCostPredictor | None = None
@@ -97,26 +100,26 @@ def fit_pool(
         pool_prices = tuple(known[name] for name in outcomes.models)
         cost = TokenCostPredictor(inputs.predictor, outputs.predictor, pool_prices)
         folds["cost"] = cost.out_of_fold(inputs.out_of_fold, outputs.out_of_fold)
-        reports["input_tokens"], reports["output_tokens"] = inputs.report, outputs.report
+        targets |= {"input_tokens": inputs, "output_tokens": outputs}
     elif not np.isnan(outcomes.cost_usd).all():
         dollars = fit_amounts(data, outcomes.cost_usd, "cost", rng, progress=progress)
-        cost, folds["cost"], reports["cost"] = dollars.predictor, dollars.out_of_fold, dollars.report
+        cost, folds["cost"], targets["cost"] = dollars.predictor, dollars.out_of_fold, dollars
 
     latency: AmountPredictor | None = None
     if _observed(outcomes.latency_s):
         seconds = fit_amounts(data, outcomes.latency_s, "latency", rng, progress=progress)
-        latency, folds["latency"], reports["latency"] = seconds.predictor, seconds.out_of_fold, seconds.report
+        latency, folds["latency"], targets["latency"] = seconds.predictor, seconds.out_of_fold, seconds
 
     reliability: ReliabilityPredictor | None = None
     if data.failed is not None and np.nansum(data.failed) > 0:
         failures = fit_reliability(data, data.failed, rng, progress=progress)
         reliability, folds["reliability"] = failures.predictor, failures.out_of_fold
-        reports["reliability"] = failures.report
+        targets["reliability"] = failures
 
     return FittedPool(
         PoolPredictors(outcomes.models, quality.predictor, cost, latency, reliability),
         Expected(quality.out_of_fold, folds["cost"], folds["latency"], folds["reliability"]),
-        reports,
+        targets,
     )
 
 

@@ -141,7 +141,7 @@ def fit_quality(
         "brier_of_model_means": float(np.nanmean((by_model - quality) ** 2)),
         "task_accuracy_out_of_fold": float((posterior.argmax(axis=1) == tasks).mean()),
     }
-    return Fitted(predictor, out_of_fold, report)
+    return Fitted(predictor, out_of_fold, report, fit.learning_curve)
 
 
 def _group_tasks(tasks: NDArray[np.str_]) -> tuple[tuple[str, ...], NDArray[np.intp]]:

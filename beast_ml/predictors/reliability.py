@@ -89,7 +89,7 @@ def fit_reliability(
     predictor = ReliabilityPredictor(data.outcomes.models, fit.head, task_means(failed, one_task, 1)[0], platt)
     out_of_fold = platt.apply(shrunk)
     report = {"brier_out_of_fold": float(np.nanmean((out_of_fold - failed) ** 2))}
-    return Fitted(predictor, out_of_fold, report)
+    return Fitted(predictor, out_of_fold, report, fit.learning_curve)
 
 
 def _mix(logits: Rows, rates: Floats) -> Floats:

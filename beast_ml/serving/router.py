@@ -11,10 +11,13 @@ import numpy as np
 from beast_ml.bundle.read import RouterBundle, read_bundle
 from beast_ml.domain import Explanation, Forecast, ModelForecast, RoutingDecision
 from beast_ml.errors import InputError
+from beast_ml.features.distill import user_cache
 from beast_ml.policy.decide import Choice, Constraints, decide
 from beast_ml.predictors.contract import Floats, Rows
 from beast_ml.predictors.cost import TokenCostPredictor
 from beast_ml.predictors.pool import Expected
+from beast_ml.registry.config import TrackingConfig
+from beast_ml.registry.resolve_child import resolve_in_child
 
 __all__ = ["Router"]
 
@@ -48,8 +51,26 @@ class Router:
         self._standing = Constraints(objective.min_quality, objective.max_cost_usd, objective.max_latency_s)
 
     @classmethod
-    def load(cls, source: str | Path, rng: np.random.Generator | None = None) -> Router:
+    def load(
+        cls,
+        source: str | Path,
+        *,
+        tracking_uri: str = "sqlite:///mlflow.db",
+        cache: Path | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> Router:
         """Return a router from a bundle folder, or from a registry URI such as ``models:/beast-router@champion``.
+
+        Parameters
+        ----------
+        source
+            Folder, or ``models:/NAME@ALIAS``, or ``models:/NAME/VERSION``.
+        tracking_uri
+            The MLflow store that a registry URI is looked up in.
+        cache
+            Where bundles from the registry are kept; default: the user's cache folder.
+        rng
+            Where exploration draws from.
 
         Raises
         ------
@@ -59,9 +80,7 @@ class Router:
             If the registry does not have it, or does not answer.
         """
         if str(source).startswith(_REGISTRY_SCHEME):
-            from beast_ml.registry.resolve_child import resolve_in_child
-
-            source = resolve_in_child(str(source))
+            source = resolve_in_child(str(source), TrackingConfig(tracking_uri), cache or user_cache() / "bundles")
         return cls(read_bundle(Path(source)), rng)
 
     @property

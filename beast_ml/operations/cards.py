@@ -1,0 +1,63 @@
+"""Model cards: what a registered model is, what it was trained on, how good it is, what it must not be used for."""
+
+from __future__ import annotations
+
+from beast_ml.evaluation.routing import RoutingEvaluation
+from beast_ml.policy.learner import FittedRouter
+from beast_ml.predictors.cost import TokenCostPredictor
+from beast_ml.registry.evidence import Evidence
+
+__all__ = ["model_cards"]
+
+
+def model_cards(
+    router: FittedRouter, evaluation: RoutingEvaluation, evidence: Evidence, data_name: str
+) -> dict[str, str]:
+    """Return Markdown by part: "router", "encoder", "quality", and "cost" and "latency" where they were fitted."""
+    spec, predictors = router.features.spec, router.pool.predictors
+    fits = router.pool.targets
+    pool = ", ".join(f"`{name}`" for name in router.models)
+    training = (
+        f"Trained on {router.training.n_queries} queries of `{data_name}` (sha256 `{router.training.digest()[:16]}`), "
+        f"tested on {evidence.n_test_queries} others. Candidates: {pool}."
+    )
+    figures = "\n".join(f"| {name} | {value} |" for name, value in evidence.rows())
+    cards = {
+        "router": (
+            f"**{evaluation.verdict.sentence}**\n\n{training}\n\n| on test queries | |\n|---|---|\n{figures}\n\n"
+            "The figures hold for requests like the test queries. Requests of another kind, or a provider that "
+            "changes a model under its name, need new outcomes and a new training."
+        ),
+        "encoder": (
+            f"The `{spec.encoder}` encoder, {spec.encoder_dim} dimensions, hash `{spec.encoder_hash[:16]}`. "
+            + (
+                "A static table distilled from all-MiniLM-L6-v2 (Apache-2.0): mean of weighted token vectors, unit "
+                "length. Word order and negation are lost; good enough for routing, not for a semantic cache."
+                if spec.encoder == "static"
+                else "Vectors of unit length."
+            )
+        ),
+        "quality": (
+            f"Probability-like quality (0..1) of each candidate's answer. {training}\n\n"
+            f"A network over {len(spec.names)} features, shrunk to task means (shares "
+            f"{', '.join(f'{share:g}' for share in predictors.quality.mixture)} of network, task mean, model mean), "
+            f"then Platt-scaled. Calibration error on test queries {evidence.quality_ece:.3f}; a perfectly calibrated "
+            f"predictor would show {evidence.quality_ece_floor:.3f}."
+        ),
+    }
+    if predictors.cost is not None:
+        how = (
+            "Price x predicted tokens, so a price change needs no retraining."
+            if isinstance(predictors.cost, TokenCostPredictor)
+            else "Learnt in dollars, because token counts and prices do not explain the recorded costs."
+        )
+        report = (fits.get("cost") or fits["output_tokens"]).report
+        r2 = f"{report['log_r2_out_of_fold']:.2f}"
+        cards["cost"] = f"Cost of one call to each candidate, USD. {training}\n\n{how} Out-of-fold R2 of the log: {r2}."
+    if predictors.latency is not None:
+        r2 = f"{fits['latency'].report['log_r2_out_of_fold']:.2f}"
+        cards["latency"] = (
+            f"Seconds until each candidate has answered. {training}\n\nOut-of-fold R2 of the log: {r2}. Latency "
+            "depends on load and time of day, which prompts do not tell."
+        )
+    return cards
