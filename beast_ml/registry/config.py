@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+import platformdirs
+
 from beast_ml.errors import SettingsError
 
-__all__ = ["CHAMPION", "PREVIOUS", "ROUTER", "TrackingConfig"]
+__all__ = ["CHAMPION", "PREVIOUS", "ROUTER", "TrackingConfig", "default_cache_dir"]
 
 ROUTER: Final = "beast-router"
 CHAMPION: Final = "champion"
@@ -68,3 +71,8 @@ class TrackingConfig:
     def database(self) -> Path | None:
         """The SQLite file, or None for a server."""
         return None if self.is_server else Path(self.uri.removeprefix(_SQLITE))
+
+
+def default_cache_dir() -> Path:
+    """Return where downloaded bundles are kept: below ``BEAST_CACHE_DIR``, else below the user's cache folder."""
+    return Path(os.environ.get("BEAST_CACHE_DIR") or platformdirs.user_cache_dir("beast-ml")) / "bundles"

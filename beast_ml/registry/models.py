@@ -7,19 +7,19 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.bundle.manifest import Manifest, verify
-from beast_ml.bundle.parts import read_part, write_part
+from beast_ml.bundle.parts import PARTS, PartName, read_part, write_part
 from beast_ml.errors import BeastError, InputError
 from beast_ml.registry.config import ROUTER
 from beast_ml.registry.connection import translated
 from beast_ml.registry.evidence import Evidence
-from beast_ml.registry.names import ABOUT, PARTS, registered_name
-from beast_ml.registry.pyfuncs import PART_SCRIPT, ROUTER_SCRIPT, log_pyfunc
+from beast_ml.registry.names import ABOUT, registered_name
+from beast_ml.registry.pyfuncs import PART_SCRIPT, ROUTER_SCRIPT, LoggedModel, log_pyfunc
 from beast_ml.registry.quiet_mlflow import mlflow
 from beast_ml.registry.resolve import BUNDLE_FOLDER, DIGEST_TAG
 from beast_ml.registry.tracking import TrainingRun
@@ -111,9 +111,9 @@ def register_router(
 
     made: list[tuple[str, int]] = []
     try:
-        for part, model_id in logged.items():
+        for part, model in logged.items():
             name = registered_name(part)
-            made.append((name, _add_version(run, name, model_id, cards[part], _part_tags(part, manifest, evidence))))
+            made.append((name, _add_version(run, name, model, cards[part], _part_tags(part, manifest, evidence))))
         parts = dict(made) | ({registered_name("encoder"): known_encoder} if known_encoder else {})
         tags = _router_tags(manifest, evidence, parts)
         version = _add_version(run, ROUTER, router_model, cards["router"], tags)
@@ -134,8 +134,8 @@ def add_router_version(
 ) -> int:
     """Register a bundle made of parts that are registered already; return the router's version."""
     manifest = verify(bundle_folder)
-    model_id = _log_router(run, bundle_folder, card, manifest)
-    return _add_version(run, ROUTER, model_id, card, _router_tags(manifest, evidence, parts) | dict(tags))
+    model = _log_router(run, bundle_folder, card, manifest)
+    return _add_version(run, ROUTER, model, card, _router_tags(manifest, evidence, parts) | dict(tags))
 
 
 def _check_cards(cards: Mapping[str, str]) -> None:
@@ -157,9 +157,9 @@ def _encoder_version(run: TrainingRun, manifest: Manifest) -> int | None:
 
 
 def _log_part(
-    run: TrainingRun, bundle: Path, part: str, card: str, manifest: Manifest, features: NDArray[np.float32]
-) -> str:
-    example = EXAMPLE_PROMPTS if part == "encoder" else np.asarray(features, dtype=np.float32)
+    run: TrainingRun, bundle: Path, part: PartName, card: str, manifest: Manifest, features: NDArray[np.float32]
+) -> LoggedModel:
+    example: NDArray[Any] = EXAMPLE_PROMPTS if part == "encoder" else np.asarray(features, dtype=np.float32)
     with tempfile.TemporaryDirectory(prefix="beast-part-") as scratch:
         files = Path(scratch) / "part"
         write_part(bundle, part, files)
@@ -175,7 +175,7 @@ def _log_part(
         )
 
 
-def _log_router(run: TrainingRun, bundle: Path, card: str, manifest: Manifest) -> str:
+def _log_router(run: TrainingRun, bundle: Path, card: str, manifest: Manifest) -> LoggedModel:
     with tempfile.TemporaryDirectory(prefix="beast-router-") as scratch:
         files = Path(scratch) / Path(BUNDLE_FOLDER).name
         shutil.copytree(bundle, files)
@@ -216,7 +216,7 @@ def _router_tags(manifest: Manifest, evidence: Evidence, parts: Mapping[str, int
     )
 
 
-def _add_version(run: TrainingRun, name: str, model_id: str, card: str, tags: Mapping[str, str]) -> int:
+def _add_version(run: TrainingRun, name: str, model: LoggedModel, card: str, tags: Mapping[str, str]) -> int:
     part = next(part for part in ABOUT if registered_name(part) == name)
     with translated(run.config):
         try:
@@ -226,11 +226,11 @@ def _add_version(run: TrainingRun, name: str, model_id: str, card: str, tags: Ma
                 raise
         version = run.client.create_model_version(
             name,
-            source=f"models:/{model_id}",
+            source=model.location,  # not "models:/ID": MLflow looks that up in its process-wide store, not in this one
             run_id=run.id,
             tags=dict(tags),
             description=card,
-            model_id=model_id,
+            model_id=model.id,
             await_creation_for=0,
         )
     return int(version.version)

@@ -6,10 +6,7 @@ from typing import Final
 
 from beast_ml.registry.config import CHAMPION, PREVIOUS, ROUTER
 
-__all__ = ["ABOUT", "PARTS", "registered_name"]
-
-PARTS: Final = ("encoder", "quality", "cost", "latency")
-"""The parts of a bundle that are registered on their own, in the order they are registered in."""
+__all__ = ["ABOUT", "registered_name"]
 
 _LOADING: Final = "Load a version with `mlflow.pyfunc.load_model`; its tensors are described under Schema."
 

@@ -104,7 +104,8 @@ def promote(config: TrackingConfig, version: int | None = None, gates: Gates | N
 
     if proven and champions.current == number:
         sentence = f"version {number} is the champion already: {_figures(evidence)}"
-        return _promotion(candidate, champions, champions, sentence, evidence, report)
+        line = crown(client, config, champions, number)  # ends what a crash may have left half done
+        return _promotion(candidate, champions, line, sentence, evidence, report)
     if report.passed:
         _record(client, config, candidate, report, _PASSED)
         line = _crown(client, config, champions, number)

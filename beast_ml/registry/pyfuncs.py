@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -16,13 +17,29 @@ from beast_ml.registry.connection import translated
 from beast_ml.registry.quiet_mlflow import mlflow
 from beast_ml.registry.tracking import TrainingRun
 
-__all__ = ["PART_SCRIPT", "ROUTER_SCRIPT", "log_pyfunc"]
+__all__ = ["PART_SCRIPT", "ROUTER_SCRIPT", "LoggedModel", "log_pyfunc"]
 
 _SCRIPTS: Final = Path(__file__).with_name("scripts")
 PART_SCRIPT: Final = _SCRIPTS / "part.py"
 ROUTER_SCRIPT: Final = _SCRIPTS / "router.py"
 
 _CARD: Final = "model_card.md"
+
+
+@dataclass(frozen=True)
+class LoggedModel:
+    """A model that is uploaded, but no version of anything yet.
+
+    Parameters
+    ----------
+    id
+        MLflow's id of it.
+    location
+        Address of its files.
+    """
+
+    id: str
+    location: str
 
 
 def log_pyfunc(
@@ -35,8 +52,8 @@ def log_pyfunc(
     answer: NDArray[Any],
     metadata: Mapping[str, object],
     card: str,
-) -> str:
-    """Upload a model to the run and return MLflow's id of it.
+) -> LoggedModel:
+    """Upload a model to the run.
 
     The model is run on the example first, as it will be loaded: one that cannot answer is never uploaded.
 
@@ -93,7 +110,7 @@ def log_pyfunc(
             except BeastError as second:
                 error.add_note(f"the model {record.model_id} could not be marked FAILED: {second}")
             raise
-    return str(record.model_id)
+    return LoggedModel(str(record.model_id), str(record.artifact_location))
 
 
 def _tensor(array: NDArray[Any]) -> Any:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from beast_ml.bundle.manifest import verify
 from beast_ml.errors import BeastError, BundleError, BundleIntegrityError, RegistryError
-from beast_ml.registry.config import CHAMPION, ROUTER, TrackingConfig
+from beast_ml.registry.config import CHAMPION, ROUTER, TrackingConfig, default_cache_dir
 from beast_ml.registry.connection import connect, translated
 from beast_ml.registry.model_uri import ModelUri
 from beast_ml.registry.quiet_mlflow import mlflow
@@ -40,7 +40,7 @@ class ResolvedBundle:
     digest: str
 
 
-def resolve(uri: str, config: TrackingConfig, cache_dir: Path) -> Path:
+def resolve(uri: str, config: TrackingConfig, cache_dir: Path | None = None) -> Path:
     """Return the folder in the cache that holds the bundle an address points at, downloading it if need be.
 
     The cache has one folder per digest. A folder appears there whole and verified or not at all, and is verified
@@ -60,7 +60,7 @@ def resolve(uri: str, config: TrackingConfig, cache_dir: Path) -> Path:
     return resolve_version(uri, config, cache_dir).path
 
 
-def resolve_version(uri: str, config: TrackingConfig, cache_dir: Path) -> ResolvedBundle:
+def resolve_version(uri: str, config: TrackingConfig, cache_dir: Path | None = None) -> ResolvedBundle:
     """Return what `resolve` does, with the version and the digest; it raises the same."""
     address = ModelUri.parse(uri)
     client = connect(config)
@@ -68,7 +68,7 @@ def resolve_version(uri: str, config: TrackingConfig, cache_dir: Path) -> Resolv
     digest = version.tags.get(DIGEST_TAG)
     if not digest:
         raise RegistryError(f"{address} is not a router bundle: it has no `{DIGEST_TAG}` tag")
-    folder = cache_dir.absolute() / digest
+    folder = (cache_dir or default_cache_dir()).absolute() / digest
     if not _is_intact(folder, digest):
         _download(client, config, version, folder, digest)
     return ResolvedBundle(folder, int(version.version), digest)
@@ -79,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m beast_ml.registry.resolve", description=main.__doc__)
     parser.add_argument("uri", help=f"for example models:/{ROUTER}@{CHAMPION}")
     parser.add_argument("--tracking-uri", default=TrackingConfig.uri)
-    parser.add_argument("--cache-dir", type=Path, required=True)
+    parser.add_argument("--cache-dir", type=Path, default=None)
     options = parser.parse_args(arguments)
     answer: dict[str, object]
     try:

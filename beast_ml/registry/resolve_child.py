@@ -10,12 +10,13 @@ from typing import Final
 
 from beast_ml.errors import (
     BeastError,
+    BundleError,
     BundleIntegrityError,
     InputError,
     RegistryError,
     RegistryUnavailableError,
 )
-from beast_ml.registry.config import TrackingConfig
+from beast_ml.registry.config import TrackingConfig, default_cache_dir
 from beast_ml.registry.model_uri import ModelUri
 
 __all__ = ["EXIT_CODES", "resolve_in_child"]
@@ -25,13 +26,18 @@ EXIT_CODES: Final[dict[int, type[BeastError]]] = {
     4: RegistryUnavailableError,  # before its parent class: the first that fits is taken
     3: RegistryError,
     5: BundleIntegrityError,
+    6: BundleError,
     1: BeastError,
 }
 """What the child's exit code says went wrong; 0 means that it printed a folder."""
 
 
-def resolve_in_child(uri: str, config: TrackingConfig, cache_dir: Path, *, timeout_s: float = 120.0) -> Path:
+def resolve_in_child(
+    uri: str, config: TrackingConfig | None = None, cache_dir: Path | None = None, *, timeout_s: float = 120.0
+) -> Path:
     """Return what `beast_ml.registry.resolve.resolve` returns, computed in a child process.
+
+    Without a configuration the store is the default one, ``mlflow.db`` in the working directory.
 
     Raises
     ------
@@ -41,10 +47,13 @@ def resolve_in_child(uri: str, config: TrackingConfig, cache_dir: Path, *, timeo
         If the registry does not hold such a router, or the child broke.
     RegistryUnavailableError
         If the registry does not answer, or the child did not end within ``timeout_s`` seconds.
-    BundleIntegrityError
-        If what it holds does not match its manifest.
+    BundleError
+        If what it holds is no bundle that this version can read; `BundleIntegrityError` if it does not match its
+        manifest.
     """
     ModelUri.parse(uri)  # a malformed address needs no child
+    config = config or TrackingConfig()
+    cache_dir = cache_dir or default_cache_dir()
     command = [sys.executable, "-m", "beast_ml.registry.resolve", uri]
     command += ["--tracking-uri", config.uri, "--cache-dir", str(cache_dir.absolute())]
     try:

@@ -6,13 +6,14 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
+from beast_ml.bundle.parts import PARTS
 from beast_ml.bundle.write import always_single
 from beast_ml.errors import RegistryError
 from beast_ml.registry.config import ROUTER, TrackingConfig
 from beast_ml.registry.connection import translated
 from beast_ml.registry.evidence import Evidence
 from beast_ml.registry.models import VERDICT_TAG, add_router_version
-from beast_ml.registry.names import PARTS, registered_name
+from beast_ml.registry.names import registered_name
 from beast_ml.registry.resolve import resolve
 from beast_ml.registry.tracking import TrainingRun
 
