@@ -104,7 +104,7 @@ def write_decisions(path: Path, query_ids: Sequence[str], routers: Sequence[Rout
 
     text = pa.dictionary(pa.int32(), pa.string())
     types = (text, text, text, text, pa.float64(), pa.float64())
-    schema = pa.schema(list(zip(DECISION_COLUMNS, types, strict=True)), {"cost": cost_kind})
+    schema = pa.schema(list(zip(DECISION_COLUMNS, types, strict=True)))
     rows = 0
     # Without the Arrow schema in the file, readers get plain strings; on disk they are dictionary-encoded anyway.
     with pq.ParquetWriter(path, schema, compression="zstd", store_schema=False) as writer:
@@ -123,4 +123,5 @@ def write_decisions(path: Path, query_ids: Sequence[str], routers: Sequence[Rout
             ]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
             rows += flat.size
+        writer.add_key_value_metadata({"cost": cost_kind})
     return rows

@@ -50,7 +50,7 @@ def describe_run(verdict: Verdict, pool: Pool, board: Scoreboard) -> dict[str, A
 def describe_routers(scores: Mapping[str, RouterScore], entrants: Entrants) -> dict[str, Any]:
     """Return every router's metrics, ours first, with the training evidence for its operating point."""
     routers: dict[str, Any] = {name: score.to_dict() for name, score in scores.items()}
-    for router in (*entrants.learned, *entrants.references):
+    for router in (*entrants.deciding, *entrants.references):
         if router.point is not None:
             fields = router.point.__struct_fields__
             routers[router.name]["operating_point"] = {name: getattr(router.point, name) for name in fields}

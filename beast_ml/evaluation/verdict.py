@@ -74,8 +74,8 @@ def reach_verdict(point: OperatingPoint, quality_gain: Estimate, saving: Estimat
     model = repr(point.model)
     if not routes:
         sentence = (
-            f"Use {model}: routing does not pay here. On the training data no trade-off was as good as this model "
-            "with 95% confidence."
+            f"Use {model}: routing does not pay here. On the training data every cheaper trade-off was "
+            "significantly worse than this model."
         )
     else:
         found = f"quality {_points(quality_gain)} and cost {_change(saving)} against {model} on {n_queries} queries"

@@ -19,15 +19,15 @@ WORDS = {
     "chat": ["hello", "weather", "story", "joke", "dinner", "holiday"],
 }
 MODELS = ("large", "medium", "small")
-RIGHT = {"maths": (0.9, 0.5, 0.1), "code": (0.9, 0.9, 0.2), "chat": (0.95, 0.95, 0.95)}
+RIGHT = {"maths": (0.9, 0.5, 0.1), "code": (0.9, 0.93, 0.2), "chat": (0.9, 0.93, 0.97)}
 
 
 def outcomes(n: int = 300, seed: int = 0, *, prefix: str = "q") -> OutcomeMatrix:
-    """Small models answer chat as well as the large one, and nothing else."""
+    """Small models chat a little better than the large one, and can do little else."""
     rng = np.random.default_rng(seed)
     tasks = rng.choice(list(WORDS), size=n)
     prompts = [" ".join(rng.choice(WORDS[task], size=8)) + f" {prefix}{seed}x{i}" for i, task in enumerate(tasks)]
-    quality = (rng.random((n, 3)) < np.array([RIGHT[task] for task in tasks])).astype(float)
+    quality = (rng.random((n, 1)) < np.array([RIGHT[task] for task in tasks])).astype(float)
     cost = rng.uniform(0.8, 1.2, (n, 1)) * np.array([1e-2, 2e-3, 5e-4])
     nothing = np.full((n, 3), np.nan)
     return OutcomeMatrix(

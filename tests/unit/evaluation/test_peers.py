@@ -1,0 +1,17 @@
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from beast_ml.errors import InputError
+from beast_ml.evaluation import peers
+
+
+def test_without_an_installed_peer_the_error_says_what_to_install():
+    with pytest.raises(InputError, match=r"no external router is installed.*beast_ml\.peers"):
+        peers.installed_peers()
+
+
+def test_installed_peers_are_built_by_name(monkeypatch):
+    points = [EntryPoint("b", "builtins:dict", peers.PEER_GROUP), EntryPoint("a", "builtins:list", peers.PEER_GROUP)]
+    monkeypatch.setattr(peers, "entry_points", lambda group: points if group == peers.PEER_GROUP else [])
+    assert peers.installed_peers() == {"a": [], "b": {}}
