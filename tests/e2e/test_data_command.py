@@ -51,7 +51,7 @@ def test_describe_adds_statistics_of_what_is_here(pulled: Path) -> None:
     ("name", "hint"),
     [
         ("routellm_pair", "`beast data pull routellm_pair` fetches it"),
-        ("zeroeval", "no scorer"),
+        ("bfcl_2024_08", "no converter for them"),
         ("routerdc7", "digests.json"),
     ],
 )

@@ -13,6 +13,7 @@ from beast_ml.logs.public.catalogue_files import (
     ROUTELLM_FILES,
     ROUTERBENCH_FILES,
     ROUTERDC_FILES,
+    ZEROEVAL_FILES,
     SourceFile,
 )
 
@@ -163,16 +164,20 @@ CATALOGUE: Final[tuple[PublicSet, ...]] = (
     ),
     PublicSet(
         name="zeroeval",
-        what="59 LLMs on GSM8K, CRUXEval-O and MATH level 5: stored answers, to be scored",
+        what="59 LLMs on GSM8K and CRUXEval-O: stored answers, scored while they are converted",
         home="https://github.com/WildEval/ZeroEval, result_dirs",
         licence="Apache-2.0",
         needs_acceptance=False,
-        n_queries=2840,
+        n_queries=2119,
         n_models=59,
-        files=(),
-        converter="",
-        caveats=("the source stores answers, not scores; the three tasks were not all run by every model",),
-        not_pullable="its answers must be scored first, and this version has no scorer for them",
+        files=ZEROEVAL_FILES,
+        converter=f"{_CONVERTERS}.zeroeval:convert_zeroeval",
+        caveats=(
+            "the source stores answers, not verdicts: they are scored here, and may differ by tenths of a point",
+            "an answer that cannot be read counts as wrong",
+            "not every model ran both tasks; two runs of Llama-3.1-405B by different hosts",
+            "no cost, tokens or latency; the repository's other tasks (MATH, ZebraLogic, MMLU-Redux) are not converted",
+        ),
     ),
     PublicSet(
         name="bfcl_2024_08",

@@ -7,6 +7,7 @@ prompt is the Python literal of a list with one string.
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -62,7 +63,9 @@ def convert_routerbench(files: Mapping[str, Path]) -> pd.DataFrame:
 
 def _text(cell: object) -> str:
     try:
-        value = ast.literal_eval(str(cell))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # of odd escapes in prompts
+            value = ast.literal_eval(str(cell))
     except (ValueError, SyntaxError):
         return str(cell)
     return "\n".join(map(str, value)) if isinstance(value, list) else str(cell)
