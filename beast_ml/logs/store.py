@@ -102,6 +102,26 @@ class LogStore:
             table = self._query(names, since, until, where, files=files)
             yield from _as_log(table, names).to_batches(max_chunksize=_BATCH_ROWS)
 
+    def sql(self, query: str) -> pa.Table:
+        """Return the answer to a query in DuckDB's SQL; the table ``log`` is the requests as `requests` returns them.
+
+        Raises
+        ------
+        InputError
+            If the query is wrong.
+        DataError
+            If a file of the store is damaged.
+        """
+        with self._connected() as connection:
+            log = joined_log(self.path, request_files(self.path))
+            try:
+                connection.execute(f"CREATE TEMP VIEW log AS {log}")
+                return connection.sql(query).to_arrow_table()
+            except (duckdb.IOException, duckdb.InvalidInputException) as error:
+                raise self._damaged(error) from error
+            except duckdb.Error as error:
+                raise InputError(f"the query is wrong: {error}") from error
+
     def append_requests(self, table: pa.Table) -> int:
         """Add requests and return their number; they must keep the contract and be new (`beast_ml.logs.ingest`)."""
         with StoreWriter(self.path) as writer:
@@ -193,18 +213,24 @@ class LogStore:
         conditions += [f"received_at {sign} ?" for bound, sign in ((since, ">="), (until, "<")) if bound is not None]
         condition = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         chosen = select or ", ".join(f'"{name}"' for name in columns)
-        with duckdb.connect() as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            connection.register("nothing", REQUEST_SCHEMA.empty_table())
+        with self._connected() as connection:
             _check_condition(connection, where)
-            found = request_files(self.path, since, until) if files is None else files
-            log = joined_log(self.path, found)
+            log = joined_log(self.path, request_files(self.path, since, until) if files is None else files)
             # The condition is the caller's own Python, as it would be in a data frame's query.
             query = f"SELECT {chosen} FROM ({log}) {condition} {order}"  # noqa: S608
             try:
                 return connection.sql(query, params=bounds).to_arrow_table()
             except duckdb.Error as error:
-                raise DataError(f"the log store {self.path} cannot be read: {error}") from error
+                raise self._damaged(error) from error
+
+    def _connected(self) -> duckdb.DuckDBPyConnection:
+        connection = duckdb.connect()
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.register("nothing", REQUEST_SCHEMA.empty_table())
+        return connection
+
+    def _damaged(self, error: duckdb.Error) -> DataError:
+        return DataError(f"the log store {self.path} cannot be read: {error}")
 
 
 def _check_condition(connection: duckdb.DuckDBPyConnection, where: str | None) -> None:
