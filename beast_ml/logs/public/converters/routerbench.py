@@ -64,7 +64,7 @@ def convert_routerbench(files: Mapping[str, Path]) -> pd.DataFrame:
 def _text(cell: object) -> str:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # of odd escapes in prompts
+            warnings.simplefilter("ignore")  # of odd escapes in prompts
             value = ast.literal_eval(str(cell))
     except (ValueError, SyntaxError):
         return str(cell)

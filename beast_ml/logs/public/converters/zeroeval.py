@@ -114,7 +114,7 @@ def same_literal(answer: str, key: str) -> bool:
 def _literal(text: str) -> object:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # of odd escapes in models' texts
+            warnings.simplefilter("ignore")  # of odd escapes in models' texts
             return ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         return None
