@@ -7,15 +7,11 @@ bound of the saving is above zero), or when its quality is significantly higher.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from beast_ml.evaluation.bootstrap import Estimate
-from beast_ml.policy.operating_point import OperatingPoint
+from beast_ml.policy.operating_point import QUALITY_MARGIN, OperatingPoint
 
-__all__ = ["QUALITY_MARGIN", "Verdict", "reach_verdict"]
-
-QUALITY_MARGIN: Final = 0.01
-"""Loss of quality that a saving may cost, at the worst end of the 95% interval."""
+__all__ = ["Verdict", "reach_verdict"]
 
 
 @dataclass(frozen=True)

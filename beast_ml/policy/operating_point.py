@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 
 from beast_ml.policy.utility import Predictions, choose, willingness_grid
 
-__all__ = ["MARGIN_Z", "OperatingPoint", "best_single_model", "choose_operating_point"]
+__all__ = ["MARGIN_Z", "QUALITY_MARGIN", "OperatingPoint", "best_single_model", "choose_operating_point"]
 
 Floats = NDArray[np.float64]
 
 MARGIN_Z: Final = 1.645
 """Standard errors in a one-sided 95% margin."""
+
+QUALITY_MARGIN: Final = 0.01
+"""Loss of quality that a saving may cost, at the worst end of an interval."""
 
 
 class OperatingPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,8 +38,8 @@ class OperatingPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Means of the chosen point on them (out-of-fold decisions, realised outcomes); None without evidence.
     best_single_quality, best_single_cost
         Means of ``model`` on the same queries.
-    gain_lower_bound
-        Lower one-sided 95% bound of (quality - best single's quality), paired by query.
+    quality_gain, gain_margin
+        Mean of (quality - best single's quality), paired by query, and 1.645 of its standard errors.
     """
 
     kind: Literal["router", "single"]
@@ -47,15 +50,19 @@ class OperatingPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cost: float | None = None
     best_single_quality: float | None = None
     best_single_cost: float | None = None
-    gain_lower_bound: float | None = None
+    quality_gain: float | None = None
+    gain_margin: float | None = None
 
 
 def choose_operating_point(out_of_fold: Predictions, quality: Floats, cost: Floats) -> OperatingPoint:
-    """Return the cheapest point that is at least as good as the best single model, or that model.
+    """Return the cheapest point that is as good as the best single model, or that model.
 
-    Among the willingness-to-pay values of the grid, those count whose out-of-fold decisions have
-    mean(d) - 1.645 SE(d) >= 0, where d is the per-query difference in realised quality to the best single model; of
-    them the one of least realised cost is taken (on ties the better, then the more willing to pay).
+    Let d be the per-query difference in realised quality of out-of-fold decisions to the best single model, and SE its
+    standard error. A willingness to pay counts as good enough when a one-sided 95% test does not find it worse,
+    mean(d) >= -1.645 SE, and finds it not worse by more than 0.01, mean(d) - 1.645 SE >= -0.01. The first binds on
+    large data, where equal should mean equal; the second on small data, where not being found worse means little, and
+    is what the verdict and the promotion gates will ask of other queries. Of the points that are good enough the one
+    of least realised cost is taken (on ties the better, then the more willing to pay).
 
     Parameters
     ----------
@@ -78,10 +85,10 @@ def choose_operating_point(out_of_fold: Predictions, quality: Floats, cost: Floa
         chosen = choose(seen, w)[:, None]
         point_quality = np.take_along_axis(quality, chosen, axis=1)[:, 0]
         gain = point_quality - quality[:, best]
-        bound = float(gain.mean() - MARGIN_Z * gain.std(ddof=1) / np.sqrt(n))
-        if bound >= 0:
+        margin = float(MARGIN_Z * gain.std(ddof=1) / np.sqrt(n))
+        if gain.mean() >= -margin and gain.mean() - margin >= -QUALITY_MARGIN:
             point_cost = float(np.take_along_axis(cost, chosen, axis=1).mean())
-            passing.append((point_cost, -float(point_quality.mean()), -float(w), bound))
+            passing.append((point_cost, -float(point_quality.mean()), -float(w), margin))
     single = OperatingPoint(
         kind="single",
         model=model,
@@ -90,18 +97,20 @@ def choose_operating_point(out_of_fold: Predictions, quality: Floats, cost: Floa
         cost=single_cost,
         best_single_quality=single_quality,
         best_single_cost=single_cost,
-        gain_lower_bound=0.0,
+        quality_gain=0.0,
+        gain_margin=0.0,
     )
     if not passing:
         return single
-    point_cost, lost_quality, unwillingness, bound = min(passing)
+    point_cost, lost_quality, unwillingness, margin = min(passing)
     return msgspec.structs.replace(
         single,
         kind="router",
         willingness_to_pay=-unwillingness,
         quality=-lost_quality,
         cost=point_cost,
-        gain_lower_bound=bound,
+        quality_gain=-lost_quality - single_quality,
+        gain_margin=margin,
     )
 
 

@@ -67,26 +67,49 @@ def tradeoff_label(willingness_to_pay: float) -> str:
 def willingness_grid(predictions: Predictions, n_points: int = _GRID_POINTS) -> Floats:
     """Return increasing willingness-to-pay values that run from always-cheapest to always-best-predicted.
 
-    The values are quantiles of the rates at which single decisions change: for each query and model, the price of
-    quality (difference in cost / difference in quality to the cheapest model) at which the model becomes worth its
-    cost. The ends are 0 (cost alone decides) and ``inf`` (quality alone decides). Every value is exactly what its
-    `tradeoff_label` says, and no two labels are equal: whoever reads a decision table can decide again from it.
+    The values are quantiles of the rates at which single decisions change: for each query, the prices of quality at
+    which its choice moves on to the next dearer model. Half of them are spaced by the number of decisions that change,
+    half by the money that moves with them, so that the few dear decisions of a pool with one dear model are resolved
+    as well as the many cheap ones. The ends are 0 (cost alone decides) and ``inf`` (quality alone decides). Every value
+    is exactly what its `tradeoff_label` says, and no two labels are equal: whoever reads a decision table can decide
+    again from it. There are at most ``n_points`` values, and at least half as many.
     """
     inner = n_points - 2
-    quality, cost = predictions.quality, predictions.cost
-    cheapest = cost.argmin(axis=1)[:, None]
-    gain = quality - np.take_along_axis(quality, cheapest, axis=1)
-    extra = cost - np.take_along_axis(cost, cheapest, axis=1)
-    better = (gain > 0) & (extra > 0)
-    with np.errstate(over="ignore"):
-        rates = extra[better] / gain[better]
-    rates = rates[np.isfinite(rates)]
+    rates, extra = _changes(predictions)
     if rates.size == 0:
-        rates = np.ones(1)
-    inside = _as_printed(np.exp(np.quantile(np.log(rates), np.linspace(0.0, 1.0, inner))))
-    if inside.size < inner:  # too few distinct rates: fill up so that callers get the points they asked for
+        rates, extra = np.ones(1), np.ones(1)
+    order = np.argsort(rates)
+    rates, spent = rates[order], np.cumsum(extra[order])
+    by_count = np.quantile(rates, np.linspace(0.0, 1.0, inner // 2), method="inverted_cdf")
+    money = np.linspace(0.0, 1.0, inner - inner // 2 + 2)[1:-1] * spent[-1]
+    by_money = rates[np.minimum(np.searchsorted(spent, money), rates.size - 1)]
+    # A choice changes at its rate, so just above it: a tie goes to the cheaper model.
+    inside = _as_printed(np.concatenate([by_count, by_money]) * (1.0 + 1e-5))
+    if inside.size < inner // 2:  # too few distinct rates: fill up so that callers get the points they asked for
         inside = _as_printed(np.geomspace(inside[0] * 0.5, inside[-1] * 2.0, inner))
     return np.concatenate([[0.0], inside, [np.inf]])
+
+
+def _changes(predictions: Predictions) -> tuple[Floats, Floats]:
+    """Return every rate at which some query's choice changes, and the cost that the change adds to that query."""
+    quality, cost = predictions.quality, predictions.cost
+    at = choose(predictions, 0.0)
+    rates: list[Floats] = []
+    added: list[Floats] = []
+    for _ in range(len(predictions.models) - 1):
+        gain = quality - np.take_along_axis(quality, at[:, None], axis=1)
+        extra = cost - np.take_along_axis(cost, at[:, None], axis=1)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            rate = np.where((gain > 0) & (extra > 0), extra / gain, np.inf)
+        next_at = rate.argmin(axis=1)
+        lowest = np.take_along_axis(rate, next_at[:, None], axis=1)[:, 0]
+        moves = np.isfinite(lowest)
+        if not moves.any():
+            break
+        rates.append(lowest[moves])
+        added.append(np.take_along_axis(extra, next_at[:, None], axis=1)[moves, 0])
+        at = np.where(moves, next_at, at)
+    return (np.concatenate(rates), np.concatenate(added)) if rates else (np.zeros(0), np.zeros(0))
 
 
 def _as_printed(values: Floats) -> Floats:

@@ -54,7 +54,7 @@ def test_centring_helps_where_all_vectors_point_the_same_way():
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     quality = np.column_stack([kind == 0, np.ones(300)]).astype(float)
     router = tune_neighbours(MODELS, vectors, quality, np.ones((300, 2)) * [1.0, 3.0], rng.integers(5, size=300))
-    assert router.out_of_fold.quality[kind == 1, 0].mean() < 0.2
+    assert router.out_of_fold.quality[kind == 1, 0].mean() < 0.3
 
 
 @pytest.mark.parametrize(("scale", "metrics"), [(1.0, 2), (3.0, 3)])

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beast_ml.policy.operating_point import MARGIN_Z, OperatingPoint, best_single_model, choose_operating_point
+from beast_ml.policy.operating_point import (
+    MARGIN_Z,
+    QUALITY_MARGIN,
+    OperatingPoint,
+    best_single_model,
+    choose_operating_point,
+)
 from beast_ml.policy.utility import Predictions, choose
 
 
@@ -35,7 +41,7 @@ def test_a_router_that_knows_nothing_gives_way_to_the_best_single_model():
     noise = Predictions(("cheap", "dear"), rng.random((500, 2)) * [1.0, 0.5], cost)
     point = choose_operating_point(noise, quality, cost)
     assert (point.kind, point.model, point.willingness_to_pay) == ("single", "dear", None)
-    assert point.gain_lower_bound == 0.0
+    assert point.quality_gain == 0.0
 
 
 def test_the_margin_is_one_sided_and_paired():
@@ -44,17 +50,20 @@ def test_the_margin_is_one_sided_and_paired():
     assert point.willingness_to_pay is not None
     chosen = choose(predictions, point.willingness_to_pay)
     gain = quality[np.arange(400), chosen] - quality[:, 1]
-    bound = gain.mean() - MARGIN_Z * gain.std(ddof=1) / 20
-    assert point.gain_lower_bound == pytest.approx(bound)
-    assert bound >= 0
+    margin = MARGIN_Z * gain.std(ddof=1) / 20
+    assert point.quality_gain == pytest.approx(gain.mean())
+    assert point.gain_margin == pytest.approx(margin)
+    assert gain.mean() >= -margin
+    assert gain.mean() - margin >= -QUALITY_MARGIN
 
 
 @settings(max_examples=40)
 @given(st.integers(0, 10_000), st.floats(0, 0.5))
 def test_the_point_never_falls_below_the_best_single_model_on_its_own_evidence(seed, noise):
     point = choose_operating_point(*two_models(100, seed, noise))
-    assert point.quality >= point.best_single_quality
-    assert point.gain_lower_bound >= 0
+    assert point.quality - point.best_single_quality >= -QUALITY_MARGIN / 2
+    assert point.quality_gain - point.gain_margin >= -QUALITY_MARGIN
+    assert point.cost <= point.best_single_cost
     assert point.kind == "single" or np.isfinite(point.willingness_to_pay)
 
 

@@ -82,6 +82,18 @@ def test_rates_that_differ_past_the_sixth_digit_are_not_printed_twice():
 
 
 @pytest.mark.parametrize("n_points", [20, 160])
-def test_the_grid_has_as_many_points_as_asked_for(n_points):
+def test_the_grid_has_at_most_as_many_points_as_asked_for_and_at_least_half(n_points):
     rng = np.random.default_rng(1)
-    assert len(willingness_grid(predictions(rng.random((500, 3)), rng.random((500, 3))), n_points)) == n_points
+    grid = willingness_grid(predictions(rng.random((500, 3)), rng.random((500, 3))), n_points)
+    assert n_points / 2 <= len(grid) <= n_points
+
+
+def test_dear_decisions_are_resolved_as_well_as_the_many_cheap_ones():
+    # Nine of ten queries move between two cheap models at tiny rates; the money is in the tenth that needs the dear one.
+    rng = np.random.default_rng(2)
+    cost = np.tile([0.001, 0.002, 1.0], (1000, 1))
+    quality = np.column_stack([np.full(1000, 0.5), 0.5 + 0.1 * rng.random(1000), np.zeros(1000)])
+    quality[::10, 2] = 0.7 + 0.3 * rng.random(100)
+    some = predictions(quality, cost)
+    spent = [np.take_along_axis(cost, choose(some, w)[:, None], axis=1).mean() for w in willingness_grid(some)]
+    assert max(np.diff(spent)) < 0.1 * (spent[-1] - spent[0])
