@@ -45,6 +45,7 @@ def simulate_log(
     model_failure: Annotated[
         list[str] | None, typer.Option(help="NAME=RATE, the failure rate of one model; repeatable.")
     ] = None,
+    max_attempts: Annotated[int, typer.Option(help="Calls for one request at most, fallbacks included.")] = 2,
     label_share: Annotated[float, typer.Option(help="Share of answers that get a quality label.")] = 1.0,
     label_delay_h: Annotated[float, typer.Option(help="Mean hours until the label.")] = 0.0,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="Write requests.jsonl instead of daily Parquet.")] = False,
@@ -90,7 +91,7 @@ def simulate_log(
             paraphrase_share=paraphrase_share,
             rejected_rate=rejected_rate,
         ),
-        failures=FailureConfig(rate=failure_rate, model_rates=_rates(model_failure or [])),
+        failures=FailureConfig(rate=failure_rate, model_rates=_rates(model_failure or []), max_attempts=max_attempts),
         labels=LabelConfig(share=label_share, mean_delay_h=label_delay_h),
     )
     description = _run(outcomes, config, seed, out, jsonl=jsonl)

@@ -193,7 +193,7 @@ class FailureConfig:
     model_rates: Mapping[str, float] = field(default_factory=dict)
     timeout_share: float = 0.3
     timeout_s: float = 60.0
-    max_attempts: int = 3
+    max_attempts: int = 2
 
     def __post_init__(self) -> None:
         check_share("failure_rate", self.rate)

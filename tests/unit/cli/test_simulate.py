@@ -23,7 +23,7 @@ def test_every_knob_reaches_the_configuration(tmp_path: Path) -> None:
         "--trace-speed", 3, "--days", 4, "--start", "2026-03-02T05:00:00", "--tenants", 4, "--users", 9,
         "--task-concentration", 5, "--repeat-zipf", 0.7, "--paraphrase-share", 0.25, "--rejected-rate", 0.1,
         "--failure-rate", 0.2, "--model-failure", "sample-large=0.5", "--label-share", 0.4, "--label-delay-h", 3,
-        "--epsilon", 0.15, "--json",
+        "--epsilon", 0.15, "--max-attempts", 4, "--json",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     parameters = json.loads(result.stdout)["parameters"]
@@ -46,6 +46,7 @@ def test_every_knob_reaches_the_configuration(tmp_path: Path) -> None:
     assert parameters["traffic"]["paraphrase_share"] == 0.25
     assert parameters["traffic"]["rejected_rate"] == 0.1
     assert parameters["failures"]["rate"] == 0.2
+    assert parameters["failures"]["max_attempts"] == 4
     assert parameters["failures"]["model_rates"] == {"sample-large": 0.5}
     assert parameters["labels"]["share"] == 0.4
     assert parameters["labels"]["mean_delay_h"] == 3
