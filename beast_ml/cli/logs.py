@@ -193,9 +193,10 @@ def _show_numbers(report: LogQuality, name: str) -> None:
 
 
 def _show_models(report: LogQuality) -> None:
+    # Two narrow tables instead of a wide one: the models' names must stay readable in 80 columns.
     print_table(
-        "Models",
-        ["model", "offered", "chosen", "share", "failed", "labels", "quality", "USD", "seconds"],
+        "Choices",
+        ["model", "offered", "chosen", "share", "failed"],
         [
             (
                 escape(model.model),
@@ -203,6 +204,16 @@ def _show_models(report: LogQuality) -> None:
                 model.n_chosen,
                 _percent(model.choice_share),
                 _percent(model.failure_rate),
+            )
+            for model in report.models
+        ],
+    )
+    print_table(
+        "Answers, by the model that gave them",
+        ["model", "labels", "quality", "USD", "seconds"],
+        [
+            (
+                escape(model.model),
                 model.n_labelled,
                 _number(model.mean_quality),
                 _number(model.mean_cost_usd),
@@ -222,4 +233,4 @@ def _percent(share: float | None) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+    return "-" if value is None else f"{value:.3g}"

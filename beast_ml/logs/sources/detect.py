@@ -33,7 +33,7 @@ def detect_source(path: Path) -> SourceName:
     DataError
         If the file cannot be read, has no row, or its rows are like those of no source.
     """
-    sample = list(islice(raw_rows(path), _SAMPLED_ROWS))
+    sample = list(islice(raw_rows(path, _SAMPLED_ROWS), _SAMPLED_ROWS))
     for line in sample:
         if line.reason is None:
             source = _source_of(path, line.row)

@@ -79,8 +79,8 @@ def detect_format(path: Path) -> FileFormat:
     return _SUFFIXES[path.suffix.lower()]
 
 
-def raw_rows(path: Path) -> Iterator[RawRow]:
-    """Yield the rows of a file in any known format.
+def raw_rows(path: Path, n_at_once: int | None = None) -> Iterator[RawRow]:
+    """Yield the rows of a file in any known format; of Parquet, at most so many are decoded at once.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def raw_rows(path: Path) -> Iterator[RawRow]:
     elif kind == "csv":
         yield from _csv_rows(path)
     else:
-        yield from _parquet_rows(path)
+        yield from _parquet_rows(path, n_at_once)
 
 
 def batch_rows(file: pq.ParquetFile) -> int:
@@ -121,12 +121,12 @@ def _bytes_of(kind: pa.DataType) -> pa.DataType:
     return pa.large_binary() if pa.types.is_string(kind) or pa.types.is_large_string(kind) else kind
 
 
-def _parquet_rows(path: Path) -> Iterator[RawRow]:
+def _parquet_rows(path: Path, n_at_once: int | None) -> Iterator[RawRow]:
     size, number = path.stat().st_size, 0
     try:
         with pq.ParquetFile(path) as file:
             total = max(1, file.metadata.num_rows)
-            for batch in file.iter_batches(batch_size=batch_rows(file)):
+            for batch in file.iter_batches(batch_size=n_at_once or batch_rows(file)):
                 for row in rows_of_table(pa.Table.from_batches([batch])):
                     number += 1
                     text = {key: _decoded(value) for key, value in row.items()}
@@ -141,14 +141,17 @@ def _decoded(value: Any) -> Any:
 
 def _csv_rows(path: Path) -> Iterator[RawRow]:
     with path.open("rb") as binary, _long_fields():
-        reader = csv.reader(io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline=""))
+        text = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        reader = csv.reader(text, strict=True)  # else a quote that is never closed swallows the rest as one cell
         try:
             header = next(reader, [])
             for cells in reader:
                 if cells:
                     yield _csv_row(header, cells, reader.line_num, binary.tell())
         except csv.Error as error:
-            raise DataError(f"{path} cannot be read as CSV: {error} (line {reader.line_num})") from error
+            raise DataError(
+                f"{path} cannot be read as CSV: {error} (line {reader.line_num}): mend its quotes"
+            ) from error
 
 
 def _csv_row(header: Sequence[str], cells: list[str], number: int, end: int) -> RawRow:

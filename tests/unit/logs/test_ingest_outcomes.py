@@ -274,6 +274,20 @@ def test_a_file_that_is_no_outcome_table_is_refused(tmp_path: Path, name: str, c
         read_outcomes(tmp_path / name)
 
 
+@pytest.mark.parametrize("cell", [b'"never closed', b'"closed" too early'])
+def test_a_csv_of_broken_quotes_is_refused_with_the_line(tmp_path: Path, cell: bytes) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"query_id,prompt,model,quality\na," + cell + b",m,1\nb,p,m,1\n")
+    with pytest.raises(DataError, match=r"cannot be read as CSV: .* \(line [23]\): mend its quotes"):
+        read_outcomes(path)
+
+
+def test_csv_fields_may_be_long(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(f"query_id,prompt,model,quality\na,{'x' * 10**6},m,1\n", "utf-8")
+    assert read_outcomes(path).frame["prompt"].str.len().tolist() == [10**6]
+
+
 def test_a_truncated_or_damaged_parquet_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     pd.DataFrame([GOOD | {"query_id": f"q{i}"} for i in range(1000)]).to_parquet(path)

@@ -76,6 +76,18 @@ def test_wrong_arguments_are_named(tmp_path: Path) -> None:
         store.requests(since=datetime(2026, 1, 1))  # noqa: DTZ001 - that is the point
 
 
+def test_a_query_of_ones_own_sees_the_joined_log(tmp_path: Path) -> None:
+    store = store_of(tmp_path, routed_request(), cached_request())
+    store.append_feedback(feedback(request_id=["cached"], feedback_at=[NOON], quality=[0.5]))
+    assert store.sql("SELECT sum(quality) AS total FROM log")["total"].to_pylist() == [1.5]
+    with pytest.raises(InputError, match="the query is wrong"):
+        store.sql("SELECT nothing_of_the_kind FROM log")
+    for part in store.path.glob("day=*/*.parquet"):
+        part.write_bytes(b"PAR1" + bytes(50))
+    with pytest.raises(DataError, match=r"log store .* cannot be read"):
+        store.sql("SELECT 1 FROM log")
+
+
 def test_batches_and_requests_agree(tmp_path: Path) -> None:
     rows = [routed_request(request_id=str(i), received_at=(NOON + timedelta(hours=i)).isoformat()) for i in range(60)]
     store = store_of(tmp_path, *rows)

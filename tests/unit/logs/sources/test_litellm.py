@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from beast_ml.errors import DataError
 from beast_ml.logs.ingest import IngestSummary, ingest
 from beast_ml.logs.sources.external import UnusableRowError
 from beast_ml.logs.sources.litellm import litellm_request
@@ -197,6 +199,20 @@ def test_a_csv_export_of_the_table_is_read(tmp_path: Path) -> None:
     assert summary.quarantined == {"cost_usd is not a number": 1}
     [row] = store.requests(["cost_usd", "prompt", "latency_s"]).to_pylist()
     assert row == {"cost_usd": 0.5, "prompt": "Why?", "latency_s": 1.0}
+
+
+def test_a_parquet_export_of_the_table_is_read(tmp_path: Path) -> None:
+    rows = [SPEND, SPEND | {"request_id": "r2", "endTime": "not a time"}]
+    frame = pd.DataFrame(rows).assign(messages='[{"role": "user", "content": "Why?"}]', response="{}")
+    frame.to_parquet(tmp_path / "spend.parquet")
+    store = LogStore(tmp_path / "store")
+    summary = ingest([tmp_path / "spend.parquet"], store, tmp_path / "quarantine")
+    assert (summary.files[0].source, summary.n_accepted) == ("litellm", 2)
+    assert store.requests(["prompt", "latency_s"])["latency_s"].to_pylist() == [2.5, None]
+    whole = (tmp_path / "spend.parquet").read_bytes()
+    (tmp_path / "spend.parquet").write_bytes(whole[:20] + bytes(300) + whole[320:])
+    with pytest.raises(DataError, match="truncated or damaged"):
+        ingest([tmp_path / "spend.parquet"], store, tmp_path / "quarantine", "litellm")
 
 
 def test_a_row_of_neither_kind_is_unusable() -> None:
