@@ -92,6 +92,9 @@ class Scoreboard:
 
     def points(self, choices: NDArray[np.int16]) -> Points:
         """Return the points of (k, s) choices."""
+        if len(choices) == 1 and (choices == choices[0, 0]).all():  # a single model: its means are known already
+            model = slice(int(choices[0, 0]), int(choices[0, 0]) + 1)
+            return Points(self.singles.cost[:, model], self.singles.quality[:, model])
         cost = np.take_along_axis(self.cost, choices.T.astype(np.intp), axis=1)
         quality = np.take_along_axis(self.quality, choices.T.astype(np.intp), axis=1)
         means = self.bootstrap.means(np.hstack([cost, quality]))

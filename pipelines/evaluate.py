@@ -1,0 +1,102 @@
+"""Evaluate a learned router on held-out outcomes, and record what it scored as one MLflow run.
+
+    python pipelines/evaluate.py --train A.parquet --test B.parquet --out beast-out/evaluation
+    python pipelines/evaluate.py --out beast-out/evaluation --encoder hashing   # tiny: a split of data/sample
+
+Writes decisions.parquet, report.json and frontier.png, and uploads the last two to the tracking store that
+mlflow.yaml names. Nothing is registered: `beast train` does that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from beast_ml.errors import BeastError, InputError
+from beast_ml.evaluation.outcome_files import read_outcome_set
+from beast_ml.evaluation.routing import RoutingConfig, RoutingEvaluation, evaluate_routing
+from beast_ml.logs.outcomes import OutcomeMatrix
+from beast_ml.logs.splits import holdout_mask
+from beast_ml.policy.learner import ENCODERS, RouterLearner, get_encoder
+from beast_ml.policy.utility import COST_KINDS
+from beast_ml.registry.config import TrackingConfig
+from beast_ml.registry.tracking import training_run
+from beast_ml.settings import load_settings
+
+SAMPLE = Path(__file__).parent.parent / "data" / "sample" / "outcomes.parquet"
+HELD_OUT = 0.2
+CURVE_METRICS = ("aiq", "share_of_gap", "saving_at_equal_quality")
+POINT_METRICS = ("quality", "cost", "quality_gain", "saving", "regret", "optimal_selection")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the pipeline and return its exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--train", type=Path, default=SAMPLE)
+    parser.add_argument("--test", type=Path, help="default: a fifth of the training questions, held out")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--pool", help="models to choose from, separated by commas")
+    parser.add_argument("--cost", choices=COST_KINDS)
+    parser.add_argument("--encoder", choices=ENCODERS, default="static")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--use-task", action="store_true")
+    options = parser.parse_args(arguments)
+    config = RoutingConfig(
+        pool=None if options.pool is None else tuple(options.pool.split(",")),
+        cost=options.cost,
+        seed=options.seed,
+        use_task=options.use_task,
+    )
+    try:
+        train, test = _outcomes(options.train, options.test, options.seed)
+        evaluation = evaluate_routing(
+            train, test, RouterLearner(options.encoder), get_encoder(options.encoder), config, say=_say
+        )
+        evaluation.write(options.out)
+        _record(evaluation, options)
+    except BeastError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, InputError) else 1
+    print(evaluation.verdict.sentence)
+    return 0
+
+
+def _outcomes(train: Path, test: Path | None, seed: int) -> tuple[OutcomeMatrix, OutcomeMatrix]:
+    if test is not None:
+        return read_outcome_set(train).matrix, read_outcome_set(test, keep_every_query=True).matrix
+    matrix = read_outcome_set(train).matrix
+    held_out = holdout_mask(matrix.prompts, HELD_OUT, seed)
+    return matrix.rows(~held_out), matrix.rows(held_out)
+
+
+def _record(evaluation: RoutingEvaluation, options: argparse.Namespace) -> None:
+    tracking = TrackingConfig(**load_settings().tracking.model_dump())
+    data = evaluation.report["data"]
+    name = f"evaluate {options.train.stem}"
+    with training_run(tracking, name, evaluation.verdict.sentence, {"kind of run": "evaluation"}) as run:
+        for role, path in (("train", options.train), ("test", options.test or options.train)):
+            run.dataset(
+                path.stem,
+                digest=data[role]["digest"],
+                source=str(path),
+                context={"train": "training", "test": "test"}[role],
+                profile={"queries": data[role]["queries"]},
+            )
+        settings = evaluation.report["settings"]
+        run.params({"pool": ", ".join(evaluation.pool.models), "cost": evaluation.pool.cost, **settings})
+        for router, score in evaluation.scores.items():
+            values = {metric: score.curve[metric].value for metric in CURVE_METRICS}
+            values |= {metric: score.operating[metric].value for metric in POINT_METRICS if metric in score.operating}
+            run.metrics({f"{router}/{metric}": value for metric, value in values.items() if value is not None})
+        run.tags({"routing pays": evaluation.verdict.pays, "verdict": evaluation.verdict.sentence})
+        run.artifact(options.out / "report.json")
+        run.artifact(options.out / "frontier.png")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
