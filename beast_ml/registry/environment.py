@@ -14,6 +14,8 @@ QUIET: Final = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
-"""By default MLflow phones home and retries a dead server for minutes. Set unless the operator has set them."""
+"""By default MLflow phones home, retries a dead server for minutes, and starts seven processes beside its server that
+judge chat traces. Set unless the operator has set them."""
