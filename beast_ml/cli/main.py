@@ -9,12 +9,16 @@ from __future__ import annotations
 import sys
 
 import typer
+from rich.markup import escape
 
 from beast_ml.cli.data import app as data_app
 from beast_ml.cli.evaluate import app as evaluate_app
 from beast_ml.cli.logs import app as logs_app
 from beast_ml.cli.output import stderr
+from beast_ml.cli.quickstart import app as quickstart_app
 from beast_ml.cli.registry import app as registry_app
+from beast_ml.cli.route import app as route_app
+from beast_ml.cli.train import app as train_app
 from beast_ml.errors import BeastError, InputError
 
 __all__ = ["app", "run"]
@@ -26,10 +30,9 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # locals may hold prompts and keys
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(data_app)
-app.add_typer(logs_app)
-app.add_typer(evaluate_app)
-app.add_typer(registry_app)
+# In the order in which a newcomer needs them.
+for _group in (quickstart_app, data_app, logs_app, train_app, evaluate_app, registry_app, route_app):
+    app.add_typer(_group)
 
 
 @app.callback()
@@ -42,8 +45,8 @@ def run() -> None:
     try:
         app()
     except InputError as error:
-        stderr.print(f"[red]error:[/red] {error}", highlight=False)
+        stderr.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
         sys.exit(2)
     except BeastError as error:
-        stderr.print(f"[red]error:[/red] {error}", highlight=False)
+        stderr.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
         sys.exit(1)

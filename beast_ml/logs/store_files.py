@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -74,12 +75,13 @@ class StoreWriter:
     def __init__(self, store: Path) -> None:
         self._store = store
         self._token = uuid.uuid4().hex[:8]
-        self._staging = store / _STAGING / self._token
+        self._staging = store / _STAGING / f"{socket.gethostname()}.{os.getpid()}.{self._token}"
         self._open: dict[str, tuple[Path, Any]] = {}
         self._closed: list[tuple[str, Path]] = []
 
     def __enter__(self) -> StoreWriter:
         self._staging.mkdir(parents=True)
+        _sweep(self._staging.parent)
         return self
 
     def add(self, table: pa.Table) -> None:
@@ -133,6 +135,17 @@ class StoreWriter:
         target.mkdir(exist_ok=True)
         numbers = [int(found[1]) for file in target.glob("part-*") if (found := re.match(r"part-(\d+)", file.name))]
         staged.rename(target / f"part-{max(numbers, default=-1) + 1:06d}-{self._token}.parquet")
+
+
+def _sweep(staging: Path) -> None:
+    """Remove what processes of this machine that are no more have left half-written."""
+    for folder in staging.glob(f"{socket.gethostname()}.*.*"):
+        try:
+            os.kill(int(folder.name.split(".")[-2]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder)
+        except PermissionError:
+            continue  # it lives, and is another user's
 
 
 def _as_requests(table: pa.Table) -> pa.Table:

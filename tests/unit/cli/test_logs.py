@@ -80,6 +80,7 @@ def test_names_in_square_brackets_are_no_markup(tmp_path: Path, log: Path, capsy
     odd = write_json_lines(tmp_path / "[bold]" / "log.jsonl", [row, routed_request(request_id="")])
     assert "[bold]/log.jsonl" in beast(capsys, "ingest", odd)[1]
     assert "[red]a[/x]" in beast(capsys, "check")[1]
+    assert "no file [/gone].jsonl: check the path" in beast(capsys, "ingest", "[/gone].jsonl")[2]
 
 
 def test_the_configured_store_is_checked_with_its_quarantine(tmp_path: Path, log: Path, capsys: Captured) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -112,6 +114,27 @@ def test_files_appear_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [entry for entry in other.path.rglob("*") if entry.is_file()] == []
     assert other.append_requests(table) == 2
     assert other.requests().equals(table)
+
+
+def test_a_killed_writer_leaves_nothing_that_is_read_and_the_next_one_sweeps_up(tmp_path: Path) -> None:
+    store = store_of(tmp_path, routed_request())
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from beast_ml.logs.store import LogStore\n"
+        "from beast_ml.logs.store_files import StoreWriter\n"
+        "store = LogStore(Path(sys.argv[1]))\n"
+        "with StoreWriter(store.path) as writer:\n"
+        "    writer.add(store.requests())\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(store.path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    staging = store.path / ".staging"
+    assert len(list(staging.rglob("*.parquet"))) == 1
+    assert store.count() == 1
+    store.append_feedback(feedback(request_id=["routed"], feedback_at=[NOON], quality=[0.5]))
+    assert list(staging.iterdir()) == []
 
 
 def test_a_log_of_more_days_than_files_may_be_open_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,7 +307,5 @@ def test_answered_requests_become_an_outcome_table(tmp_path: Path) -> None:
 
 
 def test_reading_the_store_needs_no_pandas() -> None:
-    import subprocess
-
     code = "import sys, beast_ml.logs.store; sys.exit('pandas' in sys.modules or 'pandera' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
