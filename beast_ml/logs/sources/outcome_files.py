@@ -16,7 +16,7 @@ from beast_ml.errors import DataError
 from beast_ml.logs.quarantine import RejectedRow
 from beast_ml.logs.schema import OUTCOME_COLUMNS
 from beast_ml.logs.sources.cells import cells_from_column, cells_from_values
-from beast_ml.logs.sources.raw_rows import damaged, detect_format, raw_rows, rows_of_table
+from beast_ml.logs.sources.raw_rows import check_names, damaged, detect_format, raw_rows, rows_of_table
 
 __all__ = ["OutcomeFile", "read_outcome_file"]
 
@@ -68,6 +68,7 @@ def read_outcome_file(path: Path) -> OutcomeFile:
 def _read_parquet(path: Path) -> OutcomeFile:
     try:
         with pq.ParquetFile(path) as file:
+            check_names(path, file.schema_arrow.names)
             _require_columns(path, file.schema_arrow.names)
             wanted = [name for name in OUTCOME_COLUMNS if name in file.schema_arrow.names]
             table = file.read(columns=wanted).combine_chunks()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 from beast_ml.errors import DataError
 from beast_ml.logs.sources.lines import read_json_lines
 
-__all__ = ["FileFormat", "RawRow", "batch_rows", "damaged", "detect_format", "raw_rows", "rows_of_table"]
+__all__ = ["FileFormat", "RawRow", "batch_rows", "check_names", "damaged", "detect_format", "raw_rows", "rows_of_table"]
 
 FileFormat = Literal["parquet", "jsonl", "csv"]
 
@@ -112,6 +113,21 @@ def rows_of_table(table: pa.Table) -> list[dict[str, Any]]:
     return rows
 
 
+def check_names(path: Path, names: Sequence[str]) -> None:
+    """Check the column names of a table.
+
+    Raises
+    ------
+    DataError
+        If a name occurs twice, or is no text (as when a file is not UTF-8).
+    """
+    twice = [name for name, count in Counter(names).items() if name and count > 1]
+    if twice:
+        raise DataError(f"{path} has {names.count(twice[0])} columns named {twice[0]!r}: keep one of them")
+    if any(not name.isprintable() for name in names):
+        raise DataError(f"{path} is no UTF-8 text, as its column names show: save it as UTF-8")
+
+
 def damaged(path: Path, error: Exception) -> DataError:
     """Return the error for a Parquet file that cannot be read."""
     return DataError(f"{path} cannot be read as Parquet: it is truncated or damaged ({error})")
@@ -145,6 +161,7 @@ def _csv_rows(path: Path) -> Iterator[RawRow]:
         reader = csv.reader(text, strict=True)  # else a quote that is never closed swallows the rest as one cell
         try:
             header = next(reader, [])
+            check_names(path, header)
             for cells in reader:
                 if cells:
                     yield _csv_row(header, cells, reader.line_num, binary.tell())

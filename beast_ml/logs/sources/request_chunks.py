@@ -19,7 +19,15 @@ from beast_ml.logs.schema import REQUEST_COLUMNS
 from beast_ml.logs.sources.cells import cells_from_column, cells_from_values
 from beast_ml.logs.sources.detect import row_mapper
 from beast_ml.logs.sources.external import UnusableRowError
-from beast_ml.logs.sources.raw_rows import RawRow, batch_rows, damaged, detect_format, raw_rows, rows_of_table
+from beast_ml.logs.sources.raw_rows import (
+    RawRow,
+    batch_rows,
+    check_names,
+    damaged,
+    detect_format,
+    raw_rows,
+    rows_of_table,
+)
 
 __all__ = ["RequestChunk", "chunk_from_rows", "request_chunks"]
 
@@ -84,6 +92,7 @@ def _own_parquet(path: Path) -> Iterator[RequestChunk]:
     size, n_done = path.stat().st_size, 0
     try:
         with pq.ParquetFile(path) as file:
+            check_names(path, file.schema_arrow.names)
             present = set(file.schema_arrow.names)
             missing = [name for name, (_, needed) in REQUEST_COLUMNS.items() if needed and name not in present]
             if missing:

@@ -225,6 +225,14 @@ def test_parquet_tells_nan_from_unknown(tmp_path: Path) -> None:
     assert result.reasons == {"cost_usd is NaN": 1}
 
 
+def test_a_parquet_column_that_occurs_twice_is_refused(tmp_path: Path) -> None:
+    names = ["query_id", "prompt", "model", "quality", "quality"]
+    table = pa.Table.from_arrays([pa.array(["a"])] * 3 + [pa.array([1.0])] * 2, names=names)
+    pq.write_table(table, tmp_path / "rows.parquet")
+    with pytest.raises(DataError, match="has 2 columns named 'quality'"):
+        read_outcomes(tmp_path / "rows.parquet")
+
+
 def test_the_quarantine_is_saved_as_json_lines(tmp_path: Path) -> None:
     result = read(tmp_path, {"quality": math.inf})
     path = result.save_quarantine(tmp_path / "quarantine" / "rows.jsonl")
@@ -259,6 +267,8 @@ def test_a_missing_file_a_folder_and_no_file_are_refused(tmp_path: Path) -> None
             b'{"query_id": "a", "prompt": "p"}\n',
             "lacks the columns model, quality; it has query_id, prompt",
         ),
+        ("rows.csv", b"query_id,prompt,model,quality,model\na,b,c,1,d\n", "has 2 columns named 'model': keep one"),
+        ("rows.csv", "query_id,prompt,model,quality\na,b,c,1\n".encode("utf-16"), "no UTF-8 text.*save it as UTF-8"),
         ("rows.csv", b"query_id,prompt,quality\na,b,1\n", "lacks the column model; it has query_id, prompt, quality"),
         ("rows.jsonl", b"nothing\nat all\n", r"no usable row in .*line is not valid JSON \(2\)"),
         (
