@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from beast_ml.cli.output import JsonOption, print_json, print_table, progress_bar, stderr, stdout
+from beast_ml.cli.output import Bars, JsonOption, one_of, print_json, print_table, progress_bar, say, stdout
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
     from beast_ml.evaluation.bootstrap import Estimate
     from beast_ml.evaluation.routing import RoutingEvaluation
 
-__all__ = ["app"]
-
-T = TypeVar("T", bound=str)
+__all__ = ["app", "print_evaluation"]
 
 app = typer.Typer(name="evaluate", help="Measure routers against what they must beat.", no_args_is_help=True)
 
@@ -52,18 +48,18 @@ def routing(
 
     config = RoutingConfig(
         pool=None if pool is None else tuple(name.strip() for name in pool.split(",") if name.strip()),
-        cost=None if cost is None else _one_of("--cost", cost, COST_KINDS),
+        cost=None if cost is None else one_of("--cost", cost, COST_KINDS),
         seed=seed,
         use_task=use_task,
     )
-    encoder_name = _one_of("--encoder", encoder, ENCODERS)
+    encoder_name = one_of("--encoder", encoder, ENCODERS)
     others = installed_peers() if peers else {}
     training, testing = read_outcome_set(train), read_outcome_set(test, keep_every_query=True)
     for warning in (training.warning(), testing.warning()):
         if warning:
-            _say(f"warning: {warning}")
+            say(f"warning: {warning}")
     with progress_bar() as progress:
-        bars = _Bars(progress)
+        bars = Bars(progress)
         evaluation = evaluate_routing(
             training.matrix,
             testing.matrix,
@@ -72,16 +68,18 @@ def routing(
             config,
             peers=others,
             provenance={"files": {"train": training.to_dict(), "test": testing.to_dict()}},
-            say=_say,
+            say=say,
         )
     evaluation.write(out)
     if as_json:
         print_json(evaluation.report)
     else:
-        _print_evaluation(evaluation, out)
+        print_evaluation(evaluation)
+        stdout.print(f"wrote {out}/decisions.parquet, report.json, frontier.png", highlight=False, markup=False)
 
 
-def _print_evaluation(evaluation: RoutingEvaluation, out: Path) -> None:
+def print_evaluation(evaluation: RoutingEvaluation) -> None:
+    """Print the table of routers and the verdict."""
     pool, data = evaluation.pool, evaluation.report["data"]["test"]
     for model, why in pool.left_out.items():
         stdout.print(f"left out: {model} {why}", highlight=False, markup=False)
@@ -109,41 +107,15 @@ def _print_evaluation(evaluation: RoutingEvaluation, out: Path) -> None:
         caption=f"Share with its 95% interval; quality, cost and saving at the operating point, against {model}.",
     )
     stdout.print(evaluation.verdict.sentence, highlight=False, markup=False, style="bold")
-    stdout.print(f"wrote {out}/decisions.parquet, report.json, frontier.png", highlight=False, markup=False)
 
 
 def _interval(estimate: Estimate) -> str:
-    text = f"{estimate.value:.2f}"
-    return text if estimate.low is None else f"{text} [{estimate.low:.2f}, {estimate.high:.2f}]"
+    """Return a share as ".24 [.18, .31]": short enough for a terminal of 80 columns."""
+    shown = [
+        f"{end:.2f}".replace("0.", ".", 1) for end in (estimate.value, estimate.low, estimate.high) if end is not None
+    ]
+    return shown[0] if len(shown) == 1 else f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
 
 def _number(estimate: Estimate | None, digits: str) -> str:
     return "-" if estimate is None or estimate.value is None else f"{estimate.value:{digits}}"
-
-
-def _say(text: str) -> None:
-    style = "yellow" if text.startswith("warning:") else "dim"
-    stderr.print(text, highlight=False, markup=False, style=style)
-
-
-def _one_of(option: str, value: str, allowed: tuple[T, ...]) -> T:
-    from beast_ml.errors import InputError
-
-    for choice in allowed:
-        if value == choice:
-            return choice
-    raise InputError(f"`{option}` == {value!r}, must be one of {', '.join(allowed)}")
-
-
-class _Bars:
-    """One progress bar per thing that is being done."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._tasks: dict[str, TaskID] = {}
-
-    def advance(self, what: str, done: int, total: int) -> None:
-        """Show how far it is."""
-        if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=total)
-        self._progress.update(self._tasks[what], completed=done, total=total)
