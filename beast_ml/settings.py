@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from beast_ml.domain import Price
 from beast_ml.errors import SettingsError
 
 __all__ = ["CandidateSettings", "GateSettings", "LogSettings", "Settings", "TrackingSettings", "load_settings"]
@@ -66,6 +67,13 @@ class Settings(BaseSettings):
     gates: GateSettings = GateSettings()
     logs: LogSettings = LogSettings()
     candidates: tuple[CandidateSettings, ...] = ()
+
+    def prices(self) -> dict[str, Price]:
+        """Return the token prices of the candidates by name."""
+        return {
+            candidate.name: Price(candidate.input_usd_per_mtok, candidate.output_usd_per_mtok)
+            for candidate in self.candidates
+        }
 
     @classmethod
     def settings_customise_sources(

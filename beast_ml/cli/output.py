@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-__all__ = ["JsonOption", "print_json", "print_table", "progress_bar", "stderr", "stdout"]
+from beast_ml.errors import InputError
+
+__all__ = [
+    "Bars",
+    "JsonOption",
+    "one_of",
+    "print_json",
+    "print_table",
+    "progress_bar",
+    "say",
+    "stderr",
+    "stdout",
+]
+
+T = TypeVar("T", bound=str)
 
 stdout = Console(soft_wrap=True)
 stderr = Console(stderr=True, soft_wrap=True)
@@ -48,6 +62,46 @@ def progress_bar() -> Progress:
         console=stderr,
         transient=True,
     )
+
+
+class Bars:
+    """One progress bar per thing that is being done.
+
+    Parameters
+    ----------
+    progress
+        Where they are shown.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def advance(self, what: str, done: int, total: int) -> None:
+        """Show how far it is."""
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(what, total=total)
+        self._progress.update(self._tasks[what], completed=done, total=total)
+
+
+def say(text: str) -> None:
+    """Tell people what is being done, on standard error; a text that starts with "warning:" stands out."""
+    style = "yellow" if text.startswith("warning:") else "dim"
+    stderr.print(text, highlight=False, markup=False, style=style)
+
+
+def one_of(option: str, value: str, allowed: tuple[T, ...]) -> T:
+    """Return the value when it is allowed.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    for choice in allowed:
+        if value == choice:
+            return choice
+    raise InputError(f"`{option}` == {value!r}, must be one of {', '.join(allowed)}")
 
 
 def _plain(value: Any) -> Any:
