@@ -43,6 +43,10 @@ class LoggedOutcomes:
         Length n; the request's key-value pairs.
     status
         (n,) what became of the request.
+    answered_at
+        (n,) UTC, microseconds: when the last attempt had ended, NaT where the log does not tell.
+    feedback_at
+        (n,) UTC, microseconds: when the quality became known, NaT where there is none or the log does not tell.
     n_left_out
         Requests without a choice or without a prompt, which are not in here.
     """
@@ -58,11 +62,13 @@ class LoggedOutcomes:
         "chosen_model",
         "propensity",
         "status",
+        "attempts",
         "served_model",
         "latency_s",
         "output_tokens",
         "cost_usd",
         "quality",
+        "feedback_at",
     )
 
     matrix: OutcomeMatrix
@@ -74,6 +80,8 @@ class LoggedOutcomes:
     tenant: tuple[str, ...]
     context: tuple[dict[str, str], ...]
     status: NDArray[np.str_]
+    answered_at: NDArray[np.datetime64]
+    feedback_at: NDArray[np.datetime64]
     n_left_out: int
 
     @property
@@ -106,16 +114,19 @@ class LoggedOutcomes:
         candidates = np.zeros((usable.num_rows, len(models)), dtype=bool)
         candidates[pc.list_parent_indices(offered).to_numpy(), _columns(pc.list_flatten(offered), models)] = True
         context = tuple(dict(pairs or []) for pairs in usable["context"].to_pylist())
+        received_at = _times(usable["received_at"])
         return cls(
             matrix=_matrix(usable, models, served, context),
             candidates=candidates,
             chosen=chosen,
             served=served,
             propensity=_floats(usable["propensity"]),
-            received_at=usable["received_at"].to_numpy().astype("datetime64[us]"),
+            received_at=received_at,
             tenant=tuple(usable["tenant_id"].to_pylist()),
             context=context,
             status=np.array(usable["status"].to_pylist(), dtype=str),
+            answered_at=received_at + _taken(usable),
+            feedback_at=_times(usable["feedback_at"]),
             n_left_out=table.num_rows - usable.num_rows,
         )
 
@@ -143,6 +154,21 @@ def _matrix(
     )
 
 
+def _taken(usable: pa.Table) -> NDArray[np.timedelta64]:
+    """Return how long all attempts together took; NaT where the duration of one of several is unknown."""
+    attempts, latency_s = usable["attempts"].combine_chunks(), _floats(usable["latency_s"])
+    request = pc.list_parent_indices(attempts).to_numpy()
+    each = pc.struct_field(pc.list_flatten(attempts), "latency_s")
+    n = len(latency_s)
+    n_attempts = np.bincount(request, minlength=n)
+    together = np.bincount(request, _floats(each), minlength=n)
+    seconds = np.where((n_attempts == 0) | ((n_attempts == 1) & np.isnan(together)), latency_s, together)
+    taken = np.full(n, np.timedelta64("NaT", "us"))
+    known = np.isfinite(seconds)
+    taken[known] = np.ceil(seconds[known] * 1e6).astype("timedelta64[us]")
+    return taken
+
+
 def _columns(names: Any, models: Sequence[str]) -> NDArray[np.intp]:
     """Return each name's position among the models, -1 for a null."""
     index = pc.index_in(names, pa.array(models, pa.string()))
@@ -150,6 +176,10 @@ def _columns(names: Any, models: Sequence[str]) -> NDArray[np.intp]:
     return positions
 
 
-def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    floats: NDArray[np.float64] = pc.fill_null(column.cast(pa.float64()), np.nan).to_numpy()
-    return floats
+def _floats(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
+    filled = pc.fill_null(column.cast(pa.float64()), np.nan)
+    return np.asarray(filled, dtype=np.float64)
+
+
+def _times(column: pa.ChunkedArray) -> NDArray[np.datetime64]:
+    return np.asarray(column.to_numpy().astype("datetime64[us]"))

@@ -62,3 +62,25 @@ def test_what_cannot_be_learnt_from_is_left_out_and_counted(tmp_path: Path) -> N
 def test_a_log_without_choices_or_prompts_is_not_enough(tmp_path: Path) -> None:
     with pytest.raises(NotEnoughDataError, match="none of 0 requests"):
         LogStore(tmp_path).logged_outcomes()
+
+
+def test_an_answer_is_there_when_all_attempts_have_ended(tmp_path: Path) -> None:
+    def attempts(*seconds: float | None) -> list[dict[str, object]]:
+        return [{"model": "small", "status": "error", "error_kind": None, "latency_s": s} for s in seconds]
+
+    changes = [
+        {"attempts": attempts(30.0, 0.25), "latency_s": 0.25},
+        {"attempts": attempts(None), "latency_s": 2.0},
+        {"attempts": None, "latency_s": 3.0},
+        {"attempts": attempts(None, 0.25), "latency_s": 0.25},
+        {"attempts": None, "latency_s": None, "quality": None, "feedback_at": None},
+    ]
+    rows = [routed_request(request_id=str(i), **change) for i, change in enumerate(changes)]
+    store = LogStore(tmp_path / "store")
+    ingest([write_json_lines(tmp_path / "log.jsonl", rows)], store, tmp_path / "quarantine")
+    data = store.logged_outcomes()
+    assert [str(at) for at in data.answered_at - data.received_at] == [
+        *("30250000 microseconds", "2000000 microseconds", "3000000 microseconds"),
+        *("NaT", "NaT"),
+    ]
+    assert [str(at) for at in data.feedback_at] == ["2026-03-01T11:00:00.000000"] * 4 + ["NaT"]
