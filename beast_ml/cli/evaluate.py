@@ -81,8 +81,9 @@ def routing(
 def print_evaluation(evaluation: RoutingEvaluation) -> None:
     """Print the table of routers and the verdict."""
     pool, data = evaluation.pool, evaluation.report["data"]["test"]
-    for model, why in pool.left_out.items():
-        stdout.print(f"left out: {model} {why}", highlight=False, markup=False)
+    for why in sorted(set(pool.left_out.values())):
+        models = [model for model, reason in pool.left_out.items() if reason == why]
+        stdout.print(f"left out ({why}): {', '.join(models)}", highlight=False, markup=False)
     model = evaluation.verdict.model
     names = {name: name for name in evaluation.scores if not name.startswith("single:")}
     rows = []

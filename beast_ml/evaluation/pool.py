@@ -61,7 +61,7 @@ def choose_pool(
         raise DataError(f"no model of the training data has any {kind}: choose another cost, or none")
     if names is not None and left_out:
         model, why = next(iter(left_out.items()))
-        raise DataError(f"model {model!r} of the pool {why}: leave it out of the pool, or choose another cost")
+        raise DataError(f"model {model!r} of the pool has {why}: leave it out of the pool, or choose another cost")
     models = tuple(model for model in pooled.models if model not in left_out)
     missing = [model for model in models if model not in test.models]
     if missing:
@@ -117,7 +117,7 @@ def _without_observations(pooled: OutcomeMatrix, kind: CostKind) -> dict[str, st
     reasons = {}
     for i, model in enumerate(pooled.models):
         if not has_quality[i]:
-            reasons[model] = "has no quality in the training data"
+            reasons[model] = "no quality in the training data"
         elif not has_cost[i]:
-            reasons[model] = f"has no {kind} in the training data"
+            reasons[model] = f"no {kind} in the training data"
     return reasons

@@ -152,21 +152,22 @@ class Contest:
     def best_per_task(self, *, true_task: bool) -> RouterDecisions:
         """Return the decisions of the task means, by the true task or by a guess from the prompt."""
         train, folds = self.train, self._folds
-        means = TaskMeans.fit(train.models, train.tasks, train.quality, self._train_cost)
         if true_task:
             name = "best_per_task" if self.use_task else "best_per_true_task"
-            reads, known, given = "task", train.tasks, self.test.tasks
+            reads, tasks, test_tasks = "task", train.tasks, self.test.tasks
         else:
             name, reads = "best_per_task", f"{_PROMPT_ONLY} (from which the task is guessed)"
-            known = np.empty_like(train.tasks)
+            # Means are taken by guessed task, each guess out of fold: they then know how often guesses are wrong.
+            tasks = np.empty_like(train.tasks)
             for fold in np.unique(folds):
                 held_out = folds == fold
-                known[held_out] = predict_tasks(
+                tasks[held_out] = predict_tasks(
                     self.train_vectors[~held_out], train.tasks[~held_out], self.train_vectors[held_out]
                 )
-            given = predict_tasks(self.train_vectors, train.tasks, self.test_vectors)
-        out_of_fold = cross_fit_task_means(train.models, train.tasks, known, train.quality, self._train_cost, folds)
-        return self._decide(name, reads, out_of_fold, means.predict(given))
+            test_tasks = predict_tasks(self.train_vectors, train.tasks, self.test_vectors)
+        out_of_fold = cross_fit_task_means(train.models, tasks, train.quality, self._train_cost, folds)
+        means = TaskMeans.fit(train.models, tasks, train.quality, self._train_cost)
+        return self._decide(name, reads, out_of_fold, means.predict(test_tasks))
 
     def random(self, willingness: Floats) -> RouterDecisions:
         """Return a coin between the cheapest and the best model of the training data.

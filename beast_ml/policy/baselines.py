@@ -54,22 +54,14 @@ class TaskMeans:
 
 
 def cross_fit_task_means(
-    models: tuple[str, ...], tasks: Tasks, given: Tasks, quality: Floats, cost: Floats, folds: NDArray[np.intp]
+    models: tuple[str, ...], tasks: Tasks, quality: Floats, cost: Floats, folds: NDArray[np.intp]
 ) -> Predictions:
-    """Return predictions for every training query from the task means of the other folds.
-
-    Parameters
-    ----------
-    tasks
-        (n,) true tasks, from which the means are made.
-    given
-        (n,) tasks by which they are looked up: the true ones, or out-of-fold guesses.
-    """
+    """Return predictions for every training query from the task means of the other folds."""
     out_quality, out_cost = np.empty_like(quality), np.empty_like(cost)
     for fold in np.unique(folds):
         held_out = folds == fold
         means = TaskMeans.fit(models, tasks[~held_out], quality[~held_out], cost[~held_out])
-        predictions = means.predict(given[held_out])
+        predictions = means.predict(tasks[held_out])
         out_quality[held_out], out_cost[held_out] = predictions.quality, predictions.cost
     return Predictions(models, out_quality, out_cost)
 

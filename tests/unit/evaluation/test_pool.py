@@ -37,7 +37,7 @@ def test_the_cost_that_is_asked_for_wins(train):
 def test_a_model_that_cannot_be_compared_is_left_out_with_the_reason(train, column):
     pool = choose_pool(without(train, column, "small"), train)
     assert pool.models == ("large", "medium")
-    assert pool.left_out == {"small": f"has no {column} in the training data"}
+    assert pool.left_out == {"small": f"no {column} in the training data"}
 
 
 def test_a_named_model_that_cannot_be_compared_is_an_error(train):

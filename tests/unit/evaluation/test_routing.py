@@ -9,8 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from beast_ml.errors import DataError
+from beast_ml.evaluation import routing
 from beast_ml.evaluation.routing import RoutingConfig, evaluate_routing
 from beast_ml.logs.outcomes import OutcomeMatrix
+from beast_ml.policy.operating_point import OperatingPoint
 
 CONFIG = RoutingConfig(n_resamples=60)
 PROMPT_ROUTERS = ["beast", "knn", "best_per_task", "random", "single:large", "single:medium", "single:small"]
@@ -245,6 +247,13 @@ def test_peers_run_beside_it(train, test_set, learner, encoder):
     ours, rival = evaluation.scores["beast"], evaluation.scores["rival"]
     assert ours.curve["aiq"] == rival.curve["aiq"]
     assert [router.name for router in evaluation.decisions][:3] == ["beast", "rival", "knn"]
+
+
+@pytest.mark.parametrize(("chosen", "measured_at"), [(None, np.inf), (0.5, 0.5), (0.0, 0.25)])
+def test_regret_is_measured_at_the_operating_points_willingness_to_pay(evaluated, chosen, measured_at):
+    point = OperatingPoint("single" if chosen is None else "router", "large", chosen)
+    router = replace(evaluated.decisions[0], point=point, willingness=np.array([0.0, 0.25, np.inf]))
+    assert routing._regret_willingness(router) == measured_at
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(evaluated, tmp_path):

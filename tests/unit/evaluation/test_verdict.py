@@ -8,7 +8,7 @@ from beast_ml.evaluation.bootstrap import Estimate
 from beast_ml.evaluation.verdict import reach_verdict
 from beast_ml.policy.operating_point import OperatingPoint
 
-ROUTES = OperatingPoint("router", "large", 0.02, n_queries=100, quality=0.8, cost=1.0, quality_gain=0.0, gain_margin=0.0)
+ROUTES = OperatingPoint("router", "large", 0.02, n_queries=100, quality=0.8, cost=1.0, quality_gain=0.0)
 SINGLE = OperatingPoint("single", "large")
 
 

@@ -37,10 +37,10 @@ def test_a_model_never_seen_on_a_task_gets_its_overall_mean_there():
 
 def test_cross_fitted_means_never_see_the_query_itself():
     folds = np.array([0, 1, 0, 1])
-    before = cross_fit_task_means(MODELS, TASKS, TASKS, QUALITY, COST, folds)
+    before = cross_fit_task_means(MODELS, TASKS, QUALITY, COST, folds)
     changed = QUALITY.copy()
     changed[0] = [0.5, 0.9]
-    after = cross_fit_task_means(MODELS, TASKS, TASKS, changed, COST, folds)
+    after = cross_fit_task_means(MODELS, TASKS, changed, COST, folds)
     assert (before.quality[0] == after.quality[0]).all()
     assert (before.quality[1] != after.quality[1]).all()
 

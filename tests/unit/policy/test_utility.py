@@ -89,7 +89,7 @@ def test_the_grid_has_at_most_as_many_points_as_asked_for_and_at_least_half(n_po
 
 
 def test_dear_decisions_are_resolved_as_well_as_the_many_cheap_ones():
-    # Nine of ten queries move between two cheap models at tiny rates; the money is in the tenth that needs the dear one.
+    # Nine of ten queries move between two cheap models at tiny rates; the money is in the tenth, for the dear one.
     rng = np.random.default_rng(2)
     cost = np.tile([0.001, 0.002, 1.0], (1000, 1))
     quality = np.column_stack([np.full(1000, 0.5), 0.5 + 0.1 * rng.random(1000), np.zeros(1000)])
