@@ -81,7 +81,7 @@ def quickstart(as_json: JsonOption = False) -> None:
         )
         return
     print_evaluation(result.evaluation)
-    print_registered(result)
+    print_registered(result.registered)
     stdout.print(promotion.sentence, highlight=False, markup=False, style="bold")
     rows = [(prompt, decision.model) for prompt, decision in zip(_PROMPTS, decisions, strict=True)]
     print_table("the champion routes", ("prompt", "model"), rows)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from beast_ml.cli.evaluate import print_evaluation
-from beast_ml.cli.output import Bars, JsonOption, one_of, print_json, progress_bar, say, stdout
+from beast_ml.cli.output import Bars, JsonOption, one_of, print_json, print_table, progress_bar, say, stdout
 from beast_ml.errors import InputError
 
 if TYPE_CHECKING:
-    from beast_ml.operations.training import TrainingResult
+    from beast_ml.registry.models import RegisteredRouter
 
 __all__ = ["app", "print_registered"]
 
@@ -23,6 +24,9 @@ app = typer.Typer()
 def train(
     outcomes: Annotated[
         Path | None, typer.Option(help="Outcome table: every candidate's outcome for each query (Parquet, JSONL, CSV).")
+    ] = None,
+    log: Annotated[
+        Path | None, typer.Option(help="Log store: folder of routed requests that `beast logs ingest` wrote.")
     ] = None,
     test: Annotated[
         Path | None, typer.Option(help="Outcome table to measure on; default: a fifth of the questions is held out.")
@@ -36,6 +40,30 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Learn a router, measure it on untouched queries, and register it in MLflow with its evidence."""
+    if (outcomes is None) == (log is None):
+        raise InputError("give either --outcomes FILE or --log FOLDER to learn from")
+    if outcomes is not None:
+        _train_on_outcomes(outcomes, test, pool, name, seed, encoder, cost, use_task, as_json)
+        return
+    assert log is not None  # noqa: S101  one of the two is given
+    if test or pool or cost or use_task:
+        raise InputError(
+            "--test, --pool, --cost and --use-task are for --outcomes; a log is split and judged by itself"
+        )
+    _train_on_log(log, name, seed, encoder, as_json)
+
+
+def _train_on_outcomes(
+    outcomes: Path,
+    test: Path | None,
+    pool: str | None,
+    name: str | None,
+    seed: int,
+    encoder: str,
+    cost: str | None,
+    use_task: bool,
+    as_json: bool,
+) -> None:
     from beast_ml.evaluation.outcome_files import read_outcome_set
     from beast_ml.evaluation.routing import RoutingConfig
     from beast_ml.operations.training import split_for_test
@@ -45,8 +73,6 @@ def train(
     from beast_ml.registry.config import TrackingConfig
     from beast_ml.settings import load_settings
 
-    if outcomes is None:
-        raise InputError("nothing to learn from: give --outcomes FILE")
     settings = load_settings()
     sets = [read_outcome_set(path) for path in (outcomes, test) if path is not None]
     for each in sets:
@@ -85,12 +111,52 @@ def train(
         )
         return
     print_evaluation(result.evaluation)
-    print_registered(result)
+    print_registered(result.registered)
     stdout.print("next: beast promote", highlight=False)
 
 
-def print_registered(result: TrainingResult) -> None:
+def _train_on_log(log: Path, name: str | None, seed: int, encoder: str, as_json: bool) -> None:
+    from beast_ml.logs.store import LogStore
+    from beast_ml.operations.log_training import train_from_log
+    from beast_ml.policy.learner import ENCODERS, RouterLearner
+    from beast_ml.registry.config import TrackingConfig
+    from beast_ml.settings import load_settings
+
+    settings = load_settings()
+    logged = LogStore(log).logged_outcomes()
+    with progress_bar() as progress:
+        result = train_from_log(
+            logged,
+            tracking=TrackingConfig(**settings.tracking.model_dump()),
+            learner=RouterLearner(
+                one_of("--encoder", encoder, ENCODERS), prices=settings.prices(), progress=Bars(progress).advance
+            ),
+            seed=seed,
+            name=name or log.name,
+            source=str(log),
+            say=say,
+        )
+    if as_json:
+        print_json(
+            {
+                "version": result.registered.version,
+                "uri": result.registered.uri,
+                "parts": result.registered.parts,
+                "run_id": result.run_id,
+                "bundle": result.manifest.digest,
+                "verdict": result.sentence,
+                "effective_rounds": result.effective_rounds,
+                "evidence": json.loads(result.evidence.to_json()),
+            }
+        )
+        return
+    print_table("off-policy evidence on held-out requests", ("figure", "value"), result.evidence.rows())
+    stdout.print(result.sentence, highlight=False, markup=False, style="bold")
+    print_registered(result.registered)
+    stdout.print("next: beast promote", highlight=False)
+
+
+def print_registered(registered: RegisteredRouter) -> None:
     """Print what was registered."""
-    registered = result.registered
     parts = ", ".join(f"{name} {version}" for name, version in sorted(registered.parts.items()))
     stdout.print(f"registered {registered.uri} ({parts})", highlight=False, markup=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -89,6 +89,35 @@ class LoggedOutcomes:
         """(n,) whether the chosen model failed to answer, though a fallback may have."""
         return np.not_equal(self.served, self.chosen)
 
+    def rows(self, index: NDArray[np.bool_]) -> LoggedOutcomes:
+        """Return the requests that a boolean mask selects."""
+        positions = np.flatnonzero(index)
+        return replace(
+            self,
+            matrix=self.matrix.rows(positions),
+            tenant=tuple(self.tenant[i] for i in positions),
+            context=tuple(self.context[i] for i in positions),
+            **{name: getattr(self, name)[positions] for name in _PER_REQUEST},
+        )
+
+    def pool(self, models: Sequence[str]) -> LoggedOutcomes:
+        """Return the requests whose chosen model is one of these, with these models as the only candidates.
+
+        An answer of another model reads as none.
+        """
+        matrix = self.matrix.pool(models)
+        kept = [self.matrix.models.index(name) for name in matrix.models]
+        position = np.full(len(self.matrix.models) + 1, -1)  # one more, so that -1 stays -1
+        position[kept] = np.arange(len(kept))
+        pooled = replace(
+            self,
+            matrix=matrix,
+            candidates=self.candidates[:, kept],
+            chosen=position[self.chosen],
+            served=position[self.served],
+        )
+        return pooled.rows(pooled.chosen >= 0)
+
     @classmethod
     def from_table(cls, table: pa.Table) -> LoggedOutcomes:
         """Take what is needed from a table with (at least) the columns in ``COLUMNS``, one row per request id.
@@ -129,6 +158,11 @@ class LoggedOutcomes:
             feedback_at=_times(usable["feedback_at"]),
             n_left_out=table.num_rows - usable.num_rows,
         )
+
+
+_PER_REQUEST = (
+    "candidates", "chosen", "served", "propensity", "received_at", "status", "answered_at", "feedback_at",
+)  # fmt: skip
 
 
 def _matrix(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from beast_ml.evaluation.routing import RoutingEvaluation
 from beast_ml.policy.learner import FittedRouter
 from beast_ml.predictors.cost import TokenCostPredictor
 from beast_ml.registry.evidence import Evidence
@@ -10,10 +9,11 @@ from beast_ml.registry.evidence import Evidence
 __all__ = ["model_cards"]
 
 
-def model_cards(
-    router: FittedRouter, evaluation: RoutingEvaluation, evidence: Evidence, data_name: str
-) -> dict[str, str]:
-    """Return Markdown by part: "router", "encoder", "quality", and "cost" and "latency" where they were fitted."""
+def model_cards(router: FittedRouter, verdict: str, evidence: Evidence, data_name: str) -> dict[str, str]:
+    """Return Markdown by part: "router", "encoder", "quality", and "cost" and "latency" where they were fitted.
+
+    ``verdict`` is one sentence, ``data_name`` what the data are called.
+    """
     spec, predictors = router.features.spec, router.pool.predictors
     fits = router.pool.targets
     pool = ", ".join(f"`{name}`" for name in router.models)
@@ -24,7 +24,7 @@ def model_cards(
     figures = "\n".join(f"| {name} | {value} |" for name, value in evidence.rows())
     cards = {
         "router": (
-            f"**{evaluation.verdict.sentence}**\n\n{training}\n\n| on test queries | |\n|---|---|\n{figures}\n\n"
+            f"**{verdict}**\n\n{training}\n\n| on test queries | |\n|---|---|\n{figures}\n\n"
             "The figures hold for requests like the test queries. Requests of another kind, or a provider that "
             "changes a model under its name, need new outcomes and a new training."
         ),

@@ -6,12 +6,9 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
+from typing import Final
 
 from beast_ml.bundle.manifest import Manifest
-from beast_ml.bundle.write import write_bundle
 from beast_ml.errors import NotEnoughDataError
 from beast_ml.evaluation.routers import ROUTER
 from beast_ml.evaluation.routing import RoutingConfig, RoutingEvaluation, evaluate_routing
@@ -19,18 +16,17 @@ from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.logs.splits import holdout_mask
 from beast_ml.operations.cards import model_cards
 from beast_ml.operations.evidence import evidence_of
-from beast_ml.operations.plots import draw_calibration, draw_cost_accuracy, draw_learning_curves
+from beast_ml.operations.recording import draw_plots, log_inputs, log_settings, log_targets, register
 from beast_ml.policy.learner import FittedRouter, RouterLearner, get_encoder
 from beast_ml.policy.utility import CostKind
 from beast_ml.registry.config import TrackingConfig
 from beast_ml.registry.evidence import Evidence
-from beast_ml.registry.models import RegisteredRouter, register_router
+from beast_ml.registry.models import RegisteredRouter
 from beast_ml.registry.tracking import TrainingRun, training_run
 
 __all__ = ["TrainingResult", "split_for_test", "train"]
 
 _TEST_FRACTION: Final = 0.2
-_EXAMPLE_ROWS: Final = 5
 
 
 @dataclass(frozen=True)
@@ -127,19 +123,16 @@ def train(
         router = remembering.fitted()
         evidence = evidence_of(evaluation, router, test)
         say("registering in MLflow")
-        _log_inputs(run, name, router, test, dict(sources or {}))
-        _log_parent(run, evaluation, router, config, learner)
-        _log_targets(run, router)
+        log_inputs(run, name, router, test, dict(sources or {}))
+        log_settings(run, router, config.seed)
+        log_targets(run, router)
+        run.metrics(_routing_metrics(evaluation))
+        run.tags({"routing pays": "yes" if evaluation.verdict.pays else "no"})
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
-            _log_plots(run, folder, evaluation, router, test)
-            manifest = write_bundle(
-                router, folder / "bundle", headline=evidence.metrics(), run_ids={"training": run.id}
-            )
-            cards = model_cards(router, evaluation, evidence, name)
-            example = router.rows(test.prompts[:_EXAMPLE_ROWS], test.tasks[:_EXAMPLE_ROWS].tolist())
-            registered = register_router(run, folder / "bundle", evidence, cards, example)
-        run.describe(cards["router"])
+            _log_report(run, folder, evaluation, router, test)
+            cards = model_cards(router, evaluation.verdict.sentence, evidence, name)
+            registered, manifest = register(run, router, evidence, cards, folder / "bundle")
         return TrainingResult(evaluation, evidence, router, registered, manifest, run.id)
 
 
@@ -157,50 +150,6 @@ class _Remembering:
     def fitted(self) -> FittedRouter:
         assert self._fitted is not None  # noqa: S101  evaluation fits exactly once
         return self._fitted
-
-
-def _log_inputs(
-    run: TrainingRun, name: str, router: FittedRouter, test: OutcomeMatrix, sources: dict[str, str]
-) -> None:
-    columns = {"query_id": "string", "task": "string", "prompt": "string", "model": "string", "quality": "double"}
-    if router.cost != "none":
-        columns[router.cost] = "double"
-    for context, outcomes in (("training", router.training), ("test", test)):
-        observed = int((~np.isnan(outcomes.quality)).sum())
-        run.dataset(
-            f"{name} ({context})",
-            digest=outcomes.digest(),
-            source=sources.get(context, name),
-            context=context,
-            columns=columns,
-            profile={"queries": outcomes.n_queries, "models": len(outcomes.models), "outcomes": observed},
-        )
-
-
-def _log_parent(
-    run: TrainingRun,
-    evaluation: RoutingEvaluation,
-    router: FittedRouter,
-    config: RoutingConfig,
-    learner: RouterLearner,
-) -> None:
-    point = router.operating_point
-    run.params(
-        {
-            "encoder": learner.encoder,
-            "cost": router.cost,
-            "seed": config.seed,
-            "uses_task": router.uses_task,
-            "models": len(router.models),
-            "training_queries": router.training.n_queries,
-            "features": len(router.features.spec.names),
-            "feature_hash": router.features.spec.hash[:16],
-            "operating_point": point.kind,
-            "willingness_to_pay": point.willingness_to_pay,
-        }
-    )
-    run.metrics(_routing_metrics(evaluation) | _per_task_metrics(evaluation, router))
-    run.tags({"routing pays": "yes" if evaluation.verdict.pays else "no"})
 
 
 def _routing_metrics(evaluation: RoutingEvaluation) -> dict[str, float]:
@@ -222,48 +171,14 @@ def _routing_metrics(evaluation: RoutingEvaluation) -> dict[str, float]:
     return metrics
 
 
-def _per_task_metrics(evaluation: RoutingEvaluation, router: FittedRouter) -> dict[str, float]:
-    """Return out-of-fold squared error of predicted quality by kind of request, as the training data name kinds."""
-    tasks = router.training.tasks
-    error = (router.out_of_fold.quality - router.training.quality) ** 2
-    return {
-        f"brier_by_task/{task}": float(np.nanmean(error[tasks == task]))
-        for task in np.unique(tasks)
-        if task and not np.isnan(error[tasks == task]).all()
-    }
-
-
-def _log_targets(run: TrainingRun, router: FittedRouter) -> None:
-    """Open a child run for each target, with its settings, losses by epoch, and what the shrinkage came to."""
-    for target, fitted in router.pool.targets.items():
-        label = target.replace("_", " ")
-        with run.child(
-            f"{label}: network",
-            f"Predictor of {label} for {len(router.models)} candidates. Metrics are out of fold, on training queries.",
-            {"target": target, "family": "network"},
-            {"target": target, "family": "network", "epochs": len(fitted.learning_curve)},
-        ) as child:
-            child.metrics(dict(fitted.report))
-            for epoch, (batches, held_out) in enumerate(fitted.learning_curve, start=1):
-                child.metrics({"loss/training_batches": batches, "loss/held_out_folds": held_out}, step=epoch)
-
-
-def _log_plots(
+def _log_report(
     run: TrainingRun, folder: Path, evaluation: RoutingEvaluation, router: FittedRouter, test: OutcomeMatrix
 ) -> None:
-    report = folder / "evaluation"
-    evaluation.write(report)
-    run.artifact(report / "report.json", "evaluation")
-    run.artifact(report / "decisions.parquet", "evaluation")
+    """Upload the evaluation's files, and all plots in one folder."""
+    evaluation.write(folder / "evaluation")
     plots = folder / "plots"
     plots.mkdir()
-    (report / "frontier.png").rename(plots / "frontier.png")
-    pooled = test.pool(router.models)
-    predicted = router.predict(pooled.prompts, pooled.tasks.tolist())
-    draw_calibration(plots / "calibration.png", router.models, predicted.quality, pooled.quality)
-    if router.cost != "none":
-        realised, unit = (pooled.cost_usd, "USD") if router.cost == "cost_usd" else (pooled.latency_s, "s")
-        draw_cost_accuracy(plots / "cost.png", router.models, predicted.cost, realised, unit)
-    curves: dict[str, Any] = {name: fitted.learning_curve for name, fitted in router.pool.targets.items()}
-    draw_learning_curves(plots / "learning.png", curves)
+    (folder / "evaluation" / "frontier.png").rename(plots / "frontier.png")
+    draw_plots(plots, router, test)
+    run.artifact(folder / "evaluation", "evaluation")
     run.artifact(plots, "plots")

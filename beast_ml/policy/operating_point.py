@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from beast_ml.policy.utility import Predictions, choose, willingness_grid
 
-__all__ = ["MARGIN_Z", "QUALITY_MARGIN", "OperatingPoint", "best_single_model", "choose_operating_point"]
+__all__ = ["MARGIN_Z", "QUALITY_MARGIN", "OperatingPoint", "best_single_model", "choose_operating_point", "gain_with_margin", "is_as_good"]
 
 Floats = NDArray[np.float64]
 
@@ -85,8 +85,8 @@ def choose_operating_point(out_of_fold: Predictions, quality: Floats, cost: Floa
         chosen = choose(seen, w)[:, None]
         point_quality = np.take_along_axis(quality, chosen, axis=1)[:, 0]
         gain = point_quality - quality[:, best]
-        margin = float(MARGIN_Z * gain.std(ddof=1) / np.sqrt(n))
-        if gain.mean() >= -margin and gain.mean() - margin >= -QUALITY_MARGIN:
+        mean, margin = gain_with_margin(gain)
+        if is_as_good(mean, margin):
             point_cost = float(np.take_along_axis(cost, chosen, axis=1).mean())
             passing.append((point_cost, -float(point_quality.mean()), -float(w), margin))
     single = OperatingPoint(
@@ -112,6 +112,16 @@ def choose_operating_point(out_of_fold: Predictions, quality: Floats, cost: Floa
         quality_gain=-lost_quality - single_quality,
         gain_margin=margin,
     )
+
+
+def gain_with_margin(gain: Floats) -> tuple[float, float]:
+    """Return the mean of per-query gains in quality, and 1.645 of its standard errors."""
+    return float(gain.mean()), float(MARGIN_Z * gain.std(ddof=1) / np.sqrt(len(gain)))
+
+
+def is_as_good(mean: float, margin: float) -> bool:
+    """Whether a gain is not found below 0, and found above -0.01, by one-sided 95% tests."""
+    return mean >= -margin and mean - margin >= -QUALITY_MARGIN
 
 
 def best_single_model(quality: Floats, cost: Floats) -> int:

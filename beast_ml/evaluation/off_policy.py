@@ -1,0 +1,86 @@
+"""What another policy would have got on a log of which only the chosen models' outcomes are known.
+
+Estimators are per-round values whose mean is the estimate, so that differences between policies can be paired by
+request and an interval is that of a mean. Doubly robust (Dudik, Langford, Li 2011): unbiased when the propensities are
+right, and of low variance when the predictions are good.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beast_ml.errors import InputError
+
+__all__ = ["LoggedRounds", "mean_interval"]
+
+Floats = NDArray[np.float64]
+
+_Z95 = 1.959963984540054
+
+
+@dataclass(frozen=True)
+class LoggedRounds:
+    """Requests of a log as bandit rounds.
+
+    Parameters
+    ----------
+    chosen
+        (n,) index of the logged choice.
+    propensity
+        (n,) probability with which it was made, in (0, 1].
+    reward
+        (n,) its realised value, NaN where none was observed: such rounds are left out, which assumes that rewards
+        are missing for reasons that have nothing to do with their value.
+    predicted
+        (n, m) predicted values of every candidate, by predictors that never saw the round.
+
+    Raises
+    ------
+    InputError
+        If a propensity is not in (0, 1].
+    """
+
+    chosen: NDArray[np.intp]
+    propensity: Floats
+    reward: Floats
+    predicted: Floats
+
+    def __post_init__(self) -> None:
+        if not ((self.propensity > 0) & (self.propensity <= 1)).all():
+            bad = self.propensity[~((self.propensity > 0) & (self.propensity <= 1))]
+            raise InputError(f"a propensity of {bad[0]}, must be in (0, 1]: leave such rounds out, or mend the log")
+
+    @property
+    def observed(self) -> NDArray[np.bool_]:
+        """(n,) rounds whose reward is known."""
+        return ~np.isnan(self.reward)
+
+    def weights(self, decisions: NDArray[np.intp]) -> Floats:
+        """Return (n,) importance weights of a deterministic target policy: 1 / propensity where it agrees, else 0."""
+        return np.asarray((decisions == self.chosen) / self.propensity)
+
+    def doubly_robust(self, decisions: NDArray[np.intp]) -> Floats:
+        """Return per-round values of the target policy on the observed rounds."""
+        n = np.arange(len(self.chosen))
+        correction = self.weights(decisions) * (self.reward - self.predicted[n, self.chosen])
+        return np.asarray((self.predicted[n, decisions] + correction)[self.observed])
+
+    def gain(self, decisions: NDArray[np.intp]) -> Floats:
+        """Return per-round doubly robust values minus what the logging policy got, on the observed rounds."""
+        return np.asarray(self.doubly_robust(decisions) - self.reward[self.observed])
+
+    def effective_sample_size(self, decisions: NDArray[np.intp]) -> float:
+        """Return (sum of weights)^2 / sum of squared weights: how many rounds speak of the target policy."""
+        weights = self.weights(decisions)[self.observed]
+        total = float((weights**2).sum())
+        return float(weights.sum()) ** 2 / total if total else 0.0
+
+
+def mean_interval(rounds: Floats) -> tuple[float, float, float]:
+    """Return (mean, low, high): the 95% normal interval of per-round values."""
+    mean = float(rounds.mean())
+    half = _Z95 * float(rounds.std(ddof=1)) / np.sqrt(len(rounds)) if len(rounds) > 1 else np.inf
+    return mean, mean - half, mean + half

@@ -1,0 +1,144 @@
+"""Train from a routed-request log: only the chosen models' outcomes are known, so all evidence is off-policy."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from beast_ml.bundle.manifest import Manifest
+from beast_ml.errors import NotEnoughDataError
+from beast_ml.logs.logged import LoggedOutcomes
+from beast_ml.logs.splits import holdout_mask
+from beast_ml.operations.cards import model_cards
+from beast_ml.operations.log_evidence import log_evidence, log_operating_point, log_verdict
+from beast_ml.operations.recording import draw_plots, log_inputs, log_settings, log_targets, register
+from beast_ml.policy.learner import FittedRouter, RouterLearner
+from beast_ml.predictors.contract import Floats
+from beast_ml.registry.config import TrackingConfig
+from beast_ml.registry.evidence import Evidence
+from beast_ml.registry.models import RegisteredRouter
+from beast_ml.registry.tracking import training_run
+
+__all__ = ["LogTrainingResult", "train_from_log"]
+
+_TEST_FRACTION: Final = 0.3
+_MIN_LABELS: Final = 30
+
+
+@dataclass(frozen=True)
+class LogTrainingResult:
+    """What a training from a log came to.
+
+    Parameters
+    ----------
+    sentence
+        The verdict for people.
+    evidence
+        Off-policy estimates on the held-out part of the log, against the policy that wrote it.
+    effective_rounds
+        How many held-out requests speak of the router's decisions.
+    left_out
+        Candidates without enough labelled outcomes to learn from, and how many they had.
+    router
+        The fitted router.
+    registered
+        Versions in the registry.
+    manifest
+        Of the registered bundle.
+    run_id
+        The MLflow parent run.
+    """
+
+    sentence: str
+    evidence: Evidence
+    effective_rounds: float
+    left_out: Mapping[str, int]
+    router: FittedRouter
+    registered: RegisteredRouter
+    manifest: Manifest
+    run_id: str
+
+
+def train_from_log(
+    logged: LoggedOutcomes,
+    *,
+    tracking: TrackingConfig,
+    learner: RouterLearner | None = None,
+    seed: int = 0,
+    name: str = "log",
+    source: str = "log",
+    say: Callable[[str], None] = lambda _: None,
+) -> LogTrainingResult:
+    """Learn a router from a log, estimate off-policy whether it beats the policy that wrote it, and register it.
+
+    Nearly a third of the questions is held out for the estimate. The operating point is the cheapest whose
+    doubly robust gain over the logging policy, out of fold on the other part, is as good as nothing lost
+    (`beast_ml.policy.operating_point.is_as_good`) and rests on at least 100 effective rounds; without any, the router
+    stays with one model and will not be promoted.
+
+    Raises
+    ------
+    NotEnoughDataError
+        If propensities are unknown, or labels too few, to say anything.
+    RegistryUnavailableError
+        If MLflow does not answer.
+    """
+    learner = learner or RouterLearner()
+    logged, left_out = _usable(logged)
+    for model, n in left_out.items():
+        say(f"warning: {model} has {n} labelled outcomes, needs {_MIN_LABELS}: left out, and its requests with it")
+    held_out = holdout_mask(logged.matrix.prompts, _TEST_FRACTION, seed)
+    training, test = logged.rows(~held_out), logged.rows(held_out)
+    tags = {"data": name, "encoder": learner.encoder, "kind of run": "training from a log"}
+    with training_run(tracking, f"train {name}", f"Training a router on the log `{name}` ...", tags) as run:
+        say(f"learning from {training.matrix.n_queries} requests, holding out {test.matrix.n_queries}")
+        fitted = learner.fit(training.matrix, "cost_usd", seed, failed=_failed(training))
+        router = replace(fitted, operating_point=log_operating_point(fitted.out_of_fold, training))
+        evidence, effective = log_evidence(router, test, seed)
+        sentence = log_verdict(router, evidence, effective)
+        say("registering in MLflow")
+        log_inputs(run, name, router, test.matrix, {"training": source, "test": source})
+        log_settings(run, router, seed)
+        log_targets(run, router)
+        run.metrics({"off_policy/effective_rounds": effective})
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            (folder / "plots").mkdir()
+            draw_plots(folder / "plots", router, test.matrix)
+            run.artifact(folder / "plots", "plots")
+            cards = model_cards(router, sentence, evidence, name)
+            registered, manifest = register(run, router, evidence, cards, folder / "bundle")
+        return LogTrainingResult(sentence, evidence, effective, left_out, router, registered, manifest, run.id)
+
+
+def _usable(logged: LoggedOutcomes) -> tuple[LoggedOutcomes, dict[str, int]]:
+    """Return the rounds whose propensity is known and whose models can be learnt, and the models that cannot."""
+    n = len(logged.chosen)
+    known = np.isfinite(logged.propensity)
+    if known.mean() < 0.5:
+        raise NotEnoughDataError(
+            f"{int((~known).sum())} of {n} requests have no propensity, so the log cannot tell what another policy "
+            "would have got: log the probability of each choice, or train on an outcome table"
+        )
+    labels = np.isfinite(logged.matrix.quality[known]).sum(axis=0)
+    enough = labels >= _MIN_LABELS
+    if enough.sum() < 2:
+        raise NotEnoughDataError(
+            f"{int(enough.sum())} models have at least {_MIN_LABELS} outcomes with a quality label, two are needed: "
+            "send feedback to the log (`quality`), or explore more"
+        )
+    left_out = {name: int(count) for name, count in zip(logged.matrix.models, labels, strict=True)}
+    kept = [name for name, ok in zip(logged.matrix.models, enough, strict=True) if ok]
+    return logged.rows(known).pool(kept), {name: n for name, n in left_out.items() if name not in kept}
+
+
+def _failed(logged: LoggedOutcomes) -> Floats:
+    """Return (n, m): whether the chosen model failed, NaN for the others."""
+    failed = np.full(logged.matrix.quality.shape, np.nan)
+    failed[np.arange(len(logged.chosen)), logged.chosen] = logged.failed
+    return failed

@@ -1,0 +1,107 @@
+"""What every training leaves in MLflow, whatever it learnt from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from beast_ml.bundle.manifest import Manifest
+from beast_ml.bundle.write import write_bundle
+from beast_ml.logs.outcomes import OutcomeMatrix
+from beast_ml.operations.plots import draw_calibration, draw_cost_accuracy, draw_learning_curves
+from beast_ml.policy.learner import FittedRouter
+from beast_ml.registry.evidence import Evidence
+from beast_ml.registry.models import RegisteredRouter, register_router
+from beast_ml.registry.tracking import TrainingRun
+
+__all__ = ["draw_plots", "log_inputs", "log_settings", "log_targets", "register"]
+
+_EXAMPLE_ROWS: Final = 5
+
+
+def log_inputs(
+    run: TrainingRun, name: str, router: FittedRouter, test: OutcomeMatrix, sources: Mapping[str, str]
+) -> None:
+    """Record training and test data as inputs of the run, with their digests."""
+    columns = {"query_id": "string", "task": "string", "prompt": "string", "model": "string", "quality": "double"}
+    if router.cost != "none":
+        columns[router.cost] = "double"
+    for context, outcomes in (("training", router.training), ("test", test)):
+        observed = int((~np.isnan(outcomes.quality)).sum())
+        run.dataset(
+            f"{name} ({context})",
+            digest=outcomes.digest(),
+            source=sources.get(context, name),
+            context=context,
+            columns=columns,
+            profile={"queries": outcomes.n_queries, "models": len(outcomes.models), "outcomes": observed},
+        )
+
+
+def log_settings(run: TrainingRun, router: FittedRouter, seed: int) -> None:
+    """Record what the training was told, what it chose, and its error by kind of request."""
+    point, spec, tasks = router.operating_point, router.features.spec, router.training.tasks
+    run.params(
+        {
+            "encoder": spec.encoder,
+            "cost": router.cost,
+            "seed": seed,
+            "uses_task": router.uses_task,
+            "models": len(router.models),
+            "training_queries": router.training.n_queries,
+            "features": len(spec.names),
+            "feature_hash": spec.hash[:16],
+            "operating_point": point.kind,
+            "willingness_to_pay": point.willingness_to_pay,
+        }
+    )
+    error = (router.out_of_fold.quality - router.training.quality) ** 2
+    run.metrics(
+        {
+            f"brier_by_task/{task}": float(np.nanmean(error[tasks == task]))
+            for task in np.unique(tasks)
+            if task and not np.isnan(error[tasks == task]).all()
+        }
+    )
+
+
+def log_targets(run: TrainingRun, router: FittedRouter) -> None:
+    """Open a child run for each target, with its settings, losses by epoch, and what the shrinkage came to."""
+    for target, fitted in router.pool.targets.items():
+        label = target.replace("_", " ")
+        with run.child(
+            f"{label}: network",
+            f"Predictor of {label} for {len(router.models)} candidates. Metrics are out of fold, on training queries.",
+            {"target": target, "family": "network"},
+            {"target": target, "family": "network", "epochs": len(fitted.learning_curve)},
+        ) as child:
+            child.metrics(dict(fitted.report))
+            for epoch, (batches, held_out) in enumerate(fitted.learning_curve, start=1):
+                child.metrics({"loss/training_batches": batches, "loss/held_out_folds": held_out}, step=epoch)
+
+
+def draw_plots(folder: Path, router: FittedRouter, test: OutcomeMatrix) -> None:
+    """Draw calibration, cost and learning plots into a folder."""
+    pooled = test.pool(router.models)
+    predicted = router.predict(pooled.prompts, pooled.tasks.tolist())
+    draw_calibration(folder / "calibration.png", router.models, predicted.quality, pooled.quality)
+    if router.cost != "none":
+        realised, unit = (pooled.cost_usd, "USD") if router.cost == "cost_usd" else (pooled.latency_s, "s")
+        draw_cost_accuracy(folder / "cost.png", router.models, predicted.cost, realised, unit)
+    curves = {name: fitted.learning_curve for name, fitted in router.pool.targets.items()}
+    draw_learning_curves(folder / "learning.png", curves)
+
+
+def register(
+    run: TrainingRun, router: FittedRouter, evidence: Evidence, cards: Mapping[str, str], folder: Path
+) -> tuple[RegisteredRouter, Manifest]:
+    """Write the bundle into a new folder and register it with its parts."""
+    manifest = write_bundle(router, folder, headline=evidence.metrics(), run_ids={"training": run.id})
+    sample = router.training
+    example = router.rows(sample.prompts[:_EXAMPLE_ROWS], sample.tasks[:_EXAMPLE_ROWS].tolist())
+    registered = register_router(run, folder, evidence, cards, example)
+    run.describe(cards["router"])
+    return registered, manifest
