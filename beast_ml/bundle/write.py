@@ -6,7 +6,7 @@ import io
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from beast_ml import __version__
 from beast_ml.bundle.manifest import FORMAT_VERSION, MANIFEST, Manifest, file_sha256, verify
 from beast_ml.domain import CandidateModel, Objective
 from beast_ml.errors import BundleError, UnknownModelError
@@ -23,6 +22,7 @@ from beast_ml.policy.learner import FittedRouter
 from beast_ml.policy.spec import PolicySpec
 from beast_ml.predictors.cost import TokenCostPredictor
 from beast_ml.predictors.pool import PoolPredictors
+from beast_ml.version import __version__
 
 __all__ = ["always_single", "policy_of", "write_bundle"]
 
@@ -55,8 +55,11 @@ def write_bundle(
     ------
     BundleError
         If the folder exists and is not empty: bundles are immutable.
+    UnknownModelError
+        If the policy names a model that is not in the router's pool.
     """
     policy = policy or policy_of(router)
+    _check_known(policy.model, router.models)
     predictors = router.pool.predictors
     arrays, calibration = _stored(predictors)
     prices = predictors.cost.prices if isinstance(predictors.cost, TokenCostPredictor) else (None,) * len(router.models)
@@ -99,8 +102,7 @@ def always_single(source: Path, model: str, folder: Path) -> Manifest:
         If the model is not in the bundle's pool.
     """
     manifest = verify(source)
-    if model not in manifest.models:
-        raise UnknownModelError(f"no candidate {model!r}; the pool is {', '.join(manifest.models)}")
+    _check_known(model, manifest.models)
     with _Staging(folder) as staging:
         for name in manifest.files:
             (staging / name).parent.mkdir(parents=True, exist_ok=True)
@@ -110,11 +112,16 @@ def always_single(source: Path, model: str, folder: Path) -> Manifest:
         return _seal(staging, msgspec.structs.replace(manifest, kind="single"))
 
 
+def _check_known(model: str, pool: Sequence[str]) -> None:
+    if model not in pool:
+        raise UnknownModelError(f"no candidate {model!r}; the pool is {', '.join(pool)}")
+
+
 class _Staging:
     """A temporary folder beside the target that takes its place on success and vanishes on failure."""
 
     def __init__(self, folder: Path) -> None:
-        if folder.exists() and any(folder.iterdir()):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise BundleError(f"{folder} exists and is not empty: bundles are immutable, name a new folder")
         self._folder = folder
 
@@ -124,10 +131,13 @@ class _Staging:
         return self._staging
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._staging.chmod(0o755)
-            self._staging.replace(self._folder)
-        else:
+        try:
+            if kind is None:
+                self._staging.chmod(0o755)
+                self._staging.replace(self._folder)
+        except OSError as error:
+            raise BundleError(f"cannot move the bundle to {self._folder}: {error}; name a new folder") from error
+        finally:
             shutil.rmtree(self._staging, ignore_errors=True)
 
 
