@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -28,8 +28,12 @@ _ALLOWED: Final = frozenset(
 )
 
 
+_SEAL: Final = "sha256"
+"""The key, beside the fields of `Manifest`, that holds the sha256 of all of them."""
+
+
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a bundle says of itself.
+    """What a bundle says of itself; its file carries a sha256 of itself too, so that damage to it is seen.
 
     Parameters
     ----------
@@ -75,12 +79,18 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def digest(self) -> str:
-        """sha256 of the manifest itself, which stands for the whole bundle."""
+        """sha256 of ``manifest.json``, which stands for the whole bundle."""
         return hashlib.sha256(self.encoded()).hexdigest()
 
     def encoded(self) -> bytes:
         """Return the bytes of ``manifest.json``."""
-        return msgspec.json.format(msgspec.json.encode(self, order="sorted"), indent=2) + b"\n"
+        return _sealed(msgspec.to_builtins(self))
+
+
+def _sealed(fields: dict[str, Any]) -> bytes:
+    """Return the one way to write these fields with their own sha256 beside them."""
+    sealed = fields | {_SEAL: hashlib.sha256(msgspec.json.encode(fields, order="sorted")).hexdigest()}
+    return msgspec.json.format(msgspec.json.encode(sealed, order="sorted"), indent=2) + b"\n"
 
 
 def file_sha256(path: Path) -> str:
@@ -105,16 +115,20 @@ def verify(folder: Path) -> Manifest:
     except OSError as error:
         raise BundleError(f"no router bundle in {folder}: {error.strerror or error}") from error
     try:
-        version = msgspec.json.decode(raw, type=dict[str, object]).get("format_version")
+        fields = msgspec.json.decode(raw, type=dict[str, Any])
+        fields.pop(_SEAL, None)
+        if raw != _sealed(fields):
+            raise BundleIntegrityError(f"{path} is not as it was written: fetch the bundle again, or retrain")
+        version = fields.get("format_version")
         if version != FORMAT_VERSION:
             raise BundleError(
                 f"{path} has format version {version!r}, this beast-ml reads {FORMAT_VERSION}: "
                 "retrain, or install the version that wrote it"
             )
-        manifest = msgspec.json.decode(raw, type=Manifest)
+        manifest = msgspec.convert(fields, Manifest)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
         raise BundleIntegrityError(f"{path} is damaged: {error}; fetch the bundle again") from error
-    unknown = sorted(set(manifest.files) - _ALLOWED)
+    unknown = sorted(manifest.files.keys() - _ALLOWED)
     if unknown:
         raise BundleIntegrityError(f"{path} names {unknown[0]!r}, which is no part of a bundle; refusing all of it")
     present = {str(file.relative_to(folder).as_posix()) for file in folder.rglob("*") if file.is_file()} - {MANIFEST}

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.bundle.manifest import verify
-from beast_ml.bundle.read import arrays_of, read_arrays, restore_encoder, restore_predictor
+from beast_ml.bundle.read import UNREADABLE, arrays_of, read_arrays, restore_encoder, restore_predictor
 from beast_ml.domain import CandidateModel
 from beast_ml.errors import BundleError
 from beast_ml.features.encoder import Encoder, Vectors
@@ -105,5 +105,5 @@ def read_part(folder: Path) -> EncoderPart | PredictorPart:
         candidates = msgspec.convert(description["candidates"], list[CandidateModel])
         arrays = read_arrays(folder / "arrays.npz")
         return PredictorPart(restore_predictor(description["target"], candidates, arrays, description["calibration"]))
-    except (OSError, ValueError, KeyError) as error:
+    except UNREADABLE as error:
         raise BundleError(f"cannot load the part in {folder}: {error!r}") from error

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from zipfile import BadZipFile
 
 import msgspec
 import numpy as np
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 
 from beast_ml.bundle.manifest import Manifest, verify
 from beast_ml.domain import CandidateModel
-from beast_ml.errors import BundleError, BundleIntegrityError
+from beast_ml.errors import BundleError, BundleIntegrityError, EncoderError
 from beast_ml.features.encoder import Encoder, StaticEncoder
 from beast_ml.features.hashing import HashingEncoder
+from beast_ml.features.prompt import PROMPT_FEATURES
 from beast_ml.features.sentence import SentenceEncoder
 from beast_ml.features.spec import FeatureBuilder, FeatureSpec
 from beast_ml.policy.spec import PolicySpec
@@ -26,9 +28,20 @@ from beast_ml.predictors.pool import PoolPredictors
 from beast_ml.predictors.quality import QualityPredictor
 from beast_ml.predictors.reliability import ReliabilityPredictor
 
-__all__ = ["RouterBundle", "arrays_of", "read_arrays", "read_bundle", "restore_encoder", "restore_predictor"]
+__all__ = [
+    "UNREADABLE",
+    "RouterBundle",
+    "arrays_of",
+    "read_arrays",
+    "read_bundle",
+    "restore_encoder",
+    "restore_predictor",
+]
 
 Arrays = Mapping[str, NDArray[Any]]
+
+UNREADABLE: Final = (LookupError, TypeError, ValueError, AttributeError, OSError, EOFError, BadZipFile)
+"""What msgspec, json, numpy and zipfile raise on content that is not what it should be."""
 
 
 @dataclass(frozen=True)
@@ -67,18 +80,38 @@ def read_bundle(folder: Path) -> RouterBundle:
         policy = msgspec.json.decode((folder / "policy.json").read_bytes(), type=PolicySpec)
         calibration = json.loads((folder / "calibration.json").read_bytes())
         predictors = _predictors(manifest, read_arrays(folder / "heads.npz"), calibration)
-    except (msgspec.ValidationError, KeyError, ValueError, OSError) as error:
+    except UNREADABLE as error:
         raise BundleError(f"cannot load the bundle in {folder}: {error!r}") from error
+    if spec.prompt_names != PROMPT_FEATURES:
+        raise BundleError(f"the bundle in {folder} reads other prompt features than this beast-ml has: retrain")
+    if policy.model not in manifest.models:
+        raise BundleError(f"the policy in {folder} names {policy.model!r}, which is not in its pool: write it again")
     encoder = restore_encoder(spec.encoder, folder / "encoder")
     if encoder.hash != spec.encoder_hash or spec.hash != manifest.feature_hash:
         raise BundleIntegrityError(f"the encoder or the features of {folder} are not those it was trained with")
-    return RouterBundle(manifest, FeatureBuilder(spec, encoder), predictors, policy)
+    bundle = RouterBundle(manifest, FeatureBuilder(spec, encoder), predictors, policy)
+    _try_out(bundle, folder)
+    return bundle
+
+
+def _try_out(bundle: RouterBundle, folder: Path) -> None:
+    """Predict for one prompt: what does not fit together fails here, not at the first request."""
+    try:
+        expected = bundle.predictors.predict(bundle.features.matrix(["warm up"]))
+        shapes = {values.shape for values in vars(expected).values() if values is not None}
+    except (ValueError, IndexError) as error:
+        raise BundleError(f"the parts of the bundle in {folder} do not fit together: {error}") from error
+    if shapes != {(1, len(bundle.manifest.models))}:
+        raise BundleError(f"the predictors in {folder} are not for its {len(bundle.manifest.models)} candidates")
 
 
 def restore_encoder(name: str, folder: Path) -> Encoder:
     """Return the encoder a feature spec names; the static one is read from its folder in the bundle."""
     if name == "static":
-        return StaticEncoder.load(folder)
+        try:
+            return StaticEncoder.load(folder)
+        except EncoderError as error:
+            raise BundleError(f"{error}; fetch the bundle again") from error
     if name == "hashing":
         return HashingEncoder()
     if name == "minilm":
