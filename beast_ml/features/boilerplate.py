@@ -32,9 +32,9 @@ def find_boilerplate(prompts: Sequence[str]) -> frozenset[str]:
 def strip_boilerplate(prompt: str, boilerplate: frozenset[str]) -> tuple[str, float]:
     """Return the prompt without its boilerplate lines, and the share of its lines that were taken out (0..1).
 
-    A prompt that is boilerplate throughout is returned whole.
+    A prompt that is boilerplate throughout is returned whole, with a share of 1.
     """
-    if not boilerplate:
+    if not boilerplate or not prompt.strip():
         return prompt, 0.0
     lines = _lines(prompt)
     kept = [

@@ -26,6 +26,7 @@ _DIM: Final = 256
 _RECIPE: Final = "1"  # raise it when `distill` changes: the cache is keyed by it
 _SIF: Final = 1e-3
 _BATCH: Final = 1024
+_DIGEST: Final = "encoder.sha256"
 
 Progress = Callable[[int, int], None]
 """Called with (done, total)."""
@@ -69,24 +70,46 @@ def static_encoder(cache: Path | None = None, progress: Progress | None = None) 
         Folder of distilled tables; default: the user's cache folder, or ``BEAST_CACHE_DIR``.
     progress
         Called while distilling.
+
+    Raises
+    ------
+    MissingExtraError
+        If MiniLM's weights are not installed.
+    EncoderError
+        If they are not the published ones, or the cached table is damaged.
     """
     source = minilm_folder()
     root = cache or user_cache()
     folder = root / f"static-{MINILM_SHA256[:16]}-{_DIM}-{_RECIPE}"
     if folder.is_dir():
-        return StaticEncoder.load(folder)
+        return _cached(folder)
     encoder = distill(source, progress)
     root.mkdir(parents=True, exist_ok=True)
     # Written aside and moved into place: a crash, or two processes at once, leave no half-written table.
     partial = Path(tempfile.mkdtemp(dir=root, prefix=".partial-"))
     try:
         encoder.save(partial)
+        (partial / _DIGEST).write_text(encoder.hash)
         partial.rename(folder)
     except OSError:
         if not folder.is_dir():
             raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    return encoder
+
+
+def _cached(folder: Path) -> StaticEncoder:
+    """Return the cached table; a damaged one is not made again in silence, for it may be somebody's disk failing."""
+    try:
+        encoder = StaticEncoder.load(folder)
+        intact = (folder / _DIGEST).read_text() == encoder.hash
+    except (EncoderError, OSError, UnicodeDecodeError) as error:
+        raise EncoderError(
+            f"the cached encoder is damaged ({error}): delete {folder}, it will be made again"
+        ) from error
+    if not intact:
+        raise EncoderError(f"the cached encoder is not what was distilled: delete {folder}, it will be made again")
     return encoder
 
 

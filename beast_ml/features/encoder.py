@@ -24,8 +24,13 @@ _CLIP_CHARS: Final = 1000
 
 
 def clip_text(text: str, chars: int = _CLIP_CHARS) -> str:
-    """Return a text's head and tail: the instruction is usually first, the question usually last."""
-    return text if len(text) <= 2 * chars else f"{text[:chars]}\n{text[-chars:]}"
+    """Return a text's head and tail: the instruction is usually first, the question usually last.
+
+    Lone surrogates, which no tokenizer takes, come back as question marks.
+    """
+    if len(text) > 2 * chars:
+        text = f"{text[:chars]}\n{text[-chars:]}"
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 class Encoder(Protocol):
