@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import msgspec
 
+from beast_ml.errors import InputError
+
 __all__ = ["CandidateModel", "Price"]
 
 
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a provider charges, in USD per million tokens.
+
+    Raises
+    ------
+    InputError
+        If a price is negative, infinite or NaN.
 
     Examples
     --------
@@ -23,7 +30,7 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if not 0 <= value < float("inf"):
-                raise ValueError(f"`{name}` == {value}, must be a finite number >= 0")
+                raise InputError(f"`{name}` == {value}, must be a finite number >= 0")
 
     def cost_usd(self, input_tokens: float, output_tokens: float) -> float:
         """Return the price of one call, in USD."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 import msgspec
+
+from beast_ml.errors import InputError
 
 __all__ = ["Objective"]
 
@@ -22,6 +26,11 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Ceiling on the predicted cost of one request.
     max_latency_s
         Ceiling on the predicted latency of one request.
+
+    Raises
+    ------
+    InputError
+        If a price is negative or not finite, or a constraint is not finite.
     """
 
     willingness_to_pay: float
@@ -29,3 +38,13 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_quality: float | None = None
     max_cost_usd: float | None = None
     max_latency_s: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("willingness_to_pay", "latency_usd_per_s"):
+            value = getattr(self, name)
+            if not (isfinite(value) and value >= 0):
+                raise InputError(f"`{name}` == {value}, must be a finite number >= 0")
+        for name in ("min_quality", "max_cost_usd", "max_latency_s"):
+            value = getattr(self, name)
+            if value is not None and not isfinite(value):
+                raise InputError(f"`{name}` == {value}, must be finite, or None for no such constraint")

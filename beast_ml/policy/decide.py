@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isnan
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beast_ml.errors import NoCandidateError, UnknownModelError
+from beast_ml.errors import InputError, NoCandidateError, UnknownModelError
 from beast_ml.policy.spec import PolicySpec
 from beast_ml.predictors.contract import Floats
 from beast_ml.predictors.pool import Expected
@@ -18,11 +19,23 @@ __all__ = ["Choice", "Constraints", "decide", "utilities"]
 
 @dataclass(frozen=True)
 class Constraints:
-    """The tightest of what a policy and a request ask for; None asks for nothing."""
+    """The tightest of what a policy and a request ask for; None asks for nothing.
+
+    Raises
+    ------
+    InputError
+        If one is NaN: every comparison with it is false, so it would be ignored in silence.
+    """
 
     min_quality: float | None = None
     max_cost_usd: float | None = None
     max_latency_s: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("min_quality", "max_cost_usd", "max_latency_s"):
+            value = getattr(self, name)
+            if value is not None and isnan(value):
+                raise InputError(f"`{name}` is NaN, must be a number, or None for no such constraint")
 
     def tightened(self, other: Constraints) -> Constraints:
         """Return the tighter of both, field by field."""
@@ -101,10 +114,12 @@ def decide(
         If the constraints leave nobody.
     UnknownModelError
         If a candidate is not in the pool.
+    InputError
+        If ``candidates`` is a string.
     """
-    utility = utilities(policy, expected)[row]
-    quality = expected.quality[row]
-    cost = expected.cost_usd[row] if expected.cost_usd is not None else np.zeros(len(models))
+    expected = _only(expected, row)
+    utility, quality = utilities(policy, expected)[0], expected.quality[0]
+    cost = expected.cost_usd[0] if expected.cost_usd is not None else np.zeros(len(models))
     order = sorted(range(len(models)), key=lambda j: (-utility[j], cost[j], j))
     if policy.kind == "single":
         order.sort(key=lambda j: models[j] != policy.model)
@@ -113,7 +128,7 @@ def decide(
         order = [j for j in order if j in wanted]
     allowed, binding = [], None
     for j in order:
-        broken = _broken(constraints, expected, row, j)
+        broken = _broken(constraints, expected, j)
         if broken is None:
             allowed.append(j)
         elif not allowed and binding is None:
@@ -126,23 +141,36 @@ def decide(
     return Choice(chosen, propensity, tuple(allowed), binding)
 
 
-def _broken(constraints: Constraints, expected: Expected, row: int, j: int) -> str | None:
-    """Return the name of a constraint that candidate j breaks, or None."""
-    if constraints.min_quality is not None and expected.quality[row, j] < constraints.min_quality:
+def _only(expected: Expected, row: int) -> Expected:
+    """Return one row of expectations: what is said of a batch must not cost every one of its rows."""
+    one = slice(row, row + 1)
+    return Expected(
+        expected.quality[one],
+        None if expected.cost_usd is None else expected.cost_usd[one],
+        None if expected.latency_s is None else expected.latency_s[one],
+        None if expected.failure is None else expected.failure[one],
+    )
+
+
+def _broken(constraints: Constraints, expected: Expected, j: int) -> str | None:
+    """Return the name of a constraint that candidate j breaks on the only row there is, or None."""
+    if constraints.min_quality is not None and expected.quality[0, j] < constraints.min_quality:
         return "min_quality"
-    if constraints.max_cost_usd is not None and _above(expected.cost_usd, row, j, constraints.max_cost_usd):
+    if constraints.max_cost_usd is not None and _above(expected.cost_usd, j, constraints.max_cost_usd):
         return "max_cost_usd"
-    if constraints.max_latency_s is not None and _above(expected.latency_s, row, j, constraints.max_latency_s):
+    if constraints.max_latency_s is not None and _above(expected.latency_s, j, constraints.max_latency_s):
         return "max_latency_s"
     return None
 
 
-def _above(values: NDArray[np.float64] | None, row: int, j: int, limit: float) -> bool:
+def _above(values: NDArray[np.float64] | None, j: int, limit: float) -> bool:
     # What cannot be predicted cannot be promised: an unknown cost breaks a cost ceiling.
-    return values is None or bool(values[row, j] > limit)
+    return values is None or bool(values[0, j] > limit)
 
 
 def _positions(models: Sequence[str], candidates: Sequence[str]) -> set[int]:
+    if isinstance(candidates, str):
+        raise InputError(f"`candidates` == {candidates!r} is one string, give a list of names: [{candidates!r}]")
     unknown = sorted(set(candidates) - set(models))
     if unknown:
         raise UnknownModelError(f"no candidate {unknown[0]!r}; the pool is {', '.join(models)}")

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from beast_ml.domain import Objective
+from beast_ml.errors import InputError
 from beast_ml.policy.utility import CostKind
 
 __all__ = ["PolicySpec"]
@@ -27,6 +28,11 @@ class PolicySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         What plays the part of cost: with ``latency_s`` the willingness to pay is in seconds.
     exploration_rate
         Share of requests whose model is drawn uniformly from the allowed candidates.
+
+    Raises
+    ------
+    InputError
+        If the exploration rate is not a share.
     """
 
     kind: Literal["router", "single"]
@@ -37,4 +43,4 @@ class PolicySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.exploration_rate <= 1.0:
-            raise ValueError(f"`exploration_rate` == {self.exploration_rate}, must be in 0..1")
+            raise InputError(f"`exploration_rate` == {self.exploration_rate}, must be in 0..1")
