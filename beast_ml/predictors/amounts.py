@@ -21,6 +21,7 @@ _COVERAGE: Final = 0.9
 _LOG_RANGE: Final = 30.0
 _SMEARING_LIMIT: Final = 5.0
 _CONSTANT: Final = 1e-6
+_FLOOR_TOLERANCE: Final = 1.01
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class AmountPredictor:
         (m, 2): what is added to the predicted log for the lower and upper end (split conformal on out-of-fold
         residuals).
     floor
-        Amounts below it are taken for it, so that a zero has a logarithm.
+        The smallest positive amount seen. Amounts below it are taken for it, so that a zero has a logarithm; an
+        interval that reaches down to it reaches down to zero.
     """
 
     models: tuple[str, ...]
@@ -60,7 +62,8 @@ class AmountPredictor:
     def interval(self, rows: Rows) -> tuple[Floats, Floats]:
         """Return the ends, (n, m) each, of intervals that hold 90% of the realised amounts."""
         logs = self._log(rows)
-        return np.exp(logs + self.spread[:, 0]), np.exp(logs + self.spread[:, 1])
+        low, high = np.exp(logs + self.spread[:, 0]), np.exp(logs + self.spread[:, 1])
+        return np.where(low <= _FLOOR_TOLERANCE * self.floor, 0.0, low), high
 
     def _log(self, rows: Rows) -> Floats:
         return _to_log(self.head.forward(rows), self.center, self.scale)
@@ -139,11 +142,15 @@ def _to_log(outputs: Rows, center: Floats, scale: Floats) -> Floats:
 
 
 def _smearing(amounts: Floats, predicted: Floats) -> Floats:
-    """Return mean amount / mean exponential per model, kept within reason where there is little data."""
+    """Return mean amount / mean exponential per model, kept within reason where there is little data.
+
+    A model whose amounts are all zero (one that is free, say) gets zero.
+    """
     seen = ~np.isnan(amounts)
     total = np.where(seen, amounts, 0.0).sum(axis=0)
     fitted = np.where(seen, np.exp(predicted), 0.0).sum(axis=0)
-    return np.asarray(np.clip(total / np.maximum(fitted, 1e-300), 1.0 / _SMEARING_LIMIT, _SMEARING_LIMIT))
+    ratio = np.clip(total / np.maximum(fitted, 1e-300), 1.0 / _SMEARING_LIMIT, _SMEARING_LIMIT)
+    return np.where(total > 0, ratio, 0.0)
 
 
 def _conformal(residuals: Floats) -> Floats:

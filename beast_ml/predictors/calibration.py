@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from beast_ml.predictors.contract import Floats
 from beast_ml.predictors.heads import sigmoid
 
-__all__ = ["PlattScaling", "logit"]
+__all__ = ["PlattScaling", "cross_calibrate", "logit"]
 
 _Z90: Final = 1.6448536269514722
 _PRIOR_SLOPE: Final = 50.0
@@ -94,3 +94,12 @@ class PlattScaling:
         """Rebuild from what `to_dict` returned."""
         arrays: dict[str, NDArray[np.float64]] = {name: np.asarray(value, float) for name, value in numbers.items()}
         return cls(arrays["slope"], arrays["offset"], arrays["covariance"])
+
+
+def cross_calibrate(predicted: Floats, truth: Floats, folds: NDArray[np.intp]) -> Floats:
+    """Return (n, m) out-of-fold predictions, each calibrated by a scaling fitted on the other folds."""
+    calibrated = np.empty_like(predicted)
+    for fold in np.unique(folds):
+        held = folds == fold
+        calibrated[held] = PlattScaling.fit(predicted[~held], truth[~held]).apply(predicted[held])
+    return calibrated

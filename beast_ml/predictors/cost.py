@@ -19,6 +19,7 @@ __all__ = ["TokenCostPredictor", "recover_prices"]
 
 _PRICE_FIT_ERROR: Final = 0.01
 _PRICE_FIT_SHARE: Final = 0.99
+_MIN_CALLS: Final = 10
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,8 @@ def recover_prices(outcomes: OutcomeMatrix) -> dict[str, Price]:
     """Return the token prices that explain the recorded costs, for every model where they do.
 
     Non-negative least squares of cost on input and output tokens; accepted where 99% of the calls are explained
-    within 1%. Models whose costs are not explained by their recorded tokens are absent from the answer.
+    within 1%. A model whose every cost is zero is free. Models whose costs are not explained by their recorded tokens
+    are absent from the answer.
     """
     from scipy.optimize import nnls
 
@@ -119,8 +121,12 @@ def recover_prices(outcomes: OutcomeMatrix) -> dict[str, Price]:
     for j, name in enumerate(outcomes.models):
         cost = outcomes.cost_usd[:, j]
         tokens = np.stack([outcomes.input_tokens[:, j], outcomes.output_tokens[:, j]], axis=1)
-        known = ~np.isnan(cost) & ~np.isnan(tokens).any(axis=1) & (cost > 0)
-        if known.sum() < 10:
+        known = ~np.isnan(cost) & ~np.isnan(tokens).any(axis=1)
+        if known.sum() >= _MIN_CALLS and not cost[known].any():
+            prices[name] = Price(0.0, 0.0)
+            continue
+        known &= cost > 0
+        if known.sum() < _MIN_CALLS:
             continue
         # Relative errors count: a row is weighted by one over its cost.
         weights = 1.0 / cost[known]

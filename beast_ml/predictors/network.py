@@ -121,7 +121,9 @@ def fit_network(
     ]
     weights.append(torch.randn(members, widths[-1], m + n_tasks, generator=generator) * 0.01)
     biases = [torch.zeros(members, 1, weight.shape[2]) for weight in weights]
-    biases[-1][:, 0, :m] = torch.from_numpy(_start(targets, loss).astype(np.float32))
+    # Each member starts from the means of what it may see, so that nothing of its held-out fold reaches it.
+    starts = np.stack([_start(targets[folds != k], loss) for k in range(members)])
+    biases[-1][:, 0, :m] = torch.from_numpy(starts.astype(np.float32))
     for tensor in (*weights, *biases):
         tensor.requires_grad_(True)
     optimizer = torch.optim.AdamW(

@@ -79,12 +79,7 @@ def fit_pool(
     """Fit every target the training set tells something of.
 
     Cost is price x predicted tokens when every candidate has token counts and a price (given, or recovered from
-    recorded costs); else it is learnt in dollars; else it is absent.
-
-    Raises
-    ------
-    NotEnoughDataError
-        If a candidate has no outcome at all for a target that the others have.
+    recorded costs); else it is learnt in dollars. A target of which some candidate has no observation is absent.
     """
     outcomes = data.outcomes
     quality = fit_quality(data, rng, progress=progress)
@@ -101,7 +96,7 @@ def fit_pool(
         cost = TokenCostPredictor(inputs.predictor, outputs.predictor, pool_prices)
         folds["cost"] = cost.out_of_fold(inputs.out_of_fold, outputs.out_of_fold)
         targets |= {"input_tokens": inputs, "output_tokens": outputs}
-    elif not np.isnan(outcomes.cost_usd).all():
+    elif _observed(outcomes.cost_usd):
         dollars = fit_amounts(data, outcomes.cost_usd, "cost", rng, progress=progress)
         cost, folds["cost"], targets["cost"] = dollars.predictor, dollars.out_of_fold, dollars
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from beast_ml.predictors.calibration import PlattScaling
+from beast_ml.predictors.calibration import PlattScaling, cross_calibrate
 from beast_ml.predictors.contract import Fitted, Floats, Progress, Rows, TrainingSet
 from beast_ml.predictors.heads import DenseHead, sigmoid, softmax
 from beast_ml.predictors.network import NetworkConfig, fit_network
@@ -125,10 +125,7 @@ def fit_quality(
     parts = (network, by_task, by_model)
     mixture = choose_mixture(parts, quality)
     shrunk = np.asarray(sum(share * part for share, part in zip(mixture, parts, strict=True)))
-    out_of_fold = np.empty_like(shrunk)
-    for fold in np.unique(data.folds):
-        held = data.folds == fold
-        out_of_fold[held] = PlattScaling.fit(shrunk[~held], quality[~held]).apply(shrunk[held])
+    out_of_fold = cross_calibrate(shrunk, quality, data.folds)
     means = np.vstack([task_means(quality, tasks, len(names)), task_means(quality, np.zeros_like(tasks), 1)])
     predictor = QualityPredictor(
         data.outcomes.models, names, fit.head, means, mixture, PlattScaling.fit(shrunk, quality)

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from beast_ml.predictors.calibration import PlattScaling
+from beast_ml.predictors.calibration import PlattScaling, cross_calibrate
 from beast_ml.predictors.contract import Fitted, Floats, Progress, Rows, TrainingSet
 from beast_ml.predictors.heads import DenseHead, sigmoid
 from beast_ml.predictors.network import NetworkConfig, fit_network
@@ -87,7 +87,7 @@ def fit_reliability(
         shrunk[held] = _mix(fit.out_of_fold[held], rates)
     platt = PlattScaling.fit(shrunk, failed)
     predictor = ReliabilityPredictor(data.outcomes.models, fit.head, task_means(failed, one_task, 1)[0], platt)
-    out_of_fold = platt.apply(shrunk)
+    out_of_fold = cross_calibrate(shrunk, failed, data.folds)
     report = {"brier_out_of_fold": float(np.nanmean((out_of_fold - failed) ** 2))}
     return Fitted(predictor, out_of_fold, report, fit.learning_curve)
 

@@ -68,5 +68,7 @@ def choose_mixture(parts: tuple[Floats, Floats, Floats], quality: Floats) -> tup
     losses = {mixture: loss(mixture) for mixture in _MIXTURES}
     best = min(losses, key=lambda mixture: float(losses[mixture].mean()))
     gain = losses[DEFAULT_MIXTURE] - losses[best]
+    if len(gain) < 2:
+        return DEFAULT_MIXTURE
     error = float(gain.std(ddof=1)) / np.sqrt(len(gain))
     return best if gain.mean() > error else DEFAULT_MIXTURE
