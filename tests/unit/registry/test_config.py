@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from beast_ml.errors import SettingsError
-from beast_ml.registry.config import TrackingConfig
+from beast_ml.registry.config import TrackingConfig, default_cache_dir
 
 
 def test_relative_places_are_made_absolute_at_once(tmp_path, monkeypatch):
@@ -39,3 +39,10 @@ def test_other_stores_are_refused_with_what_is_allowed(uri):
 def test_experiment_needs_a_name():
     with pytest.raises(SettingsError, match=r"tracking\.experiment"):
         TrackingConfig(experiment=" ")
+
+
+def test_bundles_are_cached_where_the_operator_says_else_in_the_users_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("BEAST_CACHE_DIR", str(tmp_path))
+    assert default_cache_dir() == tmp_path / "bundles"
+    monkeypatch.delenv("BEAST_CACHE_DIR")
+    assert default_cache_dir().parent.name == "beast-ml"

@@ -2,10 +2,14 @@ import http.server
 import threading
 
 import pytest
+import requests
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
+from sqlalchemy.exc import OperationalError
 
 from beast_ml.errors import RegistryError, RegistryUnavailableError
 from beast_ml.registry.config import TrackingConfig
 from beast_ml.registry.connection import connect, experiment_id, translated
+from beast_ml.registry.quiet_mlflow import mlflow
 
 
 @pytest.fixture
@@ -95,3 +99,32 @@ def test_a_lost_database_is_unavailable(config):
     config.database.write_bytes(b"")
     with pytest.raises(RegistryUnavailableError, match="no such table"), translated(config):
         client.search_experiments()
+
+
+def test_an_experiment_that_another_process_makes_first_is_used(config, monkeypatch):
+    client = connect(config)
+    create = client.create_experiment
+
+    def be_overtaken(name, **named):
+        create(name)
+        return create(name, **named)
+
+    monkeypatch.setattr(client, "create_experiment", be_overtaken)
+    assert client.get_experiment(experiment_id(client, config)).name == config.experiment
+
+
+def test_an_experiment_name_that_mlflow_refuses_is_an_answer_of_no(config):
+    config = TrackingConfig(config.uri, config.artifacts, experiment="x" * 600)
+    with pytest.raises(RegistryError, match="refused"):
+        experiment_id(connect(config), config)
+
+
+def test_a_store_that_calls_itself_busy_is_unavailable(config):
+    with pytest.raises(RegistryUnavailableError, match="come back"), translated(config):
+        raise mlflow.exceptions.MlflowException("come back", error_code=TEMPORARILY_UNAVAILABLE)
+
+
+@pytest.mark.parametrize("error", [requests.ConnectTimeout("too late"), OperationalError("locked", None, Exception())])
+def test_what_artifact_clients_and_databases_let_out_is_unavailable(config, error):
+    with pytest.raises(RegistryUnavailableError, match="cannot be used"), translated(config):
+        raise error

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from beast_ml.errors import BundleIntegrityError, InputError, RegistryError
+from beast_ml.errors import BundleIntegrityError, InputError, RegistryError, RegistryUnavailableError
 from beast_ml.registry import models
 from beast_ml.registry.models import EXAMPLE_PROMPTS, register_router
 from beast_ml.registry.quiet_mlflow import mlflow
@@ -129,3 +129,53 @@ def test_a_bundle_with_one_flipped_byte_is_refused_and_kept(config, make_bundle,
 def test_every_registered_model_has_a_card(config, make_bundle, small_bundle, cards, message):
     with pytest.raises(InputError, match=message), training_run(config, "training", "") as run:
         register_router(run, make_bundle("a"), make_evidence(), cards, small_bundle.features)
+
+
+class UploadError(Exception):
+    """The disk is full, the network is gone."""
+
+
+def test_an_upload_that_breaks_marks_its_model_failed(config, make_bundle, small_bundle, monkeypatch):
+    def break_off(self, *arguments, **named):
+        raise UploadError("half way")
+
+    monkeypatch.setattr(mlflow.MlflowClient, "log_model_artifacts", break_off)
+    with pytest.raises(UploadError, match="half way"), training_run(config, "training", "") as run:
+        register_router(run, make_bundle("a"), make_evidence(), CARDS, small_bundle.features)
+    (model,) = run.client.search_logged_models([run.experiment_id])
+    assert model.status.name == "FAILED"
+    assert versions(run, "beast-encoder") == []
+
+
+def test_a_store_lost_in_an_upload_does_not_hide_the_reason(config, make_bundle, small_bundle, monkeypatch):
+    def lose(self, *arguments, **named):
+        config.database.write_bytes(b"")
+        raise UploadError("half way")
+
+    monkeypatch.setattr(mlflow.MlflowClient, "log_model_artifacts", lose)
+    with pytest.raises(UploadError) as caught, training_run(config, "training", "") as run:
+        register_router(run, make_bundle("a"), make_evidence(), CARDS, small_bundle.features)
+    assert "could not be marked FAILED" in caught.value.__notes__[0]
+
+
+def test_versions_that_cannot_be_removed_are_named(config, make_bundle, small_bundle, monkeypatch):
+    def lose(*arguments):
+        config.database.write_bytes(b"")
+        raise UploadError("half way")
+
+    monkeypatch.setattr(models, "_router_tags", lose)
+    with pytest.raises(UploadError) as caught, training_run(config, "training", "") as run:
+        register_router(run, make_bundle("a"), make_evidence(), CARDS, small_bundle.features)
+    assert "beast-cost version 1 is left over" in caught.value.__notes__[0]
+
+
+def test_a_store_lost_before_registering_is_unavailable(config, make_bundle, small_bundle, monkeypatch):
+    def lose(*arguments):
+        config.database.write_bytes(b"")
+        return {}
+
+    monkeypatch.setattr(models, "_part_tags", lose)
+    with training_run(config, "training", "") as run:
+        pass
+    with pytest.raises(RegistryUnavailableError):
+        register_router(run, make_bundle("a"), make_evidence(), CARDS, small_bundle.features)

@@ -1,10 +1,12 @@
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 from beast_ml.bundle.manifest import verify
-from beast_ml.errors import BundleIntegrityError, InputError, RegistryError
+from beast_ml.errors import BundleIntegrityError, InputError, RegistryError, RegistryUnavailableError
+from beast_ml.registry import resolve as resolving
 from beast_ml.registry.config import TrackingConfig
 from beast_ml.registry.connection import connect
 from beast_ml.registry.resolve import main, resolve, resolve_version
@@ -107,3 +109,41 @@ def test_the_command_prints_json_and_its_exit_code_says_what_went_wrong(config, 
     flip(stored_bundle(config))
     code, answer = run(router.uri)
     assert (code, answer["error"]) == (5, "BundleIntegrityError")
+
+
+def test_two_processes_that_download_at_once_share_one_folder(config, register, tmp_path, monkeypatch):
+    router = register("a")
+    rename = Path.rename
+
+    def be_overtaken(self, target):
+        if self.name == "bundle":
+            shutil.copytree(self, target)  # another process moved the same bundle there first
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", be_overtaken)
+    folder = resolve(router.uri, config, tmp_path / "cache")
+    assert verify(folder).digest == folder.name
+
+
+def test_a_cache_that_cannot_be_written_is_not_hidden(config, register, tmp_path, monkeypatch):
+    router = register("a")
+
+    def refuse(self, target):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(PermissionError, match="read-only"):
+        resolve(router.uri, config, tmp_path / "cache")
+
+
+def test_a_store_lost_in_the_middle_is_not_an_absent_version(config, register, monkeypatch, tmp_path):
+    router = register("a")
+    known = connect(config)
+
+    def connected_before(config):
+        config.database.write_bytes(b"")
+        return known
+
+    monkeypatch.setattr(resolving, "connect", connected_before)
+    with pytest.raises(RegistryUnavailableError):
+        resolve(router.uri, config, tmp_path)
