@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-import platformdirs
-
 from beast_ml.errors import SettingsError
+from beast_ml.features.distill import user_cache
 
 __all__ = ["CHAMPION", "PREVIOUS", "ROUTER", "TrackingConfig", "default_cache_dir"]
 
@@ -75,4 +73,4 @@ class TrackingConfig:
 
 def default_cache_dir() -> Path:
     """Return where downloaded bundles are kept: below ``BEAST_CACHE_DIR``, else below the user's cache folder."""
-    return Path(os.environ.get("BEAST_CACHE_DIR") or platformdirs.user_cache_dir("beast-ml")) / "bundles"
+    return user_cache() / "bundles"
