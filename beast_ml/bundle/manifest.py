@@ -21,6 +21,7 @@ _ALLOWED: Final = frozenset(
         "encoder/table.safetensors",
         "encoder/tokenizer.json",
         "features.json",
+        "history.json",
         "heads.npz",
         "calibration.json",
         "policy.json",

@@ -18,6 +18,7 @@ from beast_ml.domain import CandidateModel
 from beast_ml.errors import BundleError, BundleIntegrityError, EncoderError
 from beast_ml.features.encoder import Encoder, StaticEncoder
 from beast_ml.features.hashing import HashingEncoder
+from beast_ml.features.history import History, HistoryState
 from beast_ml.features.prompt import PROMPT_FEATURES
 from beast_ml.features.sentence import SentenceEncoder
 from beast_ml.features.spec import FeatureBuilder, FeatureSpec
@@ -58,12 +59,15 @@ class RouterBundle:
         Of every target it was trained for.
     policy
         How to choose.
+    history
+        What was known when training ended, where the features have a history.
     """
 
     manifest: Manifest
     features: FeatureBuilder
     predictors: PoolPredictors
     policy: PolicySpec
+    history: HistoryState | None = None
 
 
 def read_bundle(folder: Path) -> RouterBundle:
@@ -78,6 +82,7 @@ def read_bundle(folder: Path) -> RouterBundle:
     try:
         spec = msgspec.json.decode((folder / "features.json").read_bytes(), type=FeatureSpec)
         policy = msgspec.json.decode((folder / "policy.json").read_bytes(), type=PolicySpec)
+        history = _history(folder) if spec.history else None
         calibration = json.loads((folder / "calibration.json").read_bytes())
         predictors = _predictors(manifest, read_arrays(folder / "heads.npz"), calibration)
     except UNREADABLE as error:
@@ -89,20 +94,27 @@ def read_bundle(folder: Path) -> RouterBundle:
     encoder = restore_encoder(spec.encoder, folder / "encoder")
     if encoder.hash != spec.encoder_hash or spec.hash != manifest.feature_hash:
         raise BundleIntegrityError(f"the encoder or the features of {folder} are not those it was trained with")
-    bundle = RouterBundle(manifest, FeatureBuilder(spec, encoder), predictors, policy)
+    bundle = RouterBundle(manifest, FeatureBuilder(spec, encoder), predictors, policy, history)
     _try_out(bundle, folder)
     return bundle
 
 
 def _try_out(bundle: RouterBundle, folder: Path) -> None:
     """Predict for one prompt: what does not fit together fails here, not at the first request."""
+    followed, past = bundle.features.spec.history, None
     try:
-        expected = bundle.predictors.predict(bundle.features.matrix(["warm up"]))
+        if followed is not None:
+            past = History(followed, bundle.history).features("", None, at_us=0)[None]
+        expected = bundle.predictors.predict(bundle.features.matrix(["warm up"], None, past))
         shapes = {values.shape for values in vars(expected).values() if values is not None}
     except (ValueError, IndexError) as error:
         raise BundleError(f"the parts of the bundle in {folder} do not fit together: {error}") from error
     if shapes != {(1, len(bundle.manifest.models))}:
         raise BundleError(f"the predictors in {folder} are not for its {len(bundle.manifest.models)} candidates")
+
+
+def _history(folder: Path) -> HistoryState:
+    return msgspec.json.decode((folder / "history.json").read_bytes(), type=HistoryState)
 
 
 def restore_encoder(name: str, folder: Path) -> Encoder:

@@ -18,6 +18,7 @@ from beast_ml.bundle.manifest import FORMAT_VERSION, MANIFEST, Manifest, file_sh
 from beast_ml.domain import CandidateModel, Objective
 from beast_ml.errors import BundleError, UnknownModelError
 from beast_ml.features.encoder import StaticEncoder
+from beast_ml.features.history import HistoryState
 from beast_ml.policy.learner import FittedRouter
 from beast_ml.policy.spec import PolicySpec
 from beast_ml.predictors.cost import TokenCostPredictor
@@ -71,6 +72,8 @@ def write_bundle(
         (staging / "heads.npz").write_bytes(buffer.getvalue())
         (staging / "calibration.json").write_text(json.dumps(calibration, indent=1, allow_nan=False))
         (staging / "features.json").write_bytes(msgspec.json.encode(router.features.spec))
+        if router.features.spec.history is not None:
+            (staging / "history.json").write_bytes(msgspec.json.encode(router.history or HistoryState()))
         (staging / "policy.json").write_bytes(msgspec.json.encode(policy))
         return _seal(
             staging,

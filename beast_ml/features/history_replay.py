@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LoggedHistory", "Observation", "Received", "learn_history_spec", "logged_history", "replay"]
 
-_FAILED: Final = ("error", "timeout")
+_GIVEN_UP: Final = ("cancelled", "rejected")
 _ASSUMED_DELAY_S: Final = 600.0
 
 
@@ -63,6 +63,10 @@ class LoggedHistory:
     def __post_init__(self) -> None:
         if self.rows.ndim != 2 or self.rows.shape[1] != self.spec.dim:
             raise InputError(f"`rows` has shape {self.rows.shape}, must be (n, {self.spec.dim}) as the spec says")
+
+    def select(self, index: NDArray[np.bool_]) -> LoggedHistory:
+        """Return the rows of the requests that a boolean mask selects, still made of all that was known before each."""
+        return replace(self, rows=self.rows[index])
 
 
 def replay(history: History, observations: Iterable[Observation], requests: Sequence[Received]) -> NDArray[np.float32]:
@@ -165,7 +169,7 @@ def learn_history_spec(
 
 def _failures(logged: LoggedOutcomes) -> NDArray[np.bool_]:
     """Return (n,) whether the chosen model failed; one that was not waited for has not."""
-    return logged.failed & ((logged.served >= 0) | np.isin(logged.status, _FAILED))
+    return logged.failed & ~((logged.served < 0) & np.isin(logged.status, _GIVEN_UP))
 
 
 def _observations(
@@ -186,10 +190,7 @@ def _observations(
         about = (logged.tenant[i], kinds[i])
         model = matrix.models[logged.served[i]]
         if logged.served[i] >= 0 and model in names:
-            latency_s, quality = (
-                float(matrix.latency_s[i, logged.served[i]]),
-                float(matrix.quality[i, logged.served[i]]),
-            )
+            latency_s, quality = (float(of[i, logged.served[i]]) for of in (matrix.latency_s, matrix.quality))
             known = None if np.isnan(latency_s) else latency_s
             found.append(Observation(answered_us[i], model, *about, failed=False, latency_s=known))
             if not np.isnan(quality):

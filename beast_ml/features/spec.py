@@ -13,8 +13,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from beast_ml.errors import InputError
 from beast_ml.features.boilerplate import find_boilerplate, strip_boilerplate
 from beast_ml.features.encoder import Encoder
+from beast_ml.features.history import HistorySpec
 from beast_ml.features.prompt import PROMPT_FEATURES, prompt_features
 
 __all__ = ["CONTEXT_KEYS", "FeatureBuilder", "FeatureSpec"]
@@ -42,6 +44,8 @@ class FeatureSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Digests of the lines that are taken out before encoding, sorted.
     context
         For each context key in use, the values that have a feature of their own, in order.
+    history
+        What of the past has features, or None.
     """
 
     encoder: str
@@ -50,6 +54,7 @@ class FeatureSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prompt_names: tuple[str, ...]
     boilerplate: tuple[str, ...] = ()
     context: dict[str, tuple[str, ...]] = {}
+    history: HistorySpec | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -59,6 +64,7 @@ class FeatureSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             *self.prompt_names,
             "boilerplate_share",
             *(f"context_{key}={value}" for key, values in self.context.items() for value in values),
+            *(self.history.names if self.history else ()),
         )
 
     @property
@@ -73,6 +79,7 @@ class FeatureSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         prompts: Sequence[str],
         contexts: Sequence[Context] | None = None,
         context_keys: Sequence[str] = (),
+        history: HistorySpec | None = None,
     ) -> FeatureSpec:
         """Learn boilerplate lines and frequent context values from training requests.
 
@@ -93,6 +100,7 @@ class FeatureSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             prompt_names=PROMPT_FEATURES,
             boilerplate=tuple(sorted(find_boilerplate(prompts))),
             context=context,
+            history=history,
         )
 
 
@@ -120,20 +128,40 @@ class FeatureBuilder:
         pairs = [(key, value) for key, values in self.spec.context.items() for value in values]
         return {pair: slot for slot, pair in enumerate(pairs)}
 
-    @property
+    @cached_property
     def dim(self) -> int:
         """Width of a row."""
         return len(self.spec.names)
 
-    def row(self, prompt: str, context: Context | None = None) -> Rows:
-        """Return the (dim,) float32 features of one request."""
-        row: Rows = self.matrix([prompt], [context or {}])[0]
+    def row(self, prompt: str, context: Context | None = None, history_row: Rows | None = None) -> Rows:
+        """Return the (dim,) float32 features of one request; see `matrix`."""
+        rows = None if history_row is None else history_row[None]
+        row: Rows = self.matrix([prompt], [context or {}], rows)[0]
         return row
 
-    def matrix(self, prompts: Sequence[str], contexts: Sequence[Context] | None = None) -> Rows:
-        """Return (n, dim) float32; each row is the same, to the bit, whatever stands beside it."""
+    def matrix(
+        self, prompts: Sequence[str], contexts: Sequence[Context] | None = None, history_rows: Rows | None = None
+    ) -> Rows:
+        """Return (n, dim) float32; each row is the same, to the bit, whatever stands beside it.
+
+        Parameters
+        ----------
+        prompts
+            The n texts.
+        contexts
+            Known facts about each request.
+        history_rows
+            (n, k) float32 from a `beast_ml.features.history.History`, just when the spec has a history.
+
+        Raises
+        ------
+        InputError
+            If history rows are missing, too many or not asked for.
+        """
         stripped = [strip_boilerplate(prompt, self._boilerplate) for prompt in prompts]
         out = np.zeros((len(prompts), self.dim), dtype=np.float32)
+        if self.spec.history is not None or history_rows is not None:
+            self._place_history(out, history_rows)
         width = self.spec.encoder_dim
         out[:, :width] = self.encoder.encode([text for text, _ in stripped])
         first_context = width + len(PROMPT_FEATURES) + 1
@@ -147,3 +175,11 @@ class FeatureBuilder:
                     if slot is not None:
                         out[i, first_context + slot] = 1.0
         return out
+
+    def _place_history(self, out: Rows, history_rows: Rows | None) -> None:
+        shape = (len(out), self.spec.history.dim if self.spec.history else 0)
+        if history_rows is None or history_rows.shape != shape or not shape[1]:
+            given = "no history rows" if history_rows is None else f"history rows of shape {history_rows.shape}"
+            wanted = f"rows of shape {shape} from a `History`" if shape[1] else "none: these features have no history"
+            raise InputError(f"{given} for {shape[0]} prompts, give {wanted}")
+        out[:, -shape[1] :] = history_rows

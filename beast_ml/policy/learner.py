@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -14,6 +15,8 @@ from beast_ml.features.distill import Progress as EncoderProgress
 from beast_ml.features.distill import static_encoder
 from beast_ml.features.encoder import Encoder
 from beast_ml.features.hashing import HashingEncoder
+from beast_ml.features.history import History, HistoryState
+from beast_ml.features.history_replay import LoggedHistory
 from beast_ml.features.sentence import SentenceEncoder
 from beast_ml.features.spec import FeatureBuilder, FeatureSpec
 from beast_ml.logs.outcomes import OutcomeMatrix
@@ -63,6 +66,8 @@ class FittedRouter:
         Whether the task label is a feature.
     training
         The outcomes it was fitted on.
+    history
+        What was known when the training log ended, where the features have a history.
     """
 
     features: FeatureBuilder
@@ -71,6 +76,7 @@ class FittedRouter:
     operating_point: OperatingPoint
     uses_task: bool
     training: OutcomeMatrix
+    history: HistoryState | None = None
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -82,13 +88,35 @@ class FittedRouter:
         """(n, m) predictions for the training queries, each made without having seen its question."""
         return _as_predictions(self.models, self.pool.out_of_fold, self.cost)
 
-    def rows(self, prompts: Sequence[str], tasks: Sequence[str] | None = None) -> Rows:
-        """Return feature rows of new prompts."""
-        return self.features.matrix(prompts, _task_contexts(tasks) if self.uses_task and tasks is not None else None)
+    def rows(
+        self, prompts: Sequence[str], tasks: Sequence[str] | None = None, history_rows: Rows | None = None
+    ) -> Rows:
+        """Return feature rows of new prompts; see `predict`."""
+        known = tasks if self.uses_task else None
+        if history_rows is None and self.features.spec.history is not None:
+            history = History(self.features.spec.history, self.history)
+            kinds = known if known is not None else [None] * len(prompts)
+            end = [history.features("", kind, at_us=sys.maxsize) for kind in kinds]
+            history_rows = np.array(end, dtype=np.float32).reshape(len(prompts), history.spec.dim)
+        return self.features.matrix(prompts, None if known is None else _task_contexts(known), history_rows)
 
-    def predict(self, prompts: Sequence[str], tasks: Sequence[str] | None = None) -> Predictions:
-        """Return (n, m) predictions for new prompts; ``tasks`` is read only when fitted with tasks."""
-        return _as_predictions(self.models, self.pool.predictors.predict(self.rows(prompts, tasks)), self.cost)
+    def predict(
+        self, prompts: Sequence[str], tasks: Sequence[str] | None = None, history_rows: Rows | None = None
+    ) -> Predictions:
+        """Return (n, m) predictions for new prompts.
+
+        Parameters
+        ----------
+        prompts
+            The n texts.
+        tasks
+            Read only when fitted with tasks.
+        history_rows
+            (n, k) history features, where it was fitted with some; default: those of a tenant nobody has heard of,
+            right after the training log.
+        """
+        rows = self.rows(prompts, tasks, history_rows)
+        return _as_predictions(self.models, self.pool.predictors.predict(rows), self.cost)
 
 
 @dataclass(frozen=True)
@@ -116,6 +144,7 @@ class RouterLearner:
         seed: int = 0,
         use_task: bool = False,
         failed: Floats | None = None,
+        history: LoggedHistory | None = None,
     ) -> FittedRouter:
         """Fit features, predictors and the operating point.
 
@@ -131,13 +160,20 @@ class RouterLearner:
             Whether the task label may be read when deciding.
         failed
             (n, m) failures, for `beast_ml.predictors.reliability`.
+        history
+            What was known before each of the n requests, where the outcomes come from a log
+            (`beast_ml.features.history_replay.logged_history`).
 
         Raises
         ------
+        InputError
+            If the history is not of these requests, or goes by kind and the task may not be read.
         NotEnoughDataError
             With fewer than two models, fewer than 50 queries, or a model without a single outcome.
         """
         _check(train, cost)
+        if history is not None and "kind" in history.spec.by and not use_task:
+            raise InputError('the history goes by "kind", which is the task: set `use_task`, or leave it out of `by`')
         folds = query_fold(train.prompts, _N_FOLDS, seed)
         if len(np.unique(folds)) < _N_FOLDS:
             raise NotEnoughDataError(
@@ -146,14 +182,15 @@ class RouterLearner:
             )
         encoder = get_encoder(self.encoder, self.encoder_progress())
         contexts = _task_contexts(train.tasks.tolist()) if use_task else None
-        spec = FeatureSpec.learn(encoder, train.prompts, contexts, ("task",) if use_task else ())
+        followed = history.spec if history else None
+        spec = FeatureSpec.learn(encoder, train.prompts, contexts, ("task",) if use_task else (), followed)
         features = FeatureBuilder(spec, encoder)
-        rows = features.matrix(train.prompts, contexts)
+        rows = features.matrix(train.prompts, contexts, history.rows if history else None)
         data = TrainingSet(rows, train, folds, failed)
         pool = fit_pool(data, np.random.default_rng(seed), self.prices, self.progress)
         out_of_fold = _as_predictions(train.models, pool.out_of_fold, cost)
         point = choose_operating_point(out_of_fold, train.quality, realised_cost(train, cost))
-        return FittedRouter(features, pool, cost, point, use_task, train)
+        return FittedRouter(features, pool, cost, point, use_task, train, history.end if history else None)
 
     def encoder_progress(self) -> Callable[[int, int], None] | None:
         """Return the progress callback in the form that `get_encoder` takes."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from beast_ml.bundle.read import RouterBundle, read_bundle
-from beast_ml.domain import Explanation, Forecast, ModelForecast, RoutingDecision
+from beast_ml.domain import Clock, Explanation, Forecast, ModelForecast, RoutingDecision, SystemClock
 from beast_ml.errors import InputError
 from beast_ml.features.distill import user_cache
+from beast_ml.features.history import History, to_us
 from beast_ml.policy.decide import Choice, Constraints, decide
 from beast_ml.predictors.contract import Floats, Rows
 from beast_ml.predictors.cost import TokenCostPredictor
@@ -35,6 +37,8 @@ class Router:
         A loaded bundle; `load` reads one.
     rng
         Where exploration draws from.
+    clock
+        Tells what is known of the past when a request comes.
 
     Examples
     --------
@@ -43,9 +47,14 @@ class Router:
     'llama-3.1-8b'
     """
 
-    def __init__(self, bundle: RouterBundle, rng: np.random.Generator | None = None) -> None:
+    def __init__(
+        self, bundle: RouterBundle, rng: np.random.Generator | None = None, clock: Clock | None = None
+    ) -> None:
         self.bundle = bundle
         self._rng = rng or np.random.default_rng()
+        self._clock = clock or SystemClock()
+        followed = bundle.features.spec.history
+        self._history = None if followed is None else History(followed, bundle.history)
         self._version = bundle.manifest.digest
         objective = bundle.policy.objective
         self._standing = Constraints(objective.min_quality, objective.max_cost_usd, objective.max_latency_s)
@@ -58,6 +67,7 @@ class Router:
         tracking_uri: str = "sqlite:///mlflow.db",
         cache: Path | None = None,
         rng: np.random.Generator | None = None,
+        clock: Clock | None = None,
     ) -> Router:
         """Return a router from a bundle folder, or from a registry URI such as ``models:/beast-router@champion``.
 
@@ -71,6 +81,8 @@ class Router:
             Where bundles from the registry are kept; default: the user's cache folder.
         rng
             Where exploration draws from.
+        clock
+            Tells what is known of the past when a request comes; default: the machine's.
 
         Raises
         ------
@@ -81,7 +93,7 @@ class Router:
         """
         if str(source).startswith(_REGISTRY_SCHEME):
             source = resolve_in_child(str(source), TrackingConfig(tracking_uri), cache or user_cache() / "bundles")
-        return cls(read_bundle(Path(source)), rng)
+        return cls(read_bundle(Path(source)), rng, clock)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -92,6 +104,11 @@ class Router:
     def version(self) -> str:
         """Digest of the bundle: what is logged as ``policy_version``."""
         return self._version
+
+    @property
+    def history(self) -> History | None:
+        """What is known of each model's recent outcomes; None where the bundle does not go by them."""
+        return self._history
 
     def route(
         self,
@@ -114,7 +131,7 @@ class Router:
         context
             Known facts about the request: ``task``, ``language``, ...
         tenant
-            Whose request it is; kept for the log, it does not shape the decision.
+            Whose request it is; it shapes the decision only by what was observed of its earlier requests.
         min_quality, max_cost_usd, max_latency_s
             Constraints on what is predicted; they tighten the policy's own.
         candidates
@@ -130,7 +147,7 @@ class Router:
             If a candidate is not in the pool.
         """
         asked = Constraints(min_quality, max_cost_usd, max_latency_s)
-        rows = self._rows([prompt], [context or {}])
+        rows = self._rows([prompt], [context or {}], tenant)
         expected = self.bundle.predictors.predict(rows)
         choice = self._decide(expected, 0, self._standing.tightened(asked), candidates)
         return self._answer(choice, tenant, (rows, expected) if explain else None)
@@ -143,20 +160,82 @@ class Router:
             raise InputError(f"{len(contexts)} contexts for {len(prompts)} prompts, give one each or none")
         if not prompts:
             return []
-        expected = self.bundle.predictors.predict(self._rows(prompts, contexts))
+        expected = self.bundle.predictors.predict(self._rows(prompts, contexts, tenant))
         choices = (self._decide(expected, i, self._standing, None) for i in range(len(prompts)))
         return [self._answer(choice, tenant, None) for choice in choices]
 
-    def forecast(self, prompt: str, *, context: Context | None = None) -> tuple[ModelForecast, ...]:
+    def observe(
+        self,
+        model: str,
+        *,
+        tenant: str = "default",
+        kind: str | None = None,
+        known_at: datetime | None = None,
+        quality: float | None = None,
+        failed: bool | None = None,
+        latency_s: float | None = None,
+    ) -> None:
+        """Take note of an outcome, which shapes later decisions where the bundle goes by history.
+
+        Outcomes may be told piece by piece: the latency with the answer, the quality when it is judged. A failed
+        model and the one that answered in its place are told of separately.
+
+        Parameters
+        ----------
+        model
+            The model that was called.
+        tenant, kind
+            Of the request; the kind is its context's ``task``.
+        known_at
+            When it became known, aware; default: now. Only requests after that time are decided by it.
+        quality
+            0..1.
+        failed
+            Whether the call failed.
+        latency_s
+            Seconds to the whole answer.
+
+        Raises
+        ------
+        UnknownModelError
+            If the model is none of those the history follows.
+        InputError
+            If a number is out of range, or the time has no zone.
+        """
+        if self._history is None:
+            return
+        now_us = to_us(self._clock.now())
+        known_us = now_us if known_at is None else to_us(known_at)
+        self._history.observe(
+            model,
+            known_us=known_us,
+            tenant=tenant,
+            kind=kind,
+            quality=quality,
+            failed=failed,
+            latency_s=latency_s,
+        )
+        self._history.advance(now_us)  # else it would pile up where many outcomes come between two requests
+
+    def forecast(
+        self, prompt: str, *, context: Context | None = None, tenant: str = "default"
+    ) -> tuple[ModelForecast, ...]:
         """Return what is expected of every candidate on one request, with intervals, in the order of the pool."""
-        rows = self._rows([prompt], [context or {}])
+        rows = self._rows([prompt], [context or {}], tenant)
         return self._forecasts(rows, self.bundle.predictors.predict(rows))
 
-    def _rows(self, prompts: Sequence[str], contexts: Sequence[Context] | None) -> Rows:
+    def _rows(self, prompts: Sequence[str], contexts: Sequence[Context] | None, tenant: str) -> Rows:
         for prompt in prompts:
             if not isinstance(prompt, str):
                 raise InputError(f"a prompt must be a string, got {type(prompt).__name__}")
-        return self.bundle.features.matrix(prompts, contexts)
+        past = None if self._history is None else self._past(self._history, len(prompts), contexts, tenant)
+        return self.bundle.features.matrix(prompts, contexts, past)
+
+    def _past(self, history: History, n: int, contexts: Sequence[Context] | None, tenant: str) -> Rows:
+        """Return the (n, k) history features of requests that come now."""
+        now_us = to_us(self._clock.now())
+        kinds = [None] * n if contexts is None else [context.get("task") for context in contexts]
+        return np.array([history.features(tenant, kind, at_us=now_us) for kind in kinds])
 
     def _decide(
         self, expected: Expected, row: int, constraints: Constraints, candidates: Sequence[str] | None

@@ -260,6 +260,20 @@ def test_only_what_a_log_tells_becomes_a_feature(tmp_path: Path) -> None:
     assert learn_history_spec(data, ["large"]) is None
 
 
+def test_a_fallback_outside_the_pool_still_tells_that_the_chosen_model_failed(tmp_path: Path) -> None:
+    fallen_back = {"attempts": [attempt("small", 1.0, "error"), attempt("other", 1.0)], "served_model": "other"}
+    data = logged(tmp_path, fallen_back, {"received_at": at(3000)}).pool(["large", "small"])
+    assert column(logged_history(data, PLAIN), "history_all_failure=small") == [0.05, 0.525]
+
+
+def test_the_history_of_some_requests_keeps_what_the_others_told(tmp_path: Path) -> None:
+    data = logged(tmp_path, {"feedback_at": at(1)}, {"received_at": at(5)})
+    history = logged_history(data, PLAIN)
+    later = history.select(np.array([False, True]))
+    np.testing.assert_array_equal(later.rows, history.rows[1:])
+    assert column(later, "history_all_quality=small") == [0.75]
+
+
 def test_rows_of_another_width_are_refused() -> None:
     with pytest.raises(InputError, match=r"must be \(n, 6\)"):
         LoggedHistory(PLAIN, np.zeros((3, 5), np.float32), HistoryState())
