@@ -43,8 +43,8 @@ class AmountPredictor:
         (m, 2): what is added to the predicted log for the lower and upper end (split conformal on out-of-fold
         residuals).
     floor
-        The smallest positive amount seen. Amounts below it are taken for it, so that a zero has a logarithm; an
-        interval that reaches down to it reaches down to zero.
+        Where zeros were seen, the smallest positive amount, else 0. Amounts below it are taken for it, so that a zero
+        has a logarithm; an interval that reaches down to it reaches down to zero.
     """
 
     models: tuple[str, ...]
@@ -108,7 +108,9 @@ def fit_amounts(
             f"no {what} of model {empty[0]!r} in the training data: leave the model out of the pool, or give its {what}"
         )
     positive = amounts[seen & (amounts > 0)]
-    floor = float(positive.min()) if positive.size else 1e-9
+    floor = 0.0
+    if positive.size < seen.sum():
+        floor = float(positive.min()) if positive.size else 1e-9
     logs = np.log(np.maximum(amounts, floor))
     center = np.nanmean(logs, axis=0)
     scale = np.nanstd(logs, axis=0) + 1e-3

@@ -62,7 +62,7 @@ class QualityPredictor:
 
     def task_posterior(self, rows: Rows) -> Floats:
         """Return (n, tasks) probabilities of the tasks seen in training."""
-        return softmax(self.head.forward(rows)[:, len(self.models) :])
+        return self._posterior(self.head.forward(rows))
 
     def _shrunk(self, rows: Rows) -> Floats:
         outputs = self.head.forward(rows)
@@ -70,9 +70,14 @@ class QualityPredictor:
         network, by_task, by_model = self.mixture
         mixed = network * sigmoid(outputs[:, :m]) + by_model * self.means[-1]
         if by_task:
-            posterior = softmax(outputs[:, m:]) if len(self.tasks) > 1 else np.ones((len(outputs), 1))
-            mixed += by_task * (posterior @ self.means[:-1])
+            mixed += by_task * (self._posterior(outputs) @ self.means[:-1])
         return np.asarray(mixed)
+
+    def _posterior(self, outputs: Rows) -> Floats:
+        """Return (n, tasks) probabilities; a single task has no output, because it is certain."""
+        if len(self.tasks) == 1:
+            return np.ones((len(outputs), 1))
+        return softmax(outputs[:, len(self.models) :])
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays to be stored with a router bundle."""

@@ -1,0 +1,95 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from beast_ml.domain import Price
+from beast_ml.predictors import pool as module
+from beast_ml.predictors.amounts import AmountPredictor, fit_amounts
+from beast_ml.predictors.cost import TokenCostPredictor
+from beast_ml.predictors.network import NetworkConfig
+from beast_ml.predictors.pool import fit_pool
+from beast_ml.predictors.quality import fit_quality
+from beast_ml.testing.worlds import WORLD_PRICES
+
+TINY = NetworkConfig(hidden=(8,), dropout=0.0, epochs=2)
+
+
+@pytest.fixture(autouse=True)
+def tiny_networks(monkeypatch):
+    """What is fitted is looked at here, not how well."""
+    monkeypatch.setattr(module, "fit_quality", lambda *args, **kw: fit_quality(*args, config=TINY, **kw))
+    monkeypatch.setattr(module, "fit_amounts", lambda *args, **kw: fit_amounts(*args, config=TINY, **kw))
+
+
+@pytest.fixture(scope="module")
+def data(world, training_set):
+    return training_set(world)
+
+
+def fit(data, prices=None, failed=None, **changes):
+    outcomes = dataclasses.replace(data.outcomes, **changes)
+    return fit_pool(dataclasses.replace(data, outcomes=outcomes, failed=failed), np.random.default_rng(0), prices)
+
+
+def unknown(data):
+    return np.full_like(data.outcomes.quality, np.nan)
+
+
+def partly(values, j=1):
+    out = values.copy()
+    out[:, j] = np.nan
+    return out
+
+
+def test_everything_is_fitted_when_everything_was_observed(data):
+    failed = np.zeros_like(data.outcomes.quality)
+    failed[::7] = 1.0
+    fitted = fit(data, failed=failed)
+    assert isinstance(fitted.predictors.cost, TokenCostPredictor)
+    assert set(fitted.targets) == {"quality", "input_tokens", "output_tokens", "latency", "reliability"}
+    expected = fitted.predictors.predict(data.rows)
+    for values in (*vars(expected).values(), *vars(fitted.out_of_fold).values()):
+        assert values.shape == data.outcomes.quality.shape
+        assert np.isfinite(values).all()
+
+
+def test_dollars_are_learnt_where_tokens_do_not_explain_them(data):
+    noise = np.random.default_rng(0).uniform(0.5, 2, data.outcomes.cost_usd.shape)
+    fitted = fit(data, cost_usd=data.outcomes.cost_usd * noise)
+    assert isinstance(fitted.predictors.cost, AmountPredictor)
+    assert "cost" in fitted.targets
+
+
+def test_given_prices_replace_recovered_ones(data):
+    prices = {name: Price(1.0, 1.0) for name in WORLD_PRICES}
+    assert fit(data, prices).predictors.cost.prices == tuple(prices.values())
+    without_costs = fit(data, prices, cost_usd=unknown(data))
+    assert isinstance(without_costs.predictors.cost, TokenCostPredictor)
+
+
+@pytest.mark.parametrize("field", ["input_tokens", "output_tokens"])
+def test_without_the_tokens_of_one_model_dollars_are_learnt(data, field):
+    fitted = fit(data, **{field: partly(getattr(data.outcomes, field))})
+    assert isinstance(fitted.predictors.cost, AmountPredictor)
+
+
+@pytest.mark.parametrize("missing", [unknown, lambda data: partly(data.outcomes.cost_usd)], ids=["all", "one model"])
+def test_costs_that_are_not_known_of_every_model_are_not_predicted(data, missing):
+    fitted = fit(data, cost_usd=missing(data))
+    assert fitted.predictors.cost is None
+    assert fitted.out_of_fold.cost_usd is None
+    assert fitted.predictors.predict(data.rows).cost_usd is None
+
+
+@pytest.mark.parametrize("missing", [unknown, lambda data: partly(data.outcomes.latency_s)], ids=["all", "one model"])
+def test_latency_that_is_not_known_of_every_model_is_not_predicted(data, missing):
+    fitted = fit(data, latency_s=missing(data))
+    assert fitted.predictors.latency is None
+    assert fitted.out_of_fold.latency_s is None
+
+
+@pytest.mark.parametrize("failed", [None, 0.0], ids=["not known", "none failed"])
+def test_reliability_needs_failures(data, failed):
+    failures = None if failed is None else np.full_like(data.outcomes.quality, failed)
+    assert fit(data, failed=failures).predictors.reliability is None

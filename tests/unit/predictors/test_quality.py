@@ -1,0 +1,99 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from beast_ml.predictors.contract import TrainingSet
+from beast_ml.predictors.network import NetworkConfig
+from beast_ml.predictors.quality import QualityPredictor, fit_quality
+from beast_ml.testing.worlds import make_world, thin_out
+
+SMALL = NetworkConfig(hidden=(32,), epochs=12, learning_rate=5e-3)
+
+
+def fit(data, seed=0):
+    return fit_quality(data, np.random.default_rng(seed), SMALL)
+
+
+def with_outcomes(data, **changes):
+    return dataclasses.replace(data, outcomes=dataclasses.replace(data.outcomes, **changes))
+
+
+@pytest.fixture(scope="module")
+def data(world, training_set):
+    return training_set(world)
+
+
+@pytest.fixture(scope="module")
+def quality(data):
+    return fit(data)
+
+
+def test_it_beats_the_models_means_where_prompts_tell_something(world, data, quality, training_set):
+    assert quality.report["brier_out_of_fold"] < 0.9 * quality.report["brier_of_model_means"]
+    fresh = make_world(np.random.default_rng(99), 500, prefix="fresh")
+    rows = training_set(fresh).rows
+    error = np.abs(quality.predictor.predict(rows) - fresh.quality).mean()
+    assert error < 0.7 * np.abs(world.outcomes.quality.mean(axis=0) - fresh.quality).mean()
+
+
+def test_random_labels_cannot_be_predicted_out_of_fold(data):
+    labels = (np.random.default_rng(0).random(data.outcomes.quality.shape) < 0.5).astype(float)
+    fitted = fit(with_outcomes(data, quality=labels))
+    for column, truth in zip(fitted.out_of_fold.T, labels.T, strict=True):
+        assert abs(roc_auc_score(truth, column) - 0.5) < 0.1
+    assert fitted.report["shrinkage_network"] <= 0.5
+
+
+def test_predictions_are_probabilities_inside_their_intervals(data, quality):
+    predicted = quality.predictor.predict(data.rows)
+    low, high = quality.predictor.interval(data.rows)
+    assert predicted.shape == data.outcomes.quality.shape
+    assert ((low >= 0) & (low <= predicted) & (predicted <= high) & (high <= 1)).all()
+
+
+def test_the_posterior_knows_the_task(data, quality):
+    posterior = quality.predictor.task_posterior(data.rows)
+    np.testing.assert_allclose(posterior.sum(axis=1), 1)
+    names = np.array(quality.predictor.tasks)[posterior.argmax(axis=1)]
+    assert (names == data.outcomes.tasks).mean() > 0.95
+
+
+def test_what_is_stored_restores_it_to_the_bit(data, quality):
+    predictor = quality.predictor
+    again = QualityPredictor.restore(predictor.models, predictor.arrays(), predictor.calibration())
+    assert again.predict(data.rows).tobytes() == predictor.predict(data.rows).tobytes()
+    for one, other in zip(again.interval(data.rows), predictor.interval(data.rows), strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+def test_equal_seeds_give_equal_predictions(data, quality):
+    assert fit(data).predictor.predict(data.rows).tobytes() == quality.predictor.predict(data.rows).tobytes()
+
+
+def test_a_log_with_one_outcome_a_query_can_be_learnt_from(world, data):
+    thin = thin_out(world.outcomes, np.random.default_rng(0), 2 / 3)
+    fitted = fit(TrainingSet(data.rows, thin, data.folds))
+    assert np.isfinite(fitted.out_of_fold).all()
+    assert fitted.report["brier_out_of_fold"] < fitted.report["brier_of_model_means"]
+
+
+@pytest.mark.parametrize("task", ["", "the only one"])
+def test_one_task_is_no_hindrance(data, task):
+    fitted = fit(with_outcomes(data, tasks=np.full(len(data.rows), task)))
+    assert fitted.predictor.tasks == (task,)
+    assert fitted.predictor.task_posterior(data.rows).tolist() == [[1.0]] * len(data.rows)
+    predicted = fitted.predictor.predict(data.rows)
+    assert np.isfinite(predicted).all()
+    again = QualityPredictor.restore(fitted.predictor.models, fitted.predictor.arrays(), fitted.predictor.calibration())
+    assert again.predict(data.rows).tobytes() == predicted.tobytes()
+
+
+def test_rare_tasks_are_put_together(data):
+    tasks = data.outcomes.tasks.astype("U20")
+    tasks[:9] = [f"rare {i}" for i in range(9)]
+    kept = fit(with_outcomes(data, tasks=tasks)).predictor.tasks
+    assert kept == ("chat", "code", "maths", "translate", "")
+    unnamed = np.where(np.arange(len(tasks)) < 50, "", tasks)
+    assert fit(with_outcomes(data, tasks=unnamed)).predictor.tasks == ("", "chat", "code", "maths", "translate")

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from beast_ml.predictors.shrinkage import DEFAULT_MIXTURE, choose_mixture, cross_task_means, task_means
+
+N = 400
+
+
+def test_means_are_shrunk_to_the_model_and_the_model_to_the_pool():
+    quality = np.array([[1.0, 0.0]] * 20 + [[1.0, np.nan]] * 20)
+    tasks = np.array([0] * 20 + [1] * 20)
+    means = task_means(quality, tasks, 3)
+    grand = 40 / 60
+    models = np.array([(40 + 20 * grand) / 60, (0 + 20 * grand) / 40])
+    np.testing.assert_allclose(means[0], [(20 + 20 * models[0]) / 40, (0 + 20 * models[1]) / 40])
+    np.testing.assert_allclose(means[1], [(20 + 20 * models[0]) / 40, models[1]])
+    np.testing.assert_allclose(means[2], models)  # a task without queries
+
+
+@given(st.integers(0, 1000), st.floats(0, 0.9))
+def test_means_stay_within_what_was_seen(seed, hidden):
+    rng = np.random.default_rng(seed)
+    quality = rng.random((30, 3))
+    quality[rng.random((30, 3)) < hidden] = np.nan
+    means = task_means(quality, rng.integers(0, 4, 30), 4)
+    assert ((means >= 0) & (means <= 1)).all()
+
+
+def test_out_of_fold_means_do_not_know_their_fold():
+    rng = np.random.default_rng(0)
+    quality, tasks, folds = rng.random((60, 2)), rng.integers(0, 2, 60), np.arange(60) % 3
+    posterior = np.eye(2)[tasks]
+    poisoned = np.where((folds == 0)[:, None], 1 - quality, quality)
+    for before, after in zip(
+        cross_task_means(quality, tasks, posterior, folds),
+        cross_task_means(poisoned, tasks, posterior, folds),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(before[folds == 0], after[folds == 0])
+        assert not np.allclose(before[folds == 1], after[folds == 1])
+
+
+def parts(good):
+    """Three predictions of which one knows the truth."""
+    rng = np.random.default_rng(0)
+    truth = rng.random((N, 2))
+    guesses = [rng.random((N, 2)) for _ in range(3)]
+    guesses[good] = truth
+    return tuple(guesses), (rng.random((N, 2)) < truth).astype(float)
+
+
+@pytest.mark.parametrize("good", [0, 1, 2])
+def test_the_part_that_knows_gets_the_share(good):
+    guesses, quality = parts(good)
+    quality[rows := np.arange(N) % 7 == 0] = np.nan
+    assert rows.any()
+    shares = choose_mixture(guesses, quality)
+    assert sum(shares) == 1
+    assert shares[good] >= 0.75
+
+
+def test_the_default_is_left_only_on_evidence():
+    rng = np.random.default_rng(1)
+    alike = rng.random((N, 2))
+    assert choose_mixture((alike, alike, alike), np.round(alike)) == DEFAULT_MIXTURE
+
+
+def test_one_labelled_query_is_no_evidence():
+    guesses, quality = parts(2)
+    quality[1:] = np.nan
+    assert choose_mixture(guesses, quality) == DEFAULT_MIXTURE
