@@ -71,6 +71,9 @@ class HistorySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_keys: int = 10_000
 
     def __post_init__(self) -> None:
+        for name in ("half_life_s", "prior_strength", "prior_latency_s", "prior_quality", "prior_failure_rate"):
+            # 1 and 1.0 are different JSON, hence different hashes of one spec
+            msgspec.structs.force_setattr(self, name, float(getattr(self, name)))
         for name in ("half_life_s", "prior_strength", "prior_latency_s"):
             value = getattr(self, name)
             if not 0 < value < math.inf:

@@ -129,7 +129,11 @@ def logged_history(
 
 
 def learn_history_spec(
-    logged: LoggedOutcomes, models: Sequence[str] | None = None, *, use_task: bool = False, half_life_s: float = 86_400
+    logged: LoggedOutcomes,
+    models: Sequence[str] | None = None,
+    *,
+    use_task: bool = False,
+    half_life_s: float = 86_400.0,
 ) -> HistorySpec | None:
     """Return a spec of what varies in this log, or None if nothing does.
 

@@ -188,6 +188,11 @@ def test_a_spec_survives_json() -> None:
     assert msgspec.json.decode(msgspec.json.encode(spec), type=HistorySpec) == spec
 
 
+def test_whole_numbers_make_the_same_spec_to_the_byte() -> None:
+    given = msgspec.json.encode(make_spec(half_life_s=3600, prior_strength=2, prior_quality=1))
+    assert given == msgspec.json.encode(msgspec.json.decode(given, type=HistorySpec))
+
+
 ONE = MeansState("all", "", 5, (1.0,), (1.0,))
 
 
