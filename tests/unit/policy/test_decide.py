@@ -1,0 +1,197 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from beast_ml.domain import Objective
+from beast_ml.errors import InputError, NoCandidateError, UnknownModelError
+from beast_ml.policy.decide import Constraints, decide, utilities
+from beast_ml.policy.spec import PolicySpec
+from beast_ml.predictors.pool import Expected
+
+MODELS = ("large", "medium", "small")
+EXPECTED = Expected(
+    quality=np.array([[0.9, 0.8, 0.5], [0.9, 0.2, 0.6]]),
+    cost_usd=np.array([[1e-2, 2e-3, 1e-4], [1e-2, 2e-3, 1e-4]]),
+    latency_s=np.array([[4.0, 2.0, 1.0], [4.0, 2.0, 1.0]]),
+)
+SHARES = st.floats(0, 1, exclude_max=True)
+OPTIONAL = st.none() | st.floats(0, 1)
+
+
+def policy(kind="router", willingness=0.01, cost="cost_usd", rate=0.0, **objective):
+    return PolicySpec(kind, "large", Objective(willingness, **objective), cost, rate)
+
+
+def choose(spec, row=0, constraints=None, candidates=None, uniform=1.0, pick=0.0, expected=EXPECTED):
+    return decide(spec, MODELS, expected, row, constraints or Constraints(), candidates, uniform, pick)
+
+
+@st.composite
+def situations(draw):
+    """Anything a request may meet: expectations, a policy, constraints, candidates."""
+    m = draw(st.integers(1, 6))
+    models = tuple(f"m{j}" for j in range(m))
+
+    def amounts():
+        return np.array([draw(st.lists(st.floats(0, 1), min_size=m, max_size=m))])
+
+    expected = Expected(
+        quality=amounts(),
+        cost_usd=amounts() if draw(st.booleans()) else None,
+        latency_s=amounts() if draw(st.booleans()) else None,
+        failure=amounts() if draw(st.booleans()) else None,
+    )
+    spec = PolicySpec(
+        draw(st.sampled_from(["router", "single"])),
+        draw(st.sampled_from(models)),
+        Objective(draw(st.floats(0, 10)), draw(st.floats(0, 1))),
+        draw(st.sampled_from(["cost_usd", "latency_s", "none"])),
+        draw(st.floats(0, 1)),
+    )
+    constraints = Constraints(draw(OPTIONAL), draw(OPTIONAL), draw(OPTIONAL))
+    candidates = draw(st.none() | st.lists(st.sampled_from(models), min_size=1, max_size=m))
+    return models, expected, spec, constraints, candidates
+
+
+def decided(situation, uniform, pick):
+    models, expected, spec, constraints, candidates = situation
+    try:
+        return decide(spec, models, expected, 0, constraints, candidates, uniform, pick)
+    except NoCandidateError:
+        assume(False)
+        raise
+
+
+@given(situations())
+def test_propensities_of_all_outcomes_of_the_draw_sum_to_one(situation):
+    spec = situation[2]
+    exploit = decided(situation, 1.0, 0.0)
+    k = len(exploit.ranking)
+    propensities = {exploit.chosen: exploit.propensity}
+    for i in range(k):
+        explored = decided(situation, 0.0, (i + 0.5) / k)
+        propensities[explored.chosen] = explored.propensity
+        assert explored.ranking == exploit.ranking
+    if spec.exploration_rate > 0:
+        assert set(propensities) == set(exploit.ranking)
+    assert sum(propensities.values()) == pytest.approx(1.0)
+    assert all(0 < p <= 1 for p in propensities.values())
+
+
+@given(situations(), SHARES, SHARES)
+def test_constraints_are_never_violated_and_nobody_is_left_out_without_cause(situation, uniform, pick):
+    models, expected, _, constraints, candidates = situation
+    choice = decided(situation, uniform, pick)
+
+    def fits(j):
+        limits = ((expected.cost_usd, constraints.max_cost_usd), (expected.latency_s, constraints.max_latency_s))
+        within = all(limit is None or (known is not None and known[0, j] <= limit) for known, limit in limits)
+        good = constraints.min_quality is None or expected.quality[0, j] >= constraints.min_quality
+        return within and good and (candidates is None or models[j] in candidates)
+
+    assert set(choice.ranking) == {j for j in range(len(models)) if fits(j)}
+    assert choice.chosen in choice.ranking
+
+
+@given(situations())
+def test_without_exploration_the_best_that_is_allowed_answers(situation):
+    models, expected, spec, _, _ = situation
+    choice = decided(situation, 1.0, 0.0)
+    utility = utilities(spec, expected)[0]
+    assert choice.chosen == choice.ranking[0]
+    if spec.kind == "single" and models.index(spec.model) in choice.ranking:
+        assert models[choice.chosen] == spec.model
+        assert list(utility[list(choice.ranking[1:])]) == sorted(utility[list(choice.ranking[1:])], reverse=True)
+    else:
+        assert utility[choice.chosen] == max(utility[list(choice.ranking)])
+
+
+def test_willingness_to_pay_moves_the_choice_from_cheap_to_good():
+    assert [choose(policy(willingness=w)).chosen for w in (0.0, 1e-2, 1.0)] == [2, 1, 0]
+
+
+def test_ties_go_to_the_cheaper_then_to_the_first():
+    alike = Expected(np.full((1, 3), 0.5), np.array([[2.0, 1.0, 1.0]]))
+    assert choose(policy(cost="none"), expected=alike).ranking == (1, 2, 0)
+
+
+def test_failures_lower_and_latency_is_charged():
+    shaky = dataclasses.replace(EXPECTED, failure=np.array([[0.9, 0.0, 0.0]] * 2))
+    assert choose(policy(willingness=1.0), expected=shaky).chosen == 1
+    assert choose(policy(willingness=1.0, latency_usd_per_s=0.4)).chosen == 2
+    np.testing.assert_allclose(
+        utilities(policy(willingness=1.0, latency_usd_per_s=0.1), EXPECTED)[0],
+        EXPECTED.quality[0] - EXPECTED.cost_usd[0] - 0.1 * EXPECTED.latency_s[0],
+    )
+
+
+def test_cost_may_be_seconds_or_nothing_or_unknown():
+    in_seconds = utilities(policy(willingness=2.0, cost="latency_s", latency_usd_per_s=9.0), EXPECTED)
+    np.testing.assert_allclose(in_seconds, 2.0 * EXPECTED.quality - EXPECTED.latency_s)
+    np.testing.assert_array_equal(utilities(policy(cost="none"), EXPECTED), EXPECTED.quality)
+    np.testing.assert_array_equal(utilities(policy(), Expected(EXPECTED.quality)), EXPECTED.quality)
+
+
+def test_a_row_is_decided_by_its_own_expectations():
+    assert [choose(policy(), row=row).chosen for row in (0, 1)] == [1, 2]
+    alone = Expected(*(None if v is None else v[1:] for v in vars(EXPECTED).values()))
+    assert choose(policy(), row=1) == choose(policy(), row=0, expected=alone)
+
+
+@pytest.mark.parametrize(
+    ("constraints", "chosen", "binding"),
+    [
+        (Constraints(min_quality=0.85), 0, "min_quality"),
+        (Constraints(max_cost_usd=1e-3), 2, "max_cost_usd"),
+        (Constraints(max_latency_s=1.0), 2, "max_latency_s"),
+        (Constraints(min_quality=0.6), 1, None),  # it rules out only a worse candidate
+    ],
+)
+def test_the_constraint_that_kept_out_the_best_is_named(constraints, chosen, binding):
+    choice = choose(policy(), constraints=constraints)
+    assert (choice.chosen, choice.binding_constraint) == (chosen, binding)
+
+
+def test_a_single_policy_answers_with_its_model_while_it_may():
+    assert choose(policy("single", 0.0, "none")).ranking == (0, 1, 2)
+    ruled_out = choose(policy("single", 0.0, "none"), constraints=Constraints(max_cost_usd=5e-3))
+    assert (ruled_out.ranking, ruled_out.binding_constraint) == ((1, 2), "max_cost_usd")
+
+
+def test_what_cannot_be_predicted_cannot_be_promised():
+    with pytest.raises(NoCandidateError, match="max_cost_usd 100"):
+        choose(policy(), constraints=Constraints(max_cost_usd=100.0), expected=Expected(EXPECTED.quality))
+
+
+def test_when_nobody_is_left_the_message_says_what_could_be_had():
+    with pytest.raises(NoCandidateError, match=r"min_quality 0.99, max_cost_usd 0.01; .* is 0.900 \(large\): relax"):
+        choose(policy(), constraints=Constraints(min_quality=0.99, max_cost_usd=0.01))
+
+
+def test_candidates_must_be_known_and_at_least_one():
+    assert choose(policy(), candidates=["small", "large", "small"]).ranking == (2, 0)
+    with pytest.raises(UnknownModelError, match="no candidate 'gpt'; the pool is large, medium, small"):
+        choose(policy(), candidates=["large", "gpt"])
+    with pytest.raises(NoCandidateError, match="`candidates` is empty"):
+        choose(policy(), candidates=[])
+    with pytest.raises(InputError, match=r"one string, give a list of names: \['large'\]"):
+        choose(policy(), candidates="large")
+
+
+@pytest.mark.parametrize("name", ["min_quality", "max_cost_usd", "max_latency_s"])
+def test_a_constraint_that_is_no_number_is_not_ignored(name):
+    with pytest.raises(InputError, match=f"`{name}` is NaN"):
+        Constraints(**{name: float("nan")})
+
+
+@given(OPTIONAL, OPTIONAL, OPTIONAL, OPTIONAL)
+def test_tightening_keeps_the_stricter_of_both(floor, other_floor, ceiling, other_ceiling):
+    one, other = Constraints(floor, ceiling, ceiling), Constraints(other_floor, other_ceiling, other_ceiling)
+    tight = one.tightened(other)
+    assert tight == other.tightened(one)
+    assert tight.min_quality == max((v for v in (floor, other_floor) if v is not None), default=None)
+    ceilings = [v for v in (ceiling, other_ceiling) if v is not None]
+    assert tight.max_cost_usd == tight.max_latency_s == min(ceilings, default=None)
