@@ -82,5 +82,5 @@ class LoggedRounds:
 def mean_interval(rounds: Floats) -> tuple[float, float, float]:
     """Return (mean, low, high): the 95% normal interval of per-round values."""
     mean = float(rounds.mean())
-    half = _Z95 * float(rounds.std(ddof=1)) / np.sqrt(len(rounds)) if len(rounds) > 1 else np.inf
+    half = _Z95 * float(rounds.std(ddof=1)) / len(rounds) ** 0.5 if len(rounds) > 1 else float("inf")
     return mean, mean - half, mean + half

@@ -15,7 +15,7 @@ from beast_ml.operations.evidence import interval_coverage
 from beast_ml.policy.learner import FittedRouter
 from beast_ml.policy.operating_point import QUALITY_MARGIN, OperatingPoint, gain_with_margin, is_as_good
 from beast_ml.policy.utility import Predictions, choose, willingness_grid
-from beast_ml.predictors.contract import Floats
+from beast_ml.predictors.contract import Floats, Rows
 from beast_ml.registry.evidence import Evidence, Interval
 
 __all__ = ["log_evidence", "log_operating_point", "log_verdict"]
@@ -71,9 +71,14 @@ def log_operating_point(out_of_fold: Predictions, training: LoggedOutcomes) -> O
     )
 
 
-def log_evidence(router: FittedRouter, test: LoggedOutcomes, seed: int) -> tuple[Evidence, float]:
-    """Return doubly robust evidence on the held-out part of a log, and the effective number of rounds behind it."""
-    predicted = router.predict(test.matrix.prompts)
+def log_evidence(
+    router: FittedRouter, test: LoggedOutcomes, history_rows: Rows | None, seed: int
+) -> tuple[Evidence, float]:
+    """Return doubly robust evidence on the held-out part of a log, and the effective number of rounds behind it.
+
+    ``history_rows`` are the held-out requests' history features, for a router that reads them.
+    """
+    predicted = router.predict(test.matrix.prompts, history_rows=history_rows)
     quality = _rounds(test, test.matrix.quality, predicted.quality)
     cost = _rounds(test, test.matrix.cost_usd, predicted.cost)
     point = router.operating_point
@@ -100,10 +105,10 @@ def log_evidence(router: FittedRouter, test: LoggedOutcomes, seed: int) -> tuple
         reference="logging_policy",
         n_train_queries=router.training.n_queries,
         n_test_queries=n_judged,
-        router_quality=_share(quality.doubly_robust(decisions).mean()),
+        router_quality=_share(float(quality.doubly_robust(decisions).mean())),
         router_cost=max(0.0, float(cost.doubly_robust(decisions).mean())),
         best_single_model=point.model,
-        best_single_quality=_share(quality.doubly_robust(alone).mean()),
+        best_single_quality=_share(float(quality.doubly_robust(alone).mean())),
         best_single_cost=max(0.0, float(cost.doubly_robust(alone).mean())),
         quality_gain=Interval(*mean_interval(quality.gain(decisions))),
         cost_saving=Interval(saving[0], saving[2], saving[1]),

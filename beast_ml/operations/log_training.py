@@ -12,6 +12,7 @@ import numpy as np
 
 from beast_ml.bundle.manifest import Manifest
 from beast_ml.errors import NotEnoughDataError
+from beast_ml.features.history_replay import learn_history_spec, logged_history
 from beast_ml.logs.logged import LoggedOutcomes
 from beast_ml.logs.splits import holdout_mask
 from beast_ml.operations.cards import model_cards
@@ -92,14 +93,18 @@ def train_from_log(
     logged, left_out = _usable(logged)
     for model, n in left_out.items():
         say(f"warning: {model} has {n} labelled outcomes, needs {_MIN_LABELS}: left out, and its requests with it")
+    spec = learn_history_spec(logged, logged.matrix.models)
+    history = None if spec is None else logged_history(logged, spec)
     held_out = holdout_mask(logged.matrix.prompts, _TEST_FRACTION, seed)
     training, test = logged.rows(~held_out), logged.rows(held_out)
     tags = {"data": name, "encoder": learner.encoder, "kind of run": "training from a log"}
     with training_run(tracking, f"train {name}", f"Training a router on the log `{name}` ...", tags) as run:
         say(f"learning from {training.matrix.n_queries} requests, holding out {test.matrix.n_queries}")
-        fitted = learner.fit(training.matrix, "cost_usd", seed, failed=_failed(training))
+        known = history.select(~held_out) if history else None
+        fitted = learner.fit(training.matrix, "cost_usd", seed, failed=_failed(training), history=known)
         router = replace(fitted, operating_point=log_operating_point(fitted.out_of_fold, training))
-        evidence, effective = log_evidence(router, test, seed)
+        seen = history.select(held_out).rows if history else None
+        evidence, effective = log_evidence(router, test, seen, seed)
         sentence = log_verdict(router, evidence, effective)
         say("registering in MLflow")
         log_inputs(run, name, router, test.matrix, {"training": source, "test": source})

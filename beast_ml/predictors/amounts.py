@@ -16,7 +16,8 @@ from beast_ml.predictors.network import NetworkConfig, fit_network
 
 __all__ = ["AMOUNT_NETWORK", "AmountPredictor", "fit_amounts"]
 
-AMOUNT_NETWORK: Final = NetworkConfig(dropout=0.1, task_weight=0.0)
+# Amounts follow the length and the form of a prompt: a smaller network than for quality does as well.
+AMOUNT_NETWORK: Final = NetworkConfig(hidden=(128, 64), dropout=0.1, task_weight=0.0)
 _COVERAGE: Final = 0.9
 _LOG_RANGE: Final = 30.0
 _SMEARING_LIMIT: Final = 5.0

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["CrossFit", "NetworkConfig", "fit_network"]
 
 _BATCH: Final = 256
+_LARGE: Final = 4096
 _WARMUP: Final = 0.15
 
 
@@ -126,14 +127,16 @@ def fit_network(
     biases[-1][:, 0, :m] = torch.from_numpy(starts.astype(np.float32))
     for tensor in (*weights, *biases):
         tensor.requires_grad_(True)
+    # Twice the batch is nearly twice as fast on large data, and as good with a rate that grows like its square root.
+    batch_size, rate = (_BATCH, config.learning_rate) if n < _LARGE else (2 * _BATCH, config.learning_rate * 2**0.5)
     optimizer = torch.optim.AdamW(
         [{"params": weights, "weight_decay": config.weight_decay}, {"params": biases, "weight_decay": 0.0}],
-        lr=config.learning_rate,
+        lr=rate,
         fused=True,
     )
-    n_steps = config.epochs * -(-n // _BATCH)
+    n_steps = config.epochs * -(-n // batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=n_steps, pct_start=_WARMUP
+        optimizer, rate, total_steps=n_steps, pct_start=_WARMUP
     )
 
     def element_loss(predicted: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -166,7 +169,7 @@ def fit_network(
     for _ in range(config.epochs):
         order = torch.randperm(n, generator=generator)
         running = 0.0
-        for batch in torch.split(order, _BATCH):
+        for batch in torch.split(order, batch_size):
             outputs = forward(inputs[batch], config.dropout)
             share = included[:, batch]
             cells = mask[batch] * share[:, :, None]
