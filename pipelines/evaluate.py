@@ -17,7 +17,7 @@ from beast_ml.errors import BeastError, InputError
 from beast_ml.evaluation.outcome_files import read_outcome_set
 from beast_ml.evaluation.routing import RoutingConfig, RoutingEvaluation, evaluate_routing
 from beast_ml.logs.outcomes import OutcomeMatrix
-from beast_ml.logs.splits import holdout_mask
+from beast_ml.operations.training import split_for_test
 from beast_ml.policy.learner import ENCODERS, RouterLearner, get_encoder
 from beast_ml.policy.utility import COST_KINDS
 from beast_ml.registry.config import TrackingConfig
@@ -25,7 +25,6 @@ from beast_ml.registry.tracking import training_run
 from beast_ml.settings import load_settings
 
 SAMPLE = Path(__file__).parent.parent / "data" / "sample" / "outcomes.parquet"
-HELD_OUT = 0.2
 CURVE_METRICS = ("aiq", "share_of_gap", "saving_at_equal_quality")
 POINT_METRICS = ("quality", "cost", "quality_gain", "saving", "regret", "optimal_selection")
 
@@ -50,11 +49,11 @@ def main(arguments: list[str]) -> int:
     )
     try:
         train, test = _outcomes(options.train, options.test, options.seed)
-        evaluation = evaluate_routing(
-            train, test, RouterLearner(options.encoder), get_encoder(options.encoder), config, say=_say
-        )
+        settings = load_settings()
+        learner = RouterLearner(options.encoder, prices=settings.prices())
+        evaluation = evaluate_routing(train, test, learner, get_encoder(options.encoder), config, say=_say)
         evaluation.write(options.out)
-        _record(evaluation, options)
+        _record(TrackingConfig(**settings.tracking.model_dump()), evaluation, options)
     except BeastError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
@@ -65,13 +64,10 @@ def main(arguments: list[str]) -> int:
 def _outcomes(train: Path, test: Path | None, seed: int) -> tuple[OutcomeMatrix, OutcomeMatrix]:
     if test is not None:
         return read_outcome_set(train).matrix, read_outcome_set(test, keep_every_query=True).matrix
-    matrix = read_outcome_set(train).matrix
-    held_out = holdout_mask(matrix.prompts, HELD_OUT, seed)
-    return matrix.rows(~held_out), matrix.rows(held_out)
+    return split_for_test(read_outcome_set(train).matrix, seed)
 
 
-def _record(evaluation: RoutingEvaluation, options: argparse.Namespace) -> None:
-    tracking = TrackingConfig(**load_settings().tracking.model_dump())
+def _record(tracking: TrackingConfig, evaluation: RoutingEvaluation, options: argparse.Namespace) -> None:
     data = evaluation.report["data"]
     name = f"evaluate {options.train.stem}"
     with training_run(tracking, name, evaluation.verdict.sentence, {"kind of run": "evaluation"}) as run:
@@ -89,7 +85,7 @@ def _record(evaluation: RoutingEvaluation, options: argparse.Namespace) -> None:
             values = {metric: score.curve[metric].value for metric in CURVE_METRICS}
             values |= {metric: score.operating[metric].value for metric in POINT_METRICS if metric in score.operating}
             run.metrics({f"{router}/{metric}": value for metric, value in values.items() if value is not None})
-        run.tags({"routing pays": evaluation.verdict.pays, "verdict": evaluation.verdict.sentence})
+        run.tags({"routing pays": "yes" if evaluation.verdict.pays else "no", "verdict": evaluation.verdict.sentence})
         run.artifact(options.out / "report.json")
         run.artifact(options.out / "frontier.png")
 

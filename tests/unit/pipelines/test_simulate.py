@@ -1,22 +1,28 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[3] / "pipelines" / "simulate.py"
+
+def test_the_tiny_variant_runs_anywhere_and_leaves_one_run(folder, run, query) -> None:
+    result = run("simulate.py", "--out", "simulated", "--policy", "uniform")
+    assert result.returncode == 0, result.stderr
+    assert "2,000 requests" in result.stdout
+    description = json.loads((folder / "simulated" / "simulation.json").read_text())
+    assert description["policy_version"] == "simulated:uniform"
+    assert query("select name, status from runs") == [("simulate", "FINISHED")]
+    metrics = dict(query("select key, value from metrics"))
+    assert metrics["true_value/quality"] == description["true_value"]["logging_policy"]["quality"]
 
 
-def run(*arguments: object) -> str:
-    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+def test_a_folder_that_is_in_use_is_one_sentence_and_exit_code_2(folder: Path, run, query) -> None:
+    (folder / "simulated").mkdir()
+    (folder / "simulated" / "mine.txt").write_text("keep")
+    result = run("simulate.py", "--out", "simulated")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error:")
+    assert (folder / "simulated" / "mine.txt").read_text() == "keep"
+    assert query("select name from runs") == []
 
 
-def test_the_tiny_variant_runs_anywhere(tmp_path: Path) -> None:
-    out = tmp_path / "simulated"
-    assert "2,000 requests" in run("--out", out, "--policy", "uniform")
-    assert json.loads((out / "simulation.json").read_text())["policy_version"] == "simulated:uniform"
-
-
-def test_the_sample_can_be_made_again(tmp_path: Path) -> None:
-    assert "sample written" in run("--sample", tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["outcomes.parquet", "requests.jsonl"]
+def test_the_sample_can_be_made_again(folder: Path, run) -> None:
+    assert "sample written" in run("simulate.py", "--sample", "sample").stdout
+    assert sorted(path.name for path in (folder / "sample").iterdir()) == ["outcomes.parquet", "requests.jsonl"]

@@ -1,0 +1,97 @@
+"""Learn a router from outcomes or from a log, measure it on untouched queries, and register it: one MLflow run.
+
+    python pipelines/train.py --outcomes A.parquet [--test B.parquet]
+    python pipelines/train.py --log data/logs                          # a store that pipelines/ingest.py filled
+    python pipelines/train.py --encoder hashing --out beast-out/trained  # tiny: the made-up outcomes of data/sample
+
+The same as `beast train`, for schedules and notebooks. With --out the bundle and its evidence are written there too:
+what pipelines/register.py brings into another registry. Nothing serves before `beast promote` let it through.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from beast_ml.bundle.write import write_bundle
+from beast_ml.errors import BeastError, InputError
+from beast_ml.evaluation.outcome_files import read_outcome_set
+from beast_ml.evaluation.routing import RoutingConfig
+from beast_ml.logs.store import LogStore
+from beast_ml.operations.log_training import LogTrainingResult, train_from_log
+from beast_ml.operations.training import TrainingResult, split_for_test
+from beast_ml.operations.training import train as train_router
+from beast_ml.policy.learner import ENCODERS, RouterLearner
+from beast_ml.registry.config import TrackingConfig
+from beast_ml.settings import load_settings
+
+SAMPLE = Path(__file__).parent.parent / "data" / "sample" / "outcomes.parquet"
+
+
+def main(arguments: list[str]) -> int:
+    """Run the pipeline and return its exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--outcomes", type=Path, default=SAMPLE)
+    source.add_argument("--log", type=Path, help="a log store")
+    parser.add_argument("--test", type=Path, help="outcomes to measure on; default: a fifth of the questions")
+    parser.add_argument("--encoder", choices=ENCODERS, default="static")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="also write bundle/ and evidence.json here")
+    options = parser.parse_args(arguments)
+    if options.log and options.test:
+        parser.error("--test goes with --outcomes; a log is split and judged by itself")
+    try:
+        settings = load_settings()
+        tracking = TrackingConfig(**settings.tracking.model_dump())
+        learner = RouterLearner(options.encoder, prices=settings.prices())
+        result = _from_log(options, tracking, learner) if options.log else _from_outcomes(options, tracking, learner)
+        if options.out:
+            run_ids = {"training": result.run_id}
+            write_bundle(result.router, options.out / "bundle", headline=result.evidence.metrics(), run_ids=run_ids)
+            (options.out / "evidence.json").write_text(result.evidence.to_json() + "\n", "utf-8")
+    except BeastError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, InputError) else 1
+    print(result.sentence if isinstance(result, LogTrainingResult) else result.evaluation.verdict.sentence)
+    print(f"registered {result.registered.uri}; next: beast promote")
+    return 0
+
+
+def _from_outcomes(options: argparse.Namespace, tracking: TrackingConfig, learner: RouterLearner) -> TrainingResult:
+    sets = [read_outcome_set(path) for path in (options.outcomes, options.test) if path is not None]
+    for each in sets:
+        if each.warning():
+            _say(f"warning: {each.warning()}")
+    training, test = (each.matrix for each in sets) if options.test else split_for_test(sets[0].matrix, options.seed)
+    return train_router(
+        training,
+        test,
+        tracking=tracking,
+        learner=learner,
+        config=RoutingConfig(seed=options.seed),
+        name=options.outcomes.stem,
+        sources={"training": str(options.outcomes), "test": str(options.test or options.outcomes)},
+        say=_say,
+    )
+
+
+def _from_log(options: argparse.Namespace, tracking: TrackingConfig, learner: RouterLearner) -> LogTrainingResult:
+    return train_from_log(
+        LogStore(options.log).logged_outcomes(),
+        tracking=tracking,
+        learner=learner,
+        seed=options.seed,
+        name=options.log.name,
+        source=str(options.log),
+        say=_say,
+    )
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
