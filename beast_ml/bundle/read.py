@@ -172,5 +172,6 @@ def arrays_of(arrays: Arrays, target: str) -> dict[str, NDArray[Any]]:
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Return the arrays of an ``.npz`` file; one that holds pickled objects is refused."""
-    with np.load(path, allow_pickle=False) as stored:
+    # Opened here, because np.load leaves a file open that turns out to be no archive.
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}

@@ -81,7 +81,7 @@ def fitted() -> FittedRouter:
 
 @pytest.fixture(scope="session")
 def paying_policy() -> PolicySpec:
-    """Return a policy under which every model of the world is chosen for some of its requests."""
+    """Return a policy under which more than one model of the world is chosen."""
     return PolicySpec("router", "large", Objective(willingness_to_pay=0.03))
 
 

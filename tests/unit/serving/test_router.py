@@ -1,0 +1,215 @@
+import dataclasses
+
+import msgspec
+import numpy as np
+import pytest
+
+from beast_ml.bundle.read import RouterBundle
+from beast_ml.bundle.write import write_bundle
+from beast_ml.domain import Objective
+from beast_ml.errors import BundleError, InputError, NoCandidateError, UnknownModelError
+from beast_ml.policy.spec import PolicySpec
+from beast_ml.serving import router as module
+from beast_ml.serving.router import Router
+from beast_ml.testing.worlds import make_world
+
+PROMPTS = [
+    *make_world(np.random.default_rng(11), 80, prefix="new").outcomes.prompts,
+    "",
+    "\ud800",
+    "写一首诗",
+    "😀" * 50,
+    "x" * 1_000_000,
+]
+
+
+def with_policy(bundle: RouterBundle, **changes) -> RouterBundle:
+    return dataclasses.replace(bundle, policy=msgspec.structs.replace(bundle.policy, **changes))
+
+
+@pytest.fixture(scope="module")
+def router(loaded):
+    return Router(loaded)
+
+
+def test_one_by_one_and_in_a_batch_the_decisions_are_the_same(router):
+    batch = router.route_batch(PROMPTS)
+    assert batch == [router.route(prompt) for prompt in PROMPTS]
+    assert len({decision.model for decision in batch}) > 1
+
+
+def test_a_bundle_decides_as_the_router_it_was_written_from(fitted, router_folder, paying_policy):
+    expected = fitted.pool.predictors.predict(fitted.rows(PROMPTS))
+    quality = expected.quality * (1 - expected.failure)
+    best = (paying_policy.objective.willingness_to_pay * quality - expected.cost_usd).argmax(axis=1)
+    decisions = Router.load(router_folder).route_batch(PROMPTS)
+    assert [decision.model for decision in decisions] == [fitted.models[j] for j in best]
+
+
+def test_a_decision_names_everybody_once_and_its_policy(router):
+    decision = router.route("integral of a prime matrix", tenant="acme")
+    assert sorted((decision.model, *decision.fallbacks)) == sorted(router.models)
+    assert (decision.propensity, decision.tenant) == (1.0, "acme")
+    assert decision.policy_version == router.version == router.bundle.manifest.digest
+    assert decision.forecasts == ()
+    assert decision.explanation is None
+
+
+@pytest.mark.parametrize("prompt", PROMPTS[:20])
+def test_explanations_agree_with_the_forecasts(router, prompt):
+    decision = router.route(prompt, explain=True)
+    forecasts = {forecast.model: forecast for forecast in decision.forecasts}
+    assert tuple(forecasts) == router.models
+    assert decision.forecasts == router.forecast(prompt)
+    for forecast in forecasts.values():
+        assert 0 <= forecast.quality.low <= forecast.quality.value <= forecast.quality.high <= 1
+        for amount in (forecast.cost_usd, forecast.latency_s, forecast.output_tokens):
+            assert 0 <= amount.low < amount.high
+        assert 0 < forecast.failure_probability < 1
+    why, chosen = decision.explanation, forecasts[decision.model]
+    runner_up = forecasts[decision.fallbacks[0]]
+    assert why.runner_up == runner_up.model
+    assert why.runner_up_extra_cost_usd == pytest.approx(runner_up.cost_usd.value - chosen.cost_usd.value)
+    assert why.runner_up_extra_quality == pytest.approx(runner_up.quality.value - chosen.quality.value)
+    assert (why.binding_constraint, why.reason.split()[0]) == (None, decision.model)
+    assert msgspec.structs.replace(decision, forecasts=(), explanation=None) == router.route(prompt)
+
+
+def test_constraints_of_a_request_are_kept(router):
+    prompt = PROMPTS[0]
+    forecasts = {forecast.model: forecast for forecast in router.forecast(prompt)}
+    by_cost = sorted(forecasts.values(), key=lambda forecast: forecast.cost_usd.value)
+    cheapest = router.route(prompt, max_cost_usd=by_cost[0].cost_usd.value)
+    assert (cheapest.model, cheapest.fallbacks) == (by_cost[0].model, ())
+    best = max(forecasts.values(), key=lambda forecast: forecast.quality.value)
+    assert router.route(prompt, min_quality=best.quality.value).model == best.model
+    fastest = min(forecasts.values(), key=lambda forecast: forecast.latency_s.value)
+    assert router.route(prompt, max_latency_s=fastest.latency_s.value).model == fastest.model
+    explained = router.route(prompt, candidates=["medium"], explain=True)
+    assert (explained.model, explained.explanation.runner_up) == ("medium", None)
+    assert explained.explanation.runner_up_extra_cost_usd is None
+
+
+def test_the_binding_constraint_is_in_the_reason(router):
+    usual = router.route(PROMPTS[0])
+    cost = {forecast.model: forecast.cost_usd.value for forecast in router.forecast(PROMPTS[0])}
+    below = router.route(PROMPTS[0], max_cost_usd=cost[usual.model] * 0.999, explain=True)
+    assert below.model != usual.model
+    assert below.explanation.binding_constraint == "max_cost_usd"
+    assert below.explanation.reason == f"{below.model} has the highest utility of those that meet max_cost_usd"
+
+
+def test_standing_constraints_hold_for_every_request_and_are_only_tightened(loaded):
+    objective = msgspec.structs.replace(loaded.policy.objective, max_cost_usd=1e-3)
+    strict = Router(with_policy(loaded, objective=objective))
+    assert "large" not in {decision.model for decision in strict.route_batch(PROMPTS[:40])}
+    with pytest.raises(NoCandidateError):
+        strict.route(PROMPTS[0], candidates=["large"], max_cost_usd=1.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"min_quality": 1.5}, NoCandidateError, "no candidate meets min_quality 1.5"),
+        ({"max_cost_usd": -1.0}, NoCandidateError, "max_cost_usd -1"),
+        ({"max_latency_s": float("nan")}, InputError, "`max_latency_s` is NaN"),
+        ({"candidates": []}, NoCandidateError, "`candidates` is empty"),
+        ({"candidates": ["gpt"]}, UnknownModelError, "no candidate 'gpt'; the pool is large, medium, small"),
+        ({"candidates": "large"}, InputError, "one string"),
+    ],
+)
+def test_what_cannot_be_met_is_an_error_that_says_why(router, arguments, error, message):
+    with pytest.raises(error, match=message):
+        router.route("hello", **arguments)
+
+
+@pytest.mark.parametrize("prompt", [None, 3, b"bytes", ["list"]])
+def test_a_prompt_is_a_string(router, prompt):
+    with pytest.raises(InputError, match=f"a prompt must be a string, got {type(prompt).__name__}"):
+        router.route(prompt)
+    with pytest.raises(InputError, match="must be a string"):
+        router.route_batch(["fine", prompt])
+
+
+def test_batches_may_be_empty_and_contexts_must_match(router):
+    assert router.route_batch([]) == []
+    assert len(router.route_batch(["a", "b"], contexts=[{}, {"task": "code"}], tenant="t")) == 2
+    with pytest.raises(InputError, match="1 contexts for 2 prompts"):
+        router.route_batch(["a", "b"], contexts=[{}])
+
+
+def test_a_context_nobody_trained_on_changes_nothing(router):
+    assert router.route("hello", context={"task": "unheard of", "language": "de"}) == router.route("hello")
+
+
+def test_a_single_bundle_says_that_routing_does_not_pay(loaded):
+    single = Router(with_policy(loaded, kind="single", model="medium", cost="none", objective=Objective(0.0)))
+    decision = single.route("hello", explain=True)
+    assert decision.model == "medium"
+    assert decision.explanation.reason == "routing does not pay on the training data, so medium always answers"
+    others = single.route("hello", candidates=["small", "large"], explain=True)
+    assert others.explanation.reason.startswith(f"{others.model} has the highest utility")
+
+
+def test_exploration_says_so_and_is_reproducible(loaded):
+    bundle = with_policy(loaded, exploration_rate=0.5)
+    first, second = (Router(bundle, np.random.default_rng(4)) for _ in range(2))
+    decisions = [first.route(prompt, explain=True) for prompt in PROMPTS[:60]]
+    assert decisions == [second.route(prompt, explain=True) for prompt in PROMPTS[:60]]
+    explored = [d for d in decisions if d.explanation.reason.startswith("explored:")]
+    assert 5 < len(explored) < 40
+    for decision in decisions:
+        expected = 0.5 / 3 + (0.0 if decision in explored else 0.5)
+        assert decision.propensity == pytest.approx(expected)
+        assert len({decision.model, *decision.fallbacks}) == 3
+
+
+def test_what_was_not_learnt_is_absent_from_forecasts(loaded):
+    predictors = dataclasses.replace(loaded.predictors, cost=None, latency=None, reliability=None)
+    router = Router(dataclasses.replace(loaded, predictors=predictors))
+    decision = router.route("hello", explain=True)
+    for forecast in decision.forecasts:
+        assert forecast.cost_usd is forecast.latency_s is forecast.output_tokens is None
+        assert forecast.failure_probability is None
+    assert decision.explanation.runner_up_extra_cost_usd is None
+    with pytest.raises(NoCandidateError):
+        router.route("hello", max_cost_usd=1.0)
+
+
+def test_a_price_change_moves_decisions_without_training(fitted, tmp_path, paying_policy):
+    from beast_ml.domain import Price
+
+    cost = fitted.pool.predictors.cost.with_prices({"large": Price(0.0, 0.0)})
+    predictors = dataclasses.replace(fitted.pool.predictors, cost=cost)
+    cheap = dataclasses.replace(fitted, pool=dataclasses.replace(fitted.pool, predictors=predictors))
+    write_bundle(cheap, tmp_path / "cheap", policy=paying_policy)
+    decisions = Router.load(tmp_path / "cheap").route_batch(PROMPTS[:40])
+    assert sum(decision.model == "large" for decision in decisions) > 30
+
+
+def test_a_registry_address_is_resolved_to_a_folder(router_folder, monkeypatch, tmp_path):
+    asked = []
+
+    def resolve(uri, config, cache):
+        asked.append((uri, config.uri, cache))
+        return router_folder
+
+    monkeypatch.setattr(module, "resolve_in_child", resolve)
+    monkeypatch.setenv("BEAST_CACHE_DIR", str(tmp_path))
+    router = Router.load("models:/beast-router@champion", tracking_uri="http://mlflow.example:5000")
+    assert router.models == ("large", "medium", "small")
+    Router.load("models:/beast-router/3", cache=tmp_path / "mine")
+    assert asked[0] == ("models:/beast-router@champion", "http://mlflow.example:5000", tmp_path / "bundles")
+    assert asked[1][2] == tmp_path / "mine"
+
+
+def test_no_bundle_is_an_error(tmp_path):
+    with pytest.raises(BundleError, match="no router bundle in"):
+        Router.load(tmp_path)
+
+
+def test_policies_without_cost_go_by_quality(loaded):
+    by_quality = Router(dataclasses.replace(loaded, policy=PolicySpec("router", "large", Objective(0.0), "none")))
+    forecasts = by_quality.forecast("integral of a rigorous proof")
+    best = max(forecasts, key=lambda f: f.quality.value * (1 - f.failure_probability))
+    assert by_quality.route("integral of a rigorous proof").model == best.model
