@@ -69,7 +69,8 @@ def promote(config: TrackingConfig, version: int | None = None, gates: Gates | N
     """Make a router champion if its evidence passes the gates.
 
     One that does not pass never replaces a router that did. Where no proven router serves, the model that is best on
-    its own becomes champion instead, as a bundle that always answers with it. Verdict, gates and evidence are written
+    its own becomes champion instead, as a bundle that always answers with it; not so when the evidence comes from a
+    log, because the policy that wrote the log may be better than any single model. Verdict, gates and evidence are written
     to the version before the alias moves; the alias moves by a single write, to a bundle that was just verified, so
     there is a whole champion at any time. Repeating a promotion changes nothing.
 
@@ -112,10 +113,14 @@ def promote(config: TrackingConfig, version: int | None = None, gates: Gates | N
         sentence = f"version {number} is the champion: routing pays here, {_figures(evidence)}"
         return _promotion(candidate, champions, line, sentence, evidence, report)
     _record(client, config, candidate, report, f"refused: {report.failures()}")
-    if champion is not None and proven:
+    if champion is not None and (proven or evidence.reference == "logging_policy"):
         sentence = f"version {number} is not promoted, version {champion.version} stays champion: {report.failures()}"
         stays = _promotion(champion, champions, champions, sentence, evidence, report)
         raise PromotionRefusedError(sentence, stays.to_dict())
+    if evidence.reference == "logging_policy":
+        sentence = f"version {number} is not promoted, keep the policy that wrote the log: {report.failures()}"
+        nothing = _promotion(candidate, champions, champions, sentence, evidence, report)
+        raise PromotionRefusedError(sentence, nothing.to_dict())
     single = candidate if candidate.tags.get(KIND_TAG) == SINGLE else stand_in(client, config, candidate, evidence)
     line = _crown(client, config, champions, int(single.version))
     finding = "is not proven" if report.checks[0].passed else "does not pay"

@@ -96,6 +96,19 @@ def test_where_routing_does_not_pay_the_best_single_model_serves(config, registe
     assert "every request goes to **large**" in connect(config).get_model_version("beast-router", "2").description
 
 
+def test_a_log_that_proves_nothing_deposes_nobody(config, register):
+    register("a", make_evidence(source="log", reference="logging_policy", quality_gain=WORSE.quality_gain))
+    with pytest.raises(PromotionRefusedError, match="keep the policy that wrote the log"):
+        promote(config)
+    assert aliases(config) == {}
+    register("b", WORSE)
+    stand_in_version = promote(config).version
+    register("c", make_evidence(source="log", reference="logging_policy", quality_gain=WORSE.quality_gain))
+    with pytest.raises(PromotionRefusedError, match="stays champion"):
+        promote(config)
+    assert aliases(config)["champion"] == stand_in_version
+
+
 def test_too_little_data_is_not_called_not_paying(config, register):
     register("a", msgspec.structs.replace(PAYS, n_test_queries=20))
     assert "routing is not proven here (enough data" in promote(config).sentence
