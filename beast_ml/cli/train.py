@@ -145,7 +145,7 @@ def _train_on_log(log: Path, name: str | None, seed: int, encoder: str, as_json:
                 "run_id": result.run_id,
                 "bundle": result.manifest.digest,
                 "verdict": result.sentence,
-                "effective_rounds": result.effective_rounds,
+                "effective_questions": result.effective_questions,
                 "evidence": json.loads(result.evidence.to_json()),
             }
         )

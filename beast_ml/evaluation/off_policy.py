@@ -1,8 +1,11 @@
 """What another policy would have got on a log of which only the chosen models' outcomes are known.
 
 Estimators are per-round values whose mean is the estimate, so that differences between policies can be paired by
-request and an interval is that of a mean. Doubly robust (Dudik, Langford, Li 2011): unbiased when the propensities are
-right, and of low variance when the predictions are good.
+request and an interval is that of a mean. Requests that ask the same question are not independent, and popular
+questions are many requests: standard errors are clustered by question.
+
+Doubly robust (Dudik, Langford, Li 2011): unbiased when the propensities are right, and of low variance when the
+predictions are good.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from numpy.typing import NDArray
 
 from beast_ml.errors import InputError
 
-__all__ = ["LoggedRounds", "mean_interval"]
+__all__ = ["LoggedRounds", "normal_interval"]
 
 Floats = NDArray[np.float64]
 
@@ -36,6 +39,8 @@ class LoggedRounds:
         are missing for reasons that have nothing to do with their value.
     predicted
         (n, m) predicted values of every candidate, by predictors that never saw the round.
+    question
+        (n,) which question it asks, 0, 1, ...; requests of one question are one cluster.
 
     Raises
     ------
@@ -47,6 +52,7 @@ class LoggedRounds:
     propensity: Floats
     reward: Floats
     predicted: Floats
+    question: NDArray[np.intp]
 
     def __post_init__(self) -> None:
         if not ((self.propensity > 0) & (self.propensity <= 1)).all():
@@ -68,19 +74,30 @@ class LoggedRounds:
         correction = self.weights(decisions) * (self.reward - self.predicted[n, self.chosen])
         return np.asarray((self.predicted[n, decisions] + correction)[self.observed])
 
-    def gain(self, decisions: NDArray[np.intp]) -> Floats:
-        """Return per-round doubly robust values minus what the logging policy got, on the observed rounds."""
-        return np.asarray(self.doubly_robust(decisions) - self.reward[self.observed])
+    def value(self, decisions: NDArray[np.intp]) -> float:
+        """Return the doubly robust estimate of the target policy's value."""
+        return float(self.doubly_robust(decisions).mean())
+
+    def gain(self, decisions: NDArray[np.intp]) -> tuple[float, float]:
+        """Return the estimated value minus what the logging policy got, and its standard error."""
+        return self._mean_and_error(self.doubly_robust(decisions) - self.reward[self.observed])
 
     def effective_sample_size(self, decisions: NDArray[np.intp]) -> float:
-        """Return (sum of weights)^2 / sum of squared weights: how many rounds speak of the target policy."""
-        weights = self.weights(decisions)[self.observed]
+        """Return how many questions speak of the target policy: (sum of weights)^2 / sum of squares, by question."""
+        weights = np.bincount(self.question[self.observed], self.weights(decisions)[self.observed])
         total = float((weights**2).sum())
         return float(weights.sum()) ** 2 / total if total else 0.0
 
+    def _mean_and_error(self, rounds: Floats) -> tuple[float, float]:
+        mean = float(rounds.mean())
+        _, cluster = np.unique(self.question[self.observed], return_inverse=True)
+        sums = np.bincount(cluster, rounds - mean)
+        if len(sums) < 2:
+            return mean, float("inf")
+        variance = float((sums**2).sum()) * len(sums) / (len(sums) - 1)
+        return mean, variance**0.5 / len(rounds)
 
-def mean_interval(rounds: Floats) -> tuple[float, float, float]:
-    """Return (mean, low, high): the 95% normal interval of per-round values."""
-    mean = float(rounds.mean())
-    half = _Z95 * float(rounds.std(ddof=1)) / len(rounds) ** 0.5 if len(rounds) > 1 else float("inf")
-    return mean, mean - half, mean + half
+
+def normal_interval(mean: float, error: float) -> tuple[float, float, float]:
+    """Return (mean, low, high): the 95% normal interval of an estimate with this standard error."""
+    return mean, mean - _Z95 * error, mean + _Z95 * error

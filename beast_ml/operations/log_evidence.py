@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from beast_ml.evaluation.bootstrap import QueryBootstrap
 from beast_ml.evaluation.calibration import calibrate_quality
-from beast_ml.evaluation.off_policy import LoggedRounds, mean_interval
+from beast_ml.evaluation.off_policy import LoggedRounds, normal_interval
 from beast_ml.logs.logged import LoggedOutcomes
+from beast_ml.logs.splits import normalise_question
 from beast_ml.operations.evidence import interval_coverage
 from beast_ml.policy.learner import FittedRouter
-from beast_ml.policy.operating_point import QUALITY_MARGIN, OperatingPoint, gain_with_margin, is_as_good
+from beast_ml.policy.operating_point import MARGIN_Z, QUALITY_MARGIN, OperatingPoint, is_as_good
 from beast_ml.policy.utility import Predictions, choose, willingness_grid
 from beast_ml.predictors.contract import Floats, Rows
 from beast_ml.registry.evidence import Evidence, Interval
@@ -21,7 +21,7 @@ from beast_ml.registry.evidence import Evidence, Interval
 __all__ = ["log_evidence", "log_operating_point", "log_verdict"]
 
 _MIN_EFFECTIVE: Final = 100.0
-"""Effective rounds below which an off-policy estimate is not believed: intervals stop covering under about 100."""
+"""Effective questions below which an off-policy estimate is not believed: intervals stop covering under about 100."""
 
 _RESAMPLES: Final = 200
 
@@ -29,31 +29,29 @@ _RESAMPLES: Final = 200
 def log_operating_point(out_of_fold: Predictions, training: LoggedOutcomes) -> OperatingPoint:
     """Return the cheapest point as good as the logging policy by out-of-fold doubly robust estimates, or one model.
 
-    Good enough is `is_as_good` of the per-request gains, on at least 100 effective rounds. ``best_single_...`` are the
-    estimates for the best single model; ``quality_gain`` is against the logging policy.
+    Good enough is `is_as_good` of the gain, on at least 100 effective questions. ``best_single_...`` are the estimates
+    for the best single model; ``quality_gain`` is against the logging policy.
     """
     quality = _rounds(training, training.matrix.quality, out_of_fold.quality)
     cost = _rounds(training, training.matrix.cost_usd, out_of_fold.cost)
     n = int(quality.observed.sum())
 
-    def value(decisions: NDArray[np.intp]) -> float:
-        return float(quality.doubly_robust(decisions).mean())
-
     constant = [np.full(len(training.chosen), j) for j in range(len(out_of_fold.models))]
-    best = int(np.argmax([value(decisions) for decisions in constant]))
+    best = int(np.argmax([quality.value(decisions) for decisions in constant]))
     single = OperatingPoint(
         kind="single",
         model=out_of_fold.models[best],
         n_queries=n,
-        best_single_quality=value(constant[best]),
-        best_single_cost=float(cost.doubly_robust(constant[best]).mean()),
+        best_single_quality=quality.value(constant[best]),
+        best_single_cost=cost.value(constant[best]),
     )
     passing = []
     for w in willingness_grid(out_of_fold)[:-1]:
         decisions = choose(out_of_fold, w)
-        mean, margin = gain_with_margin(quality.gain(decisions))
+        mean, error = quality.gain(decisions)
+        margin = MARGIN_Z * error
         if quality.effective_sample_size(decisions) >= _MIN_EFFECTIVE and is_as_good(mean, margin):
-            passing.append((float(cost.doubly_robust(decisions).mean()), float(w), mean, margin, value(decisions)))
+            passing.append((cost.value(decisions), float(w), mean, margin, quality.value(decisions)))
     if not passing:
         return single
     point_cost, willingness, mean, margin, reached = min(passing)
@@ -74,7 +72,7 @@ def log_operating_point(out_of_fold: Predictions, training: LoggedOutcomes) -> O
 def log_evidence(
     router: FittedRouter, test: LoggedOutcomes, history_rows: Rows | None, seed: int
 ) -> tuple[Evidence, float]:
-    """Return doubly robust evidence on the held-out part of a log, and the effective number of rounds behind it.
+    """Return doubly robust evidence on the held-out part of a log, and the effective number of questions behind it.
 
     ``history_rows`` are the held-out requests' history features, for a router that reads them.
     """
@@ -88,7 +86,7 @@ def log_evidence(
     decisions = alone if point.kind == "single" or willingness is None else choose(predicted, willingness)
     paid = cost.observed
     logged_cost = float(cost.reward[paid].mean())
-    saving = [-value / logged_cost for value in mean_interval(cost.gain(decisions))]
+    saving = [-value / logged_cost for value in normal_interval(*cost.gain(decisions))]
     judged = quality.observed
     n_judged = int(judged.sum())
     rng = np.random.default_rng(seed)
@@ -105,12 +103,12 @@ def log_evidence(
         reference="logging_policy",
         n_train_queries=router.training.n_queries,
         n_test_queries=n_judged,
-        router_quality=_share(float(quality.doubly_robust(decisions).mean())),
-        router_cost=max(0.0, float(cost.doubly_robust(decisions).mean())),
+        router_quality=_share(quality.value(decisions)),
+        router_cost=max(0.0, cost.value(decisions)),
         best_single_model=point.model,
-        best_single_quality=_share(float(quality.doubly_robust(alone).mean())),
-        best_single_cost=max(0.0, float(cost.doubly_robust(alone).mean())),
-        quality_gain=Interval(*mean_interval(quality.gain(decisions))),
+        best_single_quality=_share(quality.value(alone)),
+        best_single_cost=max(0.0, cost.value(alone)),
+        quality_gain=Interval(*normal_interval(*quality.gain(decisions))),
         cost_saving=Interval(saving[0], saving[2], saving[1]),
         quality_ece=calibration.ece.value or 0.0,
         quality_ece_floor=calibration.ece_floor,
@@ -132,10 +130,10 @@ def log_verdict(router: FittedRouter, evidence: Evidence, effective: float) -> s
     found = (
         f"quality {100 * gain.mean:+.2f} points [{100 * gain.low:+.2f}, {100 * gain.high:+.2f}] and cost "
         f"{-100 * saving.mean:+.1f}% [{-100 * saving.high:+.1f}, {-100 * saving.low:+.1f}] against the logging policy, "
-        f"doubly robust on {evidence.n_test_queries} requests ({effective:.0f} effective)"
+        f"doubly robust on {evidence.n_test_queries} requests ({effective:.0f} effective questions)"
     )
     if effective < _MIN_EFFECTIVE:
-        return f"This log cannot tell: {found}; at least {_MIN_EFFECTIVE:.0f} effective requests are needed."
+        return f"This log cannot tell: {found}; at least {_MIN_EFFECTIVE:.0f} effective questions are needed."
     if gain.low > 0 or (gain.low > -QUALITY_MARGIN and saving.low > 0):
         return f"Routing pays here: {found}."
     return f"Keep the policy that wrote this log: {found}."
@@ -144,7 +142,9 @@ def log_verdict(router: FittedRouter, evidence: Evidence, effective: float) -> s
 def _rounds(logged: LoggedOutcomes, values: Floats, predicted: Floats) -> LoggedRounds:
     """Return the log as rounds of one value; a failure of the chosen model has no quality and is left out."""
     reward = values[np.arange(len(logged.chosen)), logged.chosen]
-    return LoggedRounds(logged.chosen, logged.propensity, reward, predicted)
+    questions = [normalise_question(prompt) for prompt in logged.matrix.prompts]
+    _, question = np.unique(questions, return_inverse=True)
+    return LoggedRounds(logged.chosen, logged.propensity, reward, predicted, question)
 
 
 def _share(value: float) -> float:

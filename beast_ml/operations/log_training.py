@@ -41,8 +41,8 @@ class LogTrainingResult:
         The verdict for people.
     evidence
         Off-policy estimates on the held-out part of the log, against the policy that wrote it.
-    effective_rounds
-        How many held-out requests speak of the router's decisions.
+    effective_questions
+        How many held-out questions speak of the router's decisions.
     left_out
         Candidates without enough labelled outcomes to learn from, and how many they had.
     router
@@ -57,7 +57,7 @@ class LogTrainingResult:
 
     sentence: str
     evidence: Evidence
-    effective_rounds: float
+    effective_questions: float
     left_out: Mapping[str, int]
     router: FittedRouter
     registered: RegisteredRouter
@@ -79,8 +79,8 @@ def train_from_log(
 
     Nearly a third of the questions is held out for the estimate. The operating point is the cheapest whose
     doubly robust gain over the logging policy, out of fold on the other part, is as good as nothing lost
-    (`beast_ml.policy.operating_point.is_as_good`) and rests on at least 100 effective rounds; without any, the router
-    stays with one model and will not be promoted.
+    (`beast_ml.policy.operating_point.is_as_good`) and rests on at least 100 effective questions; without any, the
+    router stays with one model and will not be promoted.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def train_from_log(
         log_inputs(run, name, router, test.matrix, {"training": source, "test": source})
         log_settings(run, router, seed)
         log_targets(run, router)
-        run.metrics({"off_policy/effective_rounds": effective})
+        run.metrics({"off_policy/effective_questions": effective})
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
             (folder / "plots").mkdir()
