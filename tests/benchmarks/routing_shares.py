@@ -27,7 +27,7 @@ from beast_ml.logs.splits import holdout_mask
 from beast_ml.policy.learner import EncoderName, RouterLearner, get_encoder
 
 TEST_FRACTION = 0.3
-BFCL_POOL = [
+BFCL_POOL = (
     "claude-3-5-sonnet-20240620",
     "claude-3-haiku-20240307",
     "claude-3-opus-20240229",
@@ -40,7 +40,7 @@ BFCL_POOL = [
     "gpt-4o-mini-2024-07-18",
     "open-mixtral-8x22b",
     "yi-large-fc",
-]
+)
 
 
 def _mmlu(frame: pd.DataFrame) -> pd.DataFrame:
@@ -125,7 +125,8 @@ def main() -> None:
         results[name] = result = measure(*sets, arguments.encoder)
         shares = "  ".join(f"{k} {_interval(v)}" for k, v in result["shares"].items())
         print(
-            f"{name}: {result['models']} models, {result['train']} + {result['scored']} queries, {result['seconds']:.0f} s"
+            f"{name}: {result['models']} models, {result['train']} + {result['scored']} queries, "
+            f"{result['seconds']:.0f} s"
         )
         print(f"  share of the gap: {shares}")
         print(
