@@ -1,11 +1,15 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from beast_ml.bundle.manifest import verify
 from beast_ml.bundle.write import write_bundle
 from beast_ml.errors import BundleIntegrityError, InputError
+from beast_ml.features.history import HistorySpec, HistoryState
+from beast_ml.features.history_replay import LoggedHistory
 from beast_ml.operations.bundle_registration import read_evidence, register_bundle
+from beast_ml.policy.learner import RouterLearner
 from beast_ml.registry.connection import connect
 from beast_ml.registry.promotion import promote
 from beast_ml.registry.resolve import resolve
@@ -42,9 +46,13 @@ def test_a_bundle_from_elsewhere_is_registered_and_can_be_promoted(bundle, evide
     assert run.data.params["run/training"] == "elsewhere"
 
 
-def test_a_bundle_with_every_target_and_a_history_is_registered_too(config, fitted, tmp_path) -> None:  # noqa: F811
-    write_bundle(fitted, tmp_path / "whole")
-    evidence = make_evidence(data_digest=fitted.training.digest())
+def test_a_bundle_with_every_target_and_a_history_is_registered_too(config, world, tmp_path: Path) -> None:  # noqa: F811
+    outcomes = world.outcomes
+    spec = HistorySpec(outcomes.models, by=())
+    rows = np.zeros((outcomes.n_queries, spec.dim), dtype=np.float32)
+    router = RouterLearner("hashing").fit(outcomes, history=LoggedHistory(spec, rows, HistoryState()))
+    write_bundle(router, tmp_path / "whole")
+    evidence = make_evidence(data_digest=outcomes.digest())
     result = register_bundle(tmp_path / "whole", evidence, tracking=config, name="whole")
     assert "beast-latency" in result.registered.parts
 
