@@ -18,6 +18,9 @@ _PRIOR_SLOPE: Final = 50.0
 _PRIOR_OFFSET: Final = 5.0
 _STEPS: Final = 25
 _EDGE: Final = 5e-3
+_BINS: Final = 10
+_MIN_BIN: Final = 20
+_NUMBERS: Final = ("slope", "offset", "covariance", "misfit")
 
 
 def logit(probability: Floats) -> Floats:
@@ -36,11 +39,15 @@ class PlattScaling:
         (m,).
     covariance
         (m, 3): the variances of slope and offset, and their covariance.
+    misfit
+        (m,): variance of the true logit around the curve, beyond what the fit is uncertain of; requests that are
+        predicted alike are not all on one logistic curve.
     """
 
     slope: Floats
     offset: Floats
     covariance: Floats
+    misfit: Floats
 
     @classmethod
     def fit(cls, predicted: Floats, truth: Floats) -> PlattScaling:
@@ -50,7 +57,7 @@ class PlattScaling:
         data as they were. The covariance is the sandwich estimate, so fractional outcomes are fine.
         """
         m = predicted.shape[1]
-        slope, offset, covariance = np.ones(m), np.zeros(m), np.zeros((m, 3))
+        slope, offset, covariance, misfit = np.ones(m), np.zeros(m), np.zeros((m, 3)), np.zeros(m)
         prior = np.diag([_PRIOR_SLOPE * 0.25, _PRIOR_OFFSET * 0.25])
         for j in range(m):
             seen = ~np.isnan(truth[:, j])
@@ -71,29 +78,50 @@ class PlattScaling:
             sandwich = bread @ meat @ bread
             slope[j], offset[j] = theta
             covariance[j] = sandwich[0, 0], sandwich[1, 1], sandwich[0, 1]
-        return cls(slope, offset, covariance)
+            misfit[j] = _misfit(sigmoid(design @ theta), y)
+        # One candidate's ten bins tell a variance badly, so all share what they say together.
+        return cls(slope, offset, covariance, np.full(m, misfit.mean()))
 
     def apply(self, predicted: Floats) -> Floats:
         """Return calibrated probabilities for (n, m) predictions."""
         return sigmoid(self.slope * logit(predicted) + self.offset)
 
     def interval(self, predicted: Floats) -> tuple[Floats, Floats]:
-        """Return 90% confidence limits of the calibrated probability, (n, m) each, by the delta method."""
+        """Return 90% limits, (n, m) each, of the mean outcome over requests that are predicted alike."""
         x = logit(predicted)
         center = self.slope * x + self.offset
         variance = self.covariance[:, 0] * x**2 + self.covariance[:, 1] + 2.0 * self.covariance[:, 2] * x
-        half = _Z90 * np.sqrt(np.maximum(variance, 0.0))
+        half = _Z90 * np.sqrt(np.maximum(variance, 0.0) + self.misfit)
         return sigmoid(center - half), sigmoid(center + half)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-able numbers, for `from_dict`."""
-        return {name: getattr(self, name).tolist() for name in ("slope", "offset", "covariance")}
+        return {name: getattr(self, name).tolist() for name in _NUMBERS}
 
     @classmethod
     def from_dict(cls, numbers: dict[str, Any]) -> PlattScaling:
         """Rebuild from what `to_dict` returned."""
         arrays: dict[str, NDArray[np.float64]] = {name: np.asarray(value, float) for name, value in numbers.items()}
-        return cls(arrays["slope"], arrays["offset"], arrays["covariance"])
+        return cls(**{name: arrays[name] for name in _NUMBERS})
+
+
+def _misfit(calibrated: Floats, truth: Floats) -> float:
+    """Return the variance of the true logit around calibrated predictions, by the method of moments.
+
+    In up to ten bins of equal mass, a bin's mean residual scatters by its sampling error and by the misfit; what is
+    left after the former is taken off is the latter.
+    """
+    n_bins = min(_BINS, len(truth) // _MIN_BIN)
+    if n_bins < 2:
+        return 0.0
+    bins = np.array_split(np.argsort(calibrated, kind="stable"), n_bins)
+    residual = truth - calibrated
+    mean = np.array([residual[rows].mean() for rows in bins])
+    sampling = np.array([residual[rows].var(ddof=1) / len(rows) for rows in bins])
+    slope = np.array([(calibrated[rows] * (1.0 - calibrated[rows])).mean() for rows in bins])
+    # Two parameters were fitted to these bins, which took as many degrees of freedom off the scatter.
+    excess = (mean**2).sum() / max(n_bins - 2, 1) - sampling.mean()
+    return max(0.0, float(excess / (slope**2).mean()))
 
 
 def cross_calibrate(predicted: Floats, truth: Floats, folds: NDArray[np.intp]) -> Floats:

@@ -86,7 +86,8 @@ def make_world(rng: np.random.Generator, n_queries: int = 300, *, noise: float =
     noise
         Standard deviation of the log of output tokens and of latency.
     prefix
-        Of query ids and of a number in each prompt: worlds of different prefixes share no question.
+        Of query ids and of a number in each prompt: worlds of different prefixes share no question. Prefixes of equal
+        length keep them alike otherwise.
 
     Examples
     --------
@@ -97,7 +98,9 @@ def make_world(rng: np.random.Generator, n_queries: int = 300, *, noise: float =
     tasks = rng.choice(sorted(_WORDS), size=n_queries)
     hard, long = rng.random(n_queries) < 0.3, rng.random(n_queries) < 0.3
     prompts = tuple(
-        " ".join([*rng.choice(_WORDS[task], size=6), *[_HARD] * int(hard[i]), *[_LONG] * int(long[i]), f"{prefix}{i}"])
+        " ".join(
+            [*rng.choice(_WORDS[task], size=6), *[_HARD] * int(hard[i]), *[_LONG] * int(long[i]), f"{prefix}{i:06d}"]
+        )
         for i, task in enumerate(tasks)
     )
     quality = np.array([_SKILL[task] for task in tasks]) * np.where(hard[:, None], _HARD_FACTOR, 1.0)

@@ -40,7 +40,7 @@ def table(outcomes):
 
 
 def predictions(router):
-    out = router.predict(make_world(np.random.default_rng(6), 40, prefix="new").outcomes.prompts)
+    out = router.predict(make_world(np.random.default_rng(6), 40, prefix="n").outcomes.prompts)
     return out.quality.tobytes() + out.cost.tobytes()
 
 
@@ -67,7 +67,7 @@ def test_fitting_is_deterministic_for_a_seed(outcomes):
 
 
 def test_another_seed_changes_little(outcomes):
-    prompts = make_world(np.random.default_rng(6), 200, prefix="new").outcomes.prompts
+    prompts = make_world(np.random.default_rng(6), 200, prefix="n").outcomes.prompts
     one, other = (LEARNER.fit(outcomes, seed=seed).predict(prompts) for seed in (0, 1))
     assert np.abs(one.quality - other.quality).mean() < 0.05
     assert np.abs(np.log(one.cost / other.cost)).mean() < 0.25

@@ -25,7 +25,7 @@ def cost(data):
 
 @pytest.fixture(scope="module")
 def fresh(training_set):
-    world = make_world(np.random.default_rng(42), 600, prefix="fresh")
+    world = make_world(np.random.default_rng(42), 600, prefix="f")
     return world, training_set(world).rows
 
 

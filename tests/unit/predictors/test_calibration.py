@@ -63,6 +63,19 @@ def test_more_data_narrow_the_interval():
     assert widths[0] > 1.5 * widths[1] > 2 * widths[2]
 
 
+def test_an_interval_is_wider_where_the_truth_is_on_no_logistic_curve():
+    rng = np.random.default_rng(0)
+    predicted = np.full((4000, 1), 0.5) + rng.uniform(-0.4, 0.4, (4000, 1))
+    smooth = (rng.random((4000, 1)) < predicted).astype(float)
+    steps = (rng.random((4000, 1)) < np.where(np.floor(predicted * 5) % 2, 0.7, 0.3)).astype(float)
+    assert PlattScaling.fit(predicted, smooth).misfit[0] < 0.02
+    stepped = PlattScaling.fit(predicted, steps)
+    assert stepped.misfit[0] > 0.3
+    low, high = stepped.interval(np.array([[0.5]]))
+    assert low < 0.35
+    assert high > 0.65
+
+
 def test_a_scaling_survives_its_dictionary():
     platt = PlattScaling.fit(*miscalibrated(200, 0.8, 0.1)[::2])
     again = PlattScaling.from_dict(platt.to_dict())

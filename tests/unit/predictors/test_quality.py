@@ -32,7 +32,7 @@ def quality(data):
 
 def test_it_beats_the_models_means_where_prompts_tell_something(world, data, quality, training_set):
     assert quality.report["brier_out_of_fold"] < 0.9 * quality.report["brier_of_model_means"]
-    fresh = make_world(np.random.default_rng(99), 500, prefix="fresh")
+    fresh = make_world(np.random.default_rng(99), 500, prefix="f")
     rows = training_set(fresh).rows
     error = np.abs(quality.predictor.predict(rows) - fresh.quality).mean()
     assert error < 0.7 * np.abs(world.outcomes.quality.mean(axis=0) - fresh.quality).mean()

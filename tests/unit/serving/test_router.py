@@ -14,7 +14,7 @@ from beast_ml.serving.router import Router
 from beast_ml.testing.worlds import make_world
 
 PROMPTS = [
-    *make_world(np.random.default_rng(11), 80, prefix="new").outcomes.prompts,
+    *make_world(np.random.default_rng(11), 80, prefix="n").outcomes.prompts,
     "",
     "\ud800",
     "写一首诗",
