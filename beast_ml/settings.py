@@ -8,12 +8,14 @@ command line, the pipelines and the application factory read settings; library c
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as UnparsableError
 
 from beast_ml.domain import Price
 from beast_ml.errors import SettingsError
@@ -106,12 +108,25 @@ def load_settings(directory: Path | None = None) -> Settings:
     if not isinstance(content, dict):
         raise SettingsError(f"{path} holds a {type(content).__name__}, must be a mapping of settings")
     try:
-        return Settings(**content)
+        return Settings(**{str(name): value for name, value in content.items()})
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        source = path or "the BEAST_* variables"
+        source = _source(first["loc"], path)
         raise SettingsError(f"`{name}` in {source}: {first['msg']} (got {first.get('input')!r})") from error
+    except UnparsableError as error:
+        raise SettingsError(f"a BEAST_* variable is no JSON: {error}; set single values as BEAST_PART__NAME") from error
+
+
+def _source(location: Sequence[int | str], path: Path | None) -> str:
+    """Return where a wrong value came from: the variable that sets it or its part, else the file."""
+    names = [str(part).upper() for part in location]
+    set_here = {name.upper() for name in os.environ}
+    for n in range(len(names), 0, -1):
+        variable = f"BEAST_{'__'.join(names[:n])}"
+        if variable in set_here:
+            return variable
+    return str(path or "the BEAST_* variables")
 
 
 def _find(directory: Path) -> Path | None:

@@ -114,7 +114,7 @@ def _show_ingest(summary: IngestSummary, store: LogStore) -> None:
         ["file", "read as", "rows", "new", "known already", "quarantined"],
         [
             [
-                escape(str(file.path)),
+                str(file.path),
                 file.source,
                 file.n_read,
                 file.n_accepted,
@@ -125,7 +125,7 @@ def _show_ingest(summary: IngestSummary, store: LogStore) -> None:
         ],
     )
     if summary.quarantined:
-        reasons = [(escape(reason), n) for reason, n in summary.quarantined.items()]
+        reasons = list(summary.quarantined.items())
         print_table("Quarantined", ["reason", "rows"], reasons)
         for file in summary.files:
             if file.quarantine is not None:
@@ -155,7 +155,7 @@ def _report(
     rows = [(column, _percent(share)) for column, share in unknown.items() if share < 1]
     print_table("Unknown values", ["column", "unknown"], rows, caption=f"never given: {never}" if never else None)
     if report.quarantined:
-        print_table("Quarantined", ["reason", "rows"], [(escape(key), n) for key, n in report.quarantined.items()])
+        print_table("Quarantined", ["reason", "rows"], list(report.quarantined.items()))
     days = list(report.days.items())
     more = f"the last {_SHOWN_DAYS} of {len(days)}" if len(days) > _SHOWN_DAYS else None
     print_table("Requests a day (UTC)", ["day", "requests"], days[-_SHOWN_DAYS:], caption=more)
@@ -199,7 +199,7 @@ def _show_models(report: LogQuality) -> None:
         ["model", "offered", "chosen", "share", "failed"],
         [
             (
-                escape(model.model),
+                model.model,
                 model.n_candidate,
                 model.n_chosen,
                 _percent(model.choice_share),
@@ -213,7 +213,7 @@ def _show_models(report: LogQuality) -> None:
         ["model", "labels", "quality", "USD", "seconds"],
         [
             (
-                escape(model.model),
+                model.model,
                 model.n_labelled,
                 _number(model.mean_quality),
                 _number(model.mean_cost_usd),

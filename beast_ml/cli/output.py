@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
 from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from beast_ml.errors import InputError
 
@@ -34,21 +36,21 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for program
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document on standard output; numpy and path values become plain ones."""
-    typer.echo(json.dumps(value, default=_plain, indent=2, allow_nan=False))
+    """Print one JSON document on standard output; numpy and path values become plain ones, NaN and infinity null."""
+    typer.echo(json.dumps(_plain(value), indent=2, allow_nan=False))
 
 
 def print_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str | None = None
 ) -> None:
-    """Print a table; numbers are right-aligned."""
+    """Print a table; numbers are right-aligned, and cells are shown as they are, brackets too."""
     table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
     body = [list(row) for row in rows]
     for i, column in enumerate(columns):
         numeric = bool(body) and all(isinstance(row[i], int | float) for row in body)
         table.add_column(column, justify="right" if numeric else "left")
     for row in body:
-        table.add_row(*(f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row))
+        table.add_row(*(Text(f"{cell:.4g}" if isinstance(cell, float) else str(cell)) for cell in row))
     stdout.print(table)
 
 
@@ -105,10 +107,16 @@ def one_of(option: str, value: str, allowed: tuple[T, ...]) -> T:
 
 
 def _plain(value: Any) -> Any:
-    if hasattr(value, "item"):
-        return value.item()
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return float(value) if isfinite(value) else None  # JSON has neither NaN nor infinity
     if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, set | frozenset | tuple):
-        return list(value)
+        return {str(_plain(key)): _plain(item) for key, item in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted((_plain(item) for item in value), key=str)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):  # numpy arrays and scalars
+        return _plain(value.tolist())
     return str(value)

@@ -1,0 +1,142 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from beast_ml.errors import SettingsError
+from beast_ml.settings import Settings, load_settings
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_this_machine(monkeypatch):
+    import os
+
+    for name in list(os.environ):
+        if name.startswith("BEAST_"):
+            monkeypatch.delenv(name)
+
+
+def write(folder, text):
+    path = folder / "mlflow.yaml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_without_a_file_the_defaults_hold(tmp_path):
+    settings = load_settings(tmp_path)
+    assert settings == Settings()
+    assert settings.tracking.uri == "sqlite:///mlflow.db"
+
+
+def test_the_file_in_the_repository_says_the_defaults():
+    assert load_settings(ROOT) == Settings()
+
+
+def test_the_working_directory_is_the_default(tmp_path, monkeypatch):
+    write(tmp_path, "tracking: {experiment: mine}")
+    monkeypatch.chdir(tmp_path)
+    assert load_settings().tracking.experiment == "mine"
+
+
+def test_a_file_sets_what_it_names_and_leaves_the_rest(tmp_path):
+    write(
+        tmp_path,
+        "gates: {min_test_queries: 7}\ncandidates:\n  - {name: m, input_usd_per_mtok: 1, output_usd_per_mtok: 2}",
+    )
+    settings = load_settings(tmp_path)
+    assert (settings.gates.min_test_queries, settings.gates.quality_margin) == (7, 0.01)
+    assert [candidate.name for candidate in settings.candidates] == ["m"]
+
+
+@pytest.mark.parametrize("text", ["", "# only a comment\n", "{}"])
+def test_an_empty_file_sets_nothing(tmp_path, text):
+    write(tmp_path, text)
+    assert load_settings(tmp_path) == Settings()
+
+
+def test_a_variable_wins_over_the_file_and_only_for_its_own_value(tmp_path, monkeypatch):
+    write(tmp_path, "tracking: {uri: 'http://file:5000', experiment: from-file}")
+    monkeypatch.setenv("BEAST_TRACKING__URI", "http://variable:5000")
+    settings = load_settings(tmp_path)
+    assert (settings.tracking.uri, settings.tracking.experiment) == ("http://variable:5000", "from-file")
+
+
+def test_beast_config_is_used_when_the_directory_has_no_file(tmp_path, monkeypatch):
+    elsewhere, here = tmp_path / "elsewhere", tmp_path / "here"
+    elsewhere.mkdir()
+    here.mkdir()
+    monkeypatch.setenv("BEAST_CONFIG", str(write(elsewhere, "tracking: {experiment: elsewhere}")))
+    assert load_settings(here).tracking.experiment == "elsewhere"
+    write(here, "tracking: {experiment: here}")
+    assert load_settings(here).tracking.experiment == "here"
+
+
+def test_beast_config_that_is_no_file_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("BEAST_CONFIG", str(tmp_path / "nowhere.yaml"))
+    with pytest.raises(SettingsError, match="which is no file: point it at an"):
+        load_settings(tmp_path)
+
+
+def test_other_variables_of_ours_are_no_settings(tmp_path, monkeypatch):
+    monkeypatch.setenv("BEAST_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("BEAST_DATA_DIR", str(tmp_path))
+    assert load_settings(tmp_path) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("gates: {quality_margin: 2}", r"`gates.quality_margin` in .*mlflow.yaml: .*less than or equal to 1 \(got 2\)"),
+        ("gates: {min_test_queries: many}", r"`gates.min_test_queries` in .*got 'many'"),
+        ("traking: {}", "`traking` in .*not permitted"),
+        ("tracking: {url: x}", "`tracking.url` in .*not permitted"),
+        ("tracking: 3", "`tracking` in"),
+        ("candidates: [{name: m}]", "`candidates.0.input_usd_per_mtok` in .*required"),
+        ("candidates: [{name: m, input_usd_per_mtok: .inf, output_usd_per_mtok: 1}]", "finite number"),
+        ("candidates: [{name: m, input_usd_per_mtok: -1, output_usd_per_mtok: 1}]", "greater than or equal to 0"),
+        ("1: 2", "`1` in .*not permitted"),
+        ("- a\n- b", "holds a list, must be a mapping of settings"),
+        ("just text", "holds a str"),
+        ("a: [", "cannot read .*mlflow.yaml"),
+    ],
+)
+def test_a_wrong_file_is_one_sentence(tmp_path, text, message):
+    write(tmp_path, text)
+    with pytest.raises(SettingsError, match=message):
+        load_settings(tmp_path)
+
+
+def test_a_file_that_is_not_utf8_is_an_error(tmp_path):
+    (tmp_path / "mlflow.yaml").write_bytes(b"tracking: {uri: \xff\xfe}")
+    with pytest.raises(SettingsError, match="cannot read"):
+        load_settings(tmp_path)
+
+
+@pytest.mark.parametrize("with_file", [False, True])
+def test_a_wrong_variable_is_named(tmp_path, monkeypatch, with_file):
+    if with_file:
+        write(tmp_path, "gates: {max_coverage: 0.9}")
+    monkeypatch.setenv("BEAST_GATES__QUALITY_MARGIN", "nine")
+    with pytest.raises(SettingsError, match=r"`gates.quality_margin` in BEAST_GATES__QUALITY_MARGIN: .*got 'nine'"):
+        load_settings(tmp_path)
+
+
+def test_a_variable_that_holds_a_part_must_be_json(tmp_path, monkeypatch):
+    monkeypatch.setenv("BEAST_GATES", '{"min_test_queries": 3}')
+    assert load_settings(tmp_path).gates.min_test_queries == 3
+    monkeypatch.setenv("BEAST_GATES", "{min_test_queries")
+    with pytest.raises(SettingsError, match=r"a BEAST_.* variable is no JSON.*gates.*BEAST_PART__NAME"):
+        load_settings(tmp_path)
+    monkeypatch.setenv("BEAST_GATES", '{"min_test_queries": 0}')
+    with pytest.raises(SettingsError, match=r"`gates.min_test_queries` in BEAST_GATES: "):
+        load_settings(tmp_path)
+
+
+def test_settings_are_frozen():
+    settings = Settings()
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.tracking = None
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.gates.quality_margin = 0.5
