@@ -70,8 +70,8 @@ def reach_verdict(point: OperatingPoint, quality_gain: Estimate, saving: Estimat
     model = repr(point.model)
     if not routes:
         sentence = (
-            f"Use {model}: routing does not pay here. On the training data every cheaper trade-off was "
-            "significantly worse than this model."
+            f"Use {model}: routing does not pay here. On the training data every cheaper trade-off lost "
+            "quality against this model, or might have."
         )
     else:
         found = f"quality {_points(quality_gain)} and cost {_change(saving)} against {model} on {n_queries} queries"

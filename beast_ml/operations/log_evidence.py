@@ -102,7 +102,7 @@ def log_evidence(
         source="log",
         reference="logging_policy",
         n_train_queries=router.training.n_queries,
-        n_test_queries=n_judged,
+        n_test_queries=int(effective),
         router_quality=_share(quality.value(decisions)),
         router_cost=max(0.0, cost.value(decisions)),
         best_single_model=point.model,
@@ -122,20 +122,21 @@ def log_evidence(
 def log_verdict(router: FittedRouter, evidence: Evidence, effective: float) -> str:
     """Return one sentence that says whether the router may take over from the policy that wrote the log."""
     gain, saving = evidence.quality_gain, evidence.cost_saving
-    if router.operating_point.kind == "single" or saving is None:
-        return (
-            "Keep the policy that wrote this log: no other was found as good with the evidence it holds. "
-            "More exploration (a higher propensity for the models that are rarely chosen) would tell."
-        )
+    assert saving is not None  # noqa: S101  `log_evidence` always measures it
+    point = router.operating_point
     found = (
         f"quality {100 * gain.mean:+.2f} points [{100 * gain.low:+.2f}, {100 * gain.high:+.2f}] and cost "
         f"{-100 * saving.mean:+.1f}% [{-100 * saving.high:+.1f}, {-100 * saving.low:+.1f}] against the logging policy, "
-        f"doubly robust on {evidence.n_test_queries} requests ({effective:.0f} effective questions)"
+        f"doubly robust on {effective:.0f} effective questions"
     )
     if effective < _MIN_EFFECTIVE:
-        return f"This log cannot tell: {found}; at least {_MIN_EFFECTIVE:.0f} effective questions are needed."
+        return (
+            f"This log cannot tell: {found}, at least {_MIN_EFFECTIVE:.0f} are needed. More exploration (a higher "
+            "propensity for the models that are rarely chosen) would tell."
+        )
     if gain.low > 0 or (gain.low > -QUALITY_MARGIN and saving.low > 0):
-        return f"Routing pays here: {found}."
+        what = "Routing" if point.kind == "router" else f"Always answering with {point.model!r}"
+        return f"{what} pays here: {found}."
     return f"Keep the policy that wrote this log: {found}."
 
 

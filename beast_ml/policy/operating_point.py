@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from beast_ml.policy.utility import Predictions, choose, willingness_grid
 
-__all__ = ["MARGIN_Z", "QUALITY_MARGIN", "OperatingPoint", "best_single_model", "choose_operating_point", "gain_with_margin", "is_as_good"]
+__all__ = [
+    "MARGIN_Z",
+    "QUALITY_MARGIN",
+    "OperatingPoint",
+    "best_single_model",
+    "choose_operating_point",
+    "gain_with_margin",
+    "is_as_good",
+]
 
 Floats = NDArray[np.float64]
 
@@ -58,11 +66,13 @@ def choose_operating_point(out_of_fold: Predictions, quality: Floats, cost: Floa
     """Return the cheapest point that is as good as the best single model, or that model.
 
     Let d be the per-query difference in realised quality of out-of-fold decisions to the best single model, and SE its
-    standard error. A willingness to pay counts as good enough when a one-sided 95% test does not find it worse,
-    mean(d) >= -1.645 SE, and finds it not worse by more than 0.01, mean(d) - 1.645 SE >= -0.01. The first binds on
-    large data, where equal should mean equal; the second on small data, where not being found worse means little, and
-    is what the verdict and the promotion gates will ask of other queries. Of the points that are good enough the one
-    of least realised cost is taken (on ties the better, then the more willing to pay).
+    standard error. A willingness to pay counts as good enough when nothing is lost, mean(d) >= 0, and a one-sided 95%
+    test finds it not worse by more than 0.01, mean(d) - 1.645 SE >= -0.01: the second binds on small data, and is what
+    the verdict and the promotion gates will ask of other queries. Of the points that are good enough the one of least
+    realised cost is taken (on ties the better, then the more willing to pay).
+
+    Asking for significantly better, mean(d) - 1.645 SE >= 0, would refuse nearly every router that saves money; asking
+    only for not significantly worse, mean(d) >= -1.645 SE, chose points that lost quality on other queries.
 
     Parameters
     ----------
@@ -120,8 +130,8 @@ def gain_with_margin(gain: Floats) -> tuple[float, float]:
 
 
 def is_as_good(mean: float, margin: float) -> bool:
-    """Whether a gain is not found below 0, and found above -0.01, by one-sided 95% tests."""
-    return mean >= -margin and mean - margin >= -QUALITY_MARGIN
+    """Whether nothing is lost, and a one-sided 95% test finds the gain above -0.01."""
+    return mean >= 0 and mean - margin >= -QUALITY_MARGIN
 
 
 def best_single_model(quality: Floats, cost: Floats) -> int:

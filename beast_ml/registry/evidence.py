@@ -37,7 +37,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     reference
         What the gain and the saving are measured against: the best single model, or the policy that wrote the log.
     n_train_queries, n_test_queries
-        Queries learned from, and queries the figures below are computed on.
+        Queries learned from, and queries the figures below are computed on; from a log, the effective number of
+        questions that speak of the router's decisions.
     router_quality, router_cost
         Means per query of the router; quality in 0..1, cost in ``cost_unit``.
     best_single_model, best_single_quality, best_single_cost

@@ -53,7 +53,7 @@ def test_the_margin_is_one_sided_and_paired():
     margin = MARGIN_Z * gain.std(ddof=1) / 20
     assert point.quality_gain == pytest.approx(gain.mean())
     assert point.gain_margin == pytest.approx(margin)
-    assert gain.mean() >= -margin
+    assert gain.mean() >= 0
     assert gain.mean() - margin >= -QUALITY_MARGIN
 
 
@@ -61,7 +61,7 @@ def test_the_margin_is_one_sided_and_paired():
 @given(st.integers(0, 10_000), st.floats(0, 0.5))
 def test_the_point_never_falls_below_the_best_single_model_on_its_own_evidence(seed, noise):
     point = choose_operating_point(*two_models(100, seed, noise))
-    assert point.quality - point.best_single_quality >= -QUALITY_MARGIN / 2
+    assert point.quality >= point.best_single_quality
     assert point.quality_gain - point.gain_margin >= -QUALITY_MARGIN
     assert point.cost <= point.best_single_cost
     assert point.kind == "single" or np.isfinite(point.willingness_to_pay)
