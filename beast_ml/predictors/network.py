@@ -135,9 +135,7 @@ def fit_network(
         fused=True,
     )
     n_steps = config.epochs * -(-n // batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, rate, total_steps=n_steps, pct_start=_WARMUP
-    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=n_steps, pct_start=_WARMUP)
 
     def element_loss(predicted: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         if loss == "probability":
