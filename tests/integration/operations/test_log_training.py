@@ -1,0 +1,89 @@
+"""From simulated logs whose truth is known to a registered router, against a real MLflow store."""
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from beast_ml.errors import NotEnoughDataError, PromotionRefusedError
+from beast_ml.logs.logged import LoggedOutcomes
+from beast_ml.logs.simulate import simulate
+from beast_ml.logs.simulate.config import FailureConfig, LabelConfig, PolicyConfig, SimulationConfig, TrafficConfig
+from beast_ml.operations.log_training import train_from_log
+from beast_ml.policy.learner import RouterLearner
+from beast_ml.registry.connection import connect
+from beast_ml.registry.promotion import promote
+from beast_ml.serving.router import Router
+from beast_ml.testing.worlds import make_world
+
+LEARNER = RouterLearner("hashing")
+
+
+def log(policy, n_requests=2500, label_share=1.0, seed=0, n_queries=1500):
+    """A log of an easily learnt world: 1,500 questions, three models, failures, hardly any repeats."""
+    config = SimulationConfig(
+        requests=n_requests,
+        policy=policy,
+        traffic=TrafficConfig(repeat_zipf=0.0, paraphrase_share=0.0),
+        labels=LabelConfig(share=label_share),
+        failures=FailureConfig(rate=0.03),
+    )
+    world = make_world(np.random.default_rng(seed), n_queries)
+    tables = list(simulate(world.outcomes, config, np.random.default_rng(seed)))
+    return LoggedOutcomes.from_table(pa.concat_tables(tables))
+
+
+@pytest.fixture(scope="module")
+def uniform_log():
+    return log(PolicyConfig(kind="uniform"))
+
+
+def test_an_exploring_log_yields_a_router_that_beats_it_and_is_promoted(config, uniform_log):
+    heard = []
+    result = train_from_log(uniform_log, tracking=config, learner=LEARNER, name="uniform", say=heard.append)
+    assert "Routing pays here" in result.sentence
+    assert result.evidence.reference == "logging_policy"
+    assert result.evidence.quality_gain.low > -0.01
+    assert result.effective_questions >= 100
+    assert result.router.pool.predictors.reliability is not None
+    assert promote(config).version == result.registered.version
+    router = Router.load("models:/beast-router@champion", tracking_uri=config.uri)
+    assert router.route("please translate this").model in router.models
+    run = connect(config).get_run(result.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["off_policy/effective_questions"] == pytest.approx(result.effective_questions)
+    assert any("holding out" in line for line in heard)
+
+
+def test_a_log_that_hardly_explored_cannot_tell_and_deposes_nobody(config):
+    stuck = log(PolicyConfig(kind="epsilon-greedy", epsilon=0.3, model="small"), n_requests=900, label_share=0.7)
+    result = train_from_log(stuck, tracking=config, learner=LEARNER)
+    assert "pays here" not in result.sentence
+    with pytest.raises(PromotionRefusedError, match="keep the policy that wrote the log"):
+        promote(config)
+
+
+def test_without_propensities_nothing_is_learnt(config, uniform_log):
+    unknown = replace(uniform_log, propensity=np.full(len(uniform_log.chosen), np.nan))
+    with pytest.raises(NotEnoughDataError, match="log the probability of each choice"):
+        train_from_log(unknown, tracking=config, learner=LEARNER)
+
+
+def test_without_labels_nothing_is_learnt(config, uniform_log):
+    nothing = np.full_like(uniform_log.matrix.quality, np.nan)
+    unlabelled = replace(uniform_log, matrix=replace(uniform_log.matrix, quality=nothing))
+    with pytest.raises(NotEnoughDataError, match="send feedback"):
+        train_from_log(unlabelled, tracking=config, learner=LEARNER)
+
+
+def test_a_model_without_labels_is_left_out_and_said(config, uniform_log):
+    some = uniform_log.rows(np.arange(len(uniform_log.chosen)) % 3 == 0)
+    quality = some.matrix.quality.copy()
+    quality[:, 0] = np.nan
+    thin = replace(some, matrix=replace(some.matrix, quality=quality))
+    heard = []
+    result = train_from_log(thin, tracking=config, learner=LEARNER, say=heard.append)
+    assert result.left_out == {"large": 0}
+    assert result.router.models == ("medium", "small")
+    assert any(line.startswith("warning: large has 0 labelled outcomes") for line in heard)
