@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -11,6 +11,8 @@ from beast_ml.errors import InputError
 from beast_ml.policy.utility import CostKind
 
 __all__ = ["PolicySpec"]
+
+_MIN_RATE: Final = 1e-6
 
 
 class PolicySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,12 +29,12 @@ class PolicySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cost
         What plays the part of cost: with ``latency_s`` the willingness to pay is in seconds.
     exploration_rate
-        Share of requests whose model is drawn uniformly from the allowed candidates.
+        Share of requests whose model is drawn uniformly from the allowed candidates: 0, or at least one in a million.
 
     Raises
     ------
     InputError
-        If the exploration rate is not a share.
+        If the exploration rate is no such share.
     """
 
     kind: Literal["router", "single"]
@@ -42,5 +44,6 @@ class PolicySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exploration_rate: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.exploration_rate <= 1.0:
-            raise InputError(f"`exploration_rate` == {self.exploration_rate}, must be in 0..1")
+        # A smaller rate would divide into propensities that no log can be weighted by, and at last into zero.
+        if self.exploration_rate != 0.0 and not _MIN_RATE <= self.exploration_rate <= 1.0:
+            raise InputError(f"`exploration_rate` == {self.exploration_rate}, must be 0, or in {_MIN_RATE:g}..1")

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from beast_ml.domain import Price
 from beast_ml.errors import SettingsError
 from beast_ml.settings import Settings, load_settings
 
@@ -47,7 +48,7 @@ def test_a_file_sets_what_it_names_and_leaves_the_rest(tmp_path):
     )
     settings = load_settings(tmp_path)
     assert (settings.gates.min_test_queries, settings.gates.quality_margin) == (7, 0.01)
-    assert [candidate.name for candidate in settings.candidates] == ["m"]
+    assert settings.prices() == {"m": Price(1.0, 2.0)}
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "{}"])

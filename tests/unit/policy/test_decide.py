@@ -49,7 +49,7 @@ def situations(draw):
         draw(st.sampled_from(models)),
         Objective(draw(st.floats(0, 10)), draw(st.floats(0, 1))),
         draw(st.sampled_from(["cost_usd", "latency_s", "none"])),
-        draw(st.floats(0, 1)),
+        draw(st.just(0.0) | st.floats(1e-6, 1)),
     )
     constraints = Constraints(draw(OPTIONAL), draw(OPTIONAL), draw(OPTIONAL))
     candidates = draw(st.none() | st.lists(st.sampled_from(models), min_size=1, max_size=m))

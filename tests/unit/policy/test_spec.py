@@ -6,9 +6,9 @@ from beast_ml.errors import InputError
 from beast_ml.policy.spec import PolicySpec
 
 
-@pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan")])
+@pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan"), 1e-7])
 def test_the_exploration_rate_is_a_share(rate):
-    with pytest.raises(InputError, match=r"`exploration_rate` == .*, must be in 0..1"):
+    with pytest.raises(InputError, match=r"`exploration_rate` == .*, must be 0, or in 1e-06\.\.1"):
         PolicySpec("router", "m", Objective(1.0), exploration_rate=rate)
 
 
