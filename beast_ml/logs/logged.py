@@ -41,6 +41,8 @@ class LoggedOutcomes:
         Length n.
     context
         Length n; the request's key-value pairs.
+    policy_version
+        (n,) what decided, "" where the log does not say.
     status
         (n,) what became of the request.
     answered_at
@@ -60,6 +62,7 @@ class LoggedOutcomes:
         "input_tokens",
         "candidates",
         "chosen_model",
+        "policy_version",
         "propensity",
         "status",
         "attempts",
@@ -79,6 +82,7 @@ class LoggedOutcomes:
     received_at: NDArray[np.datetime64]
     tenant: tuple[str, ...]
     context: tuple[dict[str, str], ...]
+    policy_version: NDArray[np.str_]
     status: NDArray[np.str_]
     answered_at: NDArray[np.datetime64]
     feedback_at: NDArray[np.datetime64]
@@ -153,6 +157,7 @@ class LoggedOutcomes:
             received_at=received_at,
             tenant=tuple(usable["tenant_id"].to_pylist()),
             context=context,
+            policy_version=np.array(pc.fill_null(usable["policy_version"], "").to_pylist(), dtype=str),
             status=np.array(usable["status"].to_pylist(), dtype=str),
             answered_at=received_at + _taken(usable),
             feedback_at=_times(usable["feedback_at"]),
@@ -161,8 +166,16 @@ class LoggedOutcomes:
 
 
 _PER_REQUEST = (
-    "candidates", "chosen", "served", "propensity", "received_at", "status", "answered_at", "feedback_at",
-)  # fmt: skip
+    "candidates",
+    "chosen",
+    "served",
+    "propensity",
+    "received_at",
+    "policy_version",
+    "status",
+    "answered_at",
+    "feedback_at",
+)
 
 
 def _matrix(

@@ -13,7 +13,7 @@ from beast_ml.logs.logged import LoggedOutcomes
 from beast_ml.logs.splits import normalise_question
 from beast_ml.operations.evidence import interval_coverage
 from beast_ml.policy.learner import FittedRouter
-from beast_ml.policy.operating_point import MARGIN_Z, QUALITY_MARGIN, OperatingPoint, is_as_good
+from beast_ml.policy.operating_point import MARGIN_Z, QUALITY_MARGIN, OperatingPoint
 from beast_ml.policy.utility import Predictions, choose, willingness_grid
 from beast_ml.predictors.contract import Floats, Rows
 from beast_ml.registry.evidence import Evidence, Interval
@@ -27,10 +27,11 @@ _RESAMPLES: Final = 200
 
 
 def log_operating_point(out_of_fold: Predictions, training: LoggedOutcomes) -> OperatingPoint:
-    """Return the cheapest point as good as the logging policy by out-of-fold doubly robust estimates, or one model.
+    """Return the cheapest point better than the logging policy by out-of-fold doubly robust estimates, or one model.
 
-    Good enough is `is_as_good` of the gain, on at least 100 effective questions. ``best_single_...`` are the estimates
-    for the best single model; ``quality_gain`` is against the logging policy.
+    Better is a gain that a one-sided 95% test finds above zero on at least 100 effective questions: stricter than with
+    full information, because the estimates are noisy and the log's policy is there to stay with. ``best_single_...``
+    are the estimates for the best single model; ``quality_gain`` is against the logging policy.
     """
     quality = _rounds(training, training.matrix.quality, out_of_fold.quality)
     cost = _rounds(training, training.matrix.cost_usd, out_of_fold.cost)
@@ -50,7 +51,7 @@ def log_operating_point(out_of_fold: Predictions, training: LoggedOutcomes) -> O
         decisions = choose(out_of_fold, w)
         mean, error = quality.gain(decisions)
         margin = MARGIN_Z * error
-        if quality.effective_sample_size(decisions) >= _MIN_EFFECTIVE and is_as_good(mean, margin):
+        if quality.effective_sample_size(decisions) >= _MIN_EFFECTIVE and mean >= margin:
             passing.append((cost.value(decisions), float(w), mean, margin, quality.value(decisions)))
     if not passing:
         return single
@@ -115,6 +116,7 @@ def log_evidence(
         cost_coverage=interval_coverage(router, test.matrix),
         cost_unit="USD",
         data_digest=router.training.digest(),
+        logging_policy=str(test.policy_version[0]) if len(set(test.policy_version)) == 1 else None,
     )
     return evidence, effective
 

@@ -27,7 +27,7 @@ from beast_ml.registry.tracking import training_run
 
 __all__ = ["LogTrainingResult", "train_from_log"]
 
-_TEST_FRACTION: Final = 0.3
+_TEST_FRACTION: Final = 0.4
 _MIN_LABELS: Final = 30
 
 
@@ -77,10 +77,9 @@ def train_from_log(
 ) -> LogTrainingResult:
     """Learn a router from a log, estimate off-policy whether it beats the policy that wrote it, and register it.
 
-    Nearly a third of the questions is held out for the estimate. The operating point is the cheapest whose
-    doubly robust gain over the logging policy, out of fold on the other part, is as good as nothing lost
-    (`beast_ml.policy.operating_point.is_as_good`) and rests on at least 100 effective questions; without any, the
-    router stays with one model and will not be promoted.
+    Two fifths of the questions are held out for the estimate. The operating point is the cheapest whose out-of-fold
+    gain over the logging policy on the others is above zero (`log_operating_point`); without any, the router stays
+    with one model.
 
     Raises
     ------

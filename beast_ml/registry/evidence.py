@@ -55,6 +55,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ``USD`` or ``s``; None where cost plays no part.
     data_digest
         Digest of the data that was trained on.
+    logging_policy
+        Version of the policy that wrote the log; None for other evidence, and for a log of several policies.
 
     Raises
     ------
@@ -78,6 +80,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cost_saving: Interval | None = None
     cost_coverage: float | None = None
     cost_unit: Literal["USD", "s"] | None = None
+    logging_policy: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("router_quality", "best_single_quality", "quality_ece", "quality_ece_floor", "cost_coverage"):

@@ -16,7 +16,7 @@ from beast_ml.registry.connection import connect, translated
 from beast_ml.registry.evidence import Evidence
 from beast_ml.registry.gates import GateReport, Gates, judge
 from beast_ml.registry.models import EVIDENCE_TAG, KIND_TAG, VERDICT_TAG
-from beast_ml.registry.resolve import resolve
+from beast_ml.registry.resolve import DIGEST_TAG, resolve
 from beast_ml.registry.stand_in import SINGLE, STANDS_IN_FOR, get_version, stand_in
 
 __all__ = ["Promotion", "promote", "rollback"]
@@ -70,9 +70,9 @@ def promote(config: TrackingConfig, version: int | None = None, gates: Gates | N
 
     One that does not pass never replaces a router that did. Where no proven router serves, the model that is best on
     its own becomes champion instead, as a bundle that always answers with it; not so when the evidence comes from a
-    log, because the policy that wrote the log may be better than any single model. Verdict, gates and evidence are written
-    to the version before the alias moves; the alias moves by a single write, to a bundle that was just verified, so
-    there is a whole champion at any time. Repeating a promotion changes nothing.
+    log, because the policy that wrote the log may be better than any single model. Verdict, gates and evidence are
+    written to the version before the alias moves; the alias moves by a single write, to a bundle that was just
+    verified, so there is a whole champion at any time. Repeating a promotion changes nothing.
 
     Parameters
     ----------
@@ -107,6 +107,14 @@ def promote(config: TrackingConfig, version: int | None = None, gates: Gates | N
         sentence = f"version {number} is the champion already: {_figures(evidence)}"
         line = crown(client, config, champions, number)  # ends what a crash may have left half done
         return _promotion(candidate, champions, line, sentence, evidence, report)
+    if report.passed and champion is not None and proven and _measured_against_another(evidence, champion):
+        sentence = (
+            f"version {number} is not promoted, version {champion.version} stays champion: the log that {number} was "
+            "measured on was not written by the champion, so they were never compared; train on the champion's own "
+            "log, or on outcomes"
+        )
+        stays = _promotion(champion, champions, champions, sentence, evidence, report)
+        raise PromotionRefusedError(sentence, stays.to_dict())
     if report.passed:
         _record(client, config, candidate, report, _PASSED)
         line = _crown(client, config, champions, number)
@@ -174,6 +182,11 @@ def _evidence(candidate: Any) -> Evidence:
         return Evidence.from_json(text)
     except InputError as error:
         raise RegistryError(f"version {candidate.version} of {ROUTER}: {error}") from error
+
+
+def _measured_against_another(evidence: Evidence, champion: Any) -> bool:
+    """Whether the evidence compares with the policy of a log that the champion did not write."""
+    return evidence.reference == "logging_policy" and evidence.logging_policy != champion.tags.get(DIGEST_TAG)
 
 
 def _is_proven_router(version: Any) -> bool:

@@ -76,6 +76,7 @@ def make_log(first: int, n: int) -> LoggedOutcomes:
         received_at=received_at,
         tenant=tuple(f"tenant {t}" for t in tenants),
         context=tuple({"task": str(task)} for task in tasks),
+        policy_version=np.full(n, "test"),
         status=np.full(n, "ok"),
         answered_at=received_at + np.timedelta64(2, "s"),
         feedback_at=received_at + np.timedelta64(600, "s"),

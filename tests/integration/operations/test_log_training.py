@@ -20,8 +20,8 @@ from beast_ml.testing.worlds import make_world
 LEARNER = RouterLearner("hashing")
 
 
-def log(policy, n_requests=2500, label_share=1.0, seed=0, n_queries=1500):
-    """A log of an easily learnt world: 1,500 questions, three models, failures, hardly any repeats."""
+def log(policy, n_requests=2500, label_share=1.0, seed=0, n_queries=2500):
+    """A log of an easily learnt world: 2,500 questions, three models, failures, hardly any repeats."""
     config = SimulationConfig(
         requests=n_requests,
         policy=policy,

@@ -109,6 +109,18 @@ def test_a_log_that_proves_nothing_deposes_nobody(config, register):
     assert aliases(config)["champion"] == stand_in_version
 
 
+def test_a_log_of_another_policy_says_nothing_about_the_champion(config, register):
+    register("a", PAYS)
+    promote(config)
+    digest = tags(config, 1)["bundle_digest"]
+    log = {"source": "log", "reference": "logging_policy"}
+    register("b", make_evidence(**log, logging_policy="some other policy"))
+    with pytest.raises(PromotionRefusedError, match="was not written by the champion"):
+        promote(config)
+    register("c", make_evidence(**log, logging_policy=digest))
+    assert promote(config).version == 3
+
+
 def test_too_little_data_is_not_called_not_paying(config, register):
     register("a", msgspec.structs.replace(PAYS, n_test_queries=20))
     assert "routing is not proven here (enough data" in promote(config).sentence

@@ -1,0 +1,5 @@
+"""`python -m beast_ml.cli`: the same as `beast`."""
+
+from beast_ml.cli.main import run
+
+run()
