@@ -125,11 +125,13 @@ def _label_models(axes: Axes, singles: Points, hull: Frontier, models: tuple[str
         axes.annotate(
             models[i],
             (cost[i], quality[i]),
-            xytext=(-6 if at_right_edge else 6, (-14 if at_right_edge else -3) - drop * 72 / axes.figure.dpi),
+            xytext=(-6 if at_right_edge else 6, -14 - drop * 72 / axes.figure.dpi),
             textcoords="offset points",
             horizontalalignment="right" if at_right_edge else "left",
             fontsize=7.5,
             color="#50555d",
+            bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
+            zorder=4,
         )
 
 

@@ -35,6 +35,9 @@ def draw_calibration(path: Path, models: tuple[str, ...], predicted: Floats, rea
             linewidth=1,
             label=name,
         )
+    lowest = min([0.9, *(value for line in axes.lines[1:] for value in (*line.get_xdata(), *line.get_ydata()))])
+    axes.set_xlim(lowest - 0.05, 1.02)
+    axes.set_ylim(lowest - 0.05, 1.02)
     axes.set_xlabel("predicted quality")
     axes.set_ylabel("realised quality on test queries")
     axes.set_title("Calibration of predicted quality (10 equal-mass bins)")
