@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 from zipfile import BadZipFile
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.bundle.manifest import Manifest, verify
-from beast_ml.domain import CandidateModel
+from beast_ml.domain import CandidateModel, Price
 from beast_ml.errors import BundleError, BundleIntegrityError, EncoderError
 from beast_ml.features.encoder import Encoder, StaticEncoder
 from beast_ml.features.hashing import HashingEncoder
@@ -68,6 +68,18 @@ class RouterBundle:
     predictors: PoolPredictors
     policy: PolicySpec
     history: HistoryState | None = None
+
+    def with_prices(self, prices: Mapping[str, Price]) -> RouterBundle:
+        """Return the same bundle under new token prices: what a price change needs instead of a retraining.
+
+        They count where costs are price x predicted tokens; elsewhere, and for names that are no candidate, nothing
+        changes.
+        """
+        cost = self.predictors.cost
+        if not isinstance(cost, TokenCostPredictor):
+            return self
+        known = {name: price for name, price in prices.items() if name in cost.models}
+        return replace(self, predictors=replace(self.predictors, cost=cost.with_prices(known)))
 
 
 def read_bundle(folder: Path) -> RouterBundle:

@@ -7,6 +7,7 @@ Each command group is a file beside this one. They import what is heavy inside t
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -20,6 +21,7 @@ from beast_ml.cli.registry import app as registry_app
 from beast_ml.cli.route import app as route_app
 from beast_ml.cli.train import app as train_app
 from beast_ml.errors import BeastError, InputError
+from beast_ml.events import show_events
 
 __all__ = ["app", "run"]
 
@@ -36,8 +38,12 @@ for _group in (quickstart_app, data_app, logs_app, train_app, evaluate_app, regi
 
 
 @app.callback()
-def _beast() -> None:
+def _beast(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell on standard error what happens.")] = False,
+) -> None:
     """Turn the logs of an LLM router into a better router."""
+    if verbose:
+        show_events()
 
 
 def run() -> None:
@@ -46,6 +52,9 @@ def run() -> None:
         app()
     except InputError as error:
         stderr.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
+        sys.exit(2)
+    except (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        stderr.print(f"[red]error:[/red] {escape(str(error))}: check the path", highlight=False)
         sys.exit(2)
     except BeastError as error:
         stderr.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)

@@ -116,11 +116,15 @@ def _load(source: str) -> Router:
     from beast_ml.serving.router import Router
     from beast_ml.settings import load_settings
 
-    return Router.load(source, tracking_uri=load_settings().tracking.uri)
+    settings = load_settings()
+    return Router.load(source, tracking_uri=settings.tracking.uri, prices=settings.prices())
 
 
 def _text(prompt: str) -> str:
-    text = sys.stdin.read() if prompt == "-" else prompt
+    try:
+        text = sys.stdin.buffer.read().decode("utf-8") if prompt == "-" else prompt
+    except UnicodeDecodeError as error:
+        raise InputError(f"standard input is not UTF-8 ({error}): convert it first") from error
     if not text.strip():
         raise InputError("the prompt is empty, give some text to route")
     return text

@@ -123,7 +123,10 @@ def _train_on_log(log: Path, name: str | None, seed: int, encoder: str, as_json:
     from beast_ml.settings import load_settings
 
     settings = load_settings()
-    logged = LogStore(log).logged_outcomes()
+    store = LogStore(log)
+    if not store.days():
+        raise InputError(f"no log store in {log}: `beast logs ingest FILE` makes one")
+    logged = store.logged_outcomes()
     with progress_bar() as progress:
         result = train_from_log(
             logged,

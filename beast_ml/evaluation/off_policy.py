@@ -1,8 +1,8 @@
 """What another policy would have got on a log of which only the chosen models' outcomes are known.
 
-Estimators are per-round values whose mean is the estimate, so that differences between policies can be paired by
-request and an interval is that of a mean. Requests that ask the same question are not independent, and popular
-questions are many requests: standard errors are clustered by question.
+Estimators are per-round values, so that differences between policies are paired by request. Every question counts once,
+however often it was asked: its rounds are averaged first. Repeats of one question are one piece of evidence about
+routing (and what a cache should answer), and a few hot ones would otherwise decide everything.
 
 Doubly robust (Dudik, Langford, Li 2011): unbiased when the propensities are right, and of low variance when the
 predictions are good.
@@ -40,7 +40,7 @@ class LoggedRounds:
     predicted
         (n, m) predicted values of every candidate, by predictors that never saw the round.
     question
-        (n,) which question it asks, 0, 1, ...; requests of one question are one cluster.
+        (n,) which question it asks, 0, 1, ...; requests of one question count as one.
 
     Raises
     ------
@@ -75,27 +75,29 @@ class LoggedRounds:
         return np.asarray((self.predicted[n, decisions] + correction)[self.observed])
 
     def value(self, decisions: NDArray[np.intp]) -> float:
-        """Return the doubly robust estimate of the target policy's value."""
-        return float(self.doubly_robust(decisions).mean())
+        """Return the doubly robust estimate of the target policy's value, each question counted once."""
+        return float(self._by_question(self.doubly_robust(decisions)).mean())
 
     def gain(self, decisions: NDArray[np.intp]) -> tuple[float, float]:
         """Return the estimated value minus what the logging policy got, and its standard error."""
-        return self._mean_and_error(self.doubly_robust(decisions) - self.reward[self.observed])
+        gains = self._by_question(self.doubly_robust(decisions) - self.reward[self.observed])
+        n = len(gains)
+        return float(gains.mean()), float(gains.std(ddof=1) / n**0.5) if n > 1 else float("inf")
+
+    def logged_value(self) -> float:
+        """Return what the logging policy got, each question counted once."""
+        return float(self._by_question(self.reward[self.observed]).mean())
 
     def effective_sample_size(self, decisions: NDArray[np.intp]) -> float:
         """Return how many questions speak of the target policy: (sum of weights)^2 / sum of squares, by question."""
-        weights = np.bincount(self.question[self.observed], self.weights(decisions)[self.observed])
+        weights = self._by_question(self.weights(decisions)[self.observed])
         total = float((weights**2).sum())
         return float(weights.sum()) ** 2 / total if total else 0.0
 
-    def _mean_and_error(self, rounds: Floats) -> tuple[float, float]:
-        mean = float(rounds.mean())
-        _, cluster = np.unique(self.question[self.observed], return_inverse=True)
-        sums = np.bincount(cluster, rounds - mean)
-        if len(sums) < 2:
-            return mean, float("inf")
-        variance = float((sums**2).sum()) * len(sums) / (len(sums) - 1)
-        return mean, variance**0.5 / len(rounds)
+    def _by_question(self, rounds: Floats) -> Floats:
+        """Return the mean of each question's observed rounds."""
+        _, question, n = np.unique(self.question[self.observed], return_inverse=True, return_counts=True)
+        return np.asarray(np.bincount(question, rounds) / n)
 
 
 def normal_interval(mean: float, error: float) -> tuple[float, float, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final, Literal
+
 import numpy as np
 
 from beast_ml.evaluation.bootstrap import Estimate
@@ -9,9 +11,12 @@ from beast_ml.evaluation.routers import ROUTER
 from beast_ml.evaluation.routing import RoutingEvaluation
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.policy.learner import FittedRouter
+from beast_ml.policy.utility import CostKind
 from beast_ml.registry.evidence import Evidence, Interval
 
-__all__ = ["evidence_of", "interval_coverage"]
+__all__ = ["COST_UNITS", "evidence_of", "interval_coverage"]
+
+COST_UNITS: Final[dict[CostKind, Literal["USD", "s"] | None]] = {"cost_usd": "USD", "latency_s": "s", "none": None}
 
 
 def evidence_of(evaluation: RoutingEvaluation, router: FittedRouter, test: OutcomeMatrix) -> Evidence:
@@ -36,7 +41,7 @@ def evidence_of(evaluation: RoutingEvaluation, router: FittedRouter, test: Outco
         quality_ece=_value(calibration.ece),
         quality_ece_floor=calibration.ece_floor,
         cost_coverage=interval_coverage(router, test) if paid else None,
-        cost_unit={"cost_usd": "USD", "latency_s": "s", "none": None}[router.cost],
+        cost_unit=COST_UNITS[router.cost],
         data_digest=router.training.digest(),
     )
 

@@ -18,7 +18,8 @@ from beast_ml.logs.splits import holdout_mask
 from beast_ml.operations.cards import model_cards
 from beast_ml.operations.log_evidence import log_evidence, log_operating_point, log_verdict
 from beast_ml.operations.recording import draw_plots, log_inputs, log_settings, log_targets, register
-from beast_ml.policy.learner import FittedRouter, RouterLearner
+from beast_ml.policy.learner import FittedRouter, RouterLearner, realised_cost
+from beast_ml.policy.utility import CostKind
 from beast_ml.predictors.contract import Floats
 from beast_ml.registry.config import TrackingConfig
 from beast_ml.registry.evidence import Evidence
@@ -100,8 +101,8 @@ def train_from_log(
     with training_run(tracking, f"train {name}", f"Training a router on the log `{name}` ...", tags) as run:
         say(f"learning from {training.matrix.n_queries} requests, holding out {test.matrix.n_queries}")
         known = history.select(~held_out) if history else None
-        fitted = learner.fit(training.matrix, "cost_usd", seed, failed=_failed(training), history=known)
-        router = replace(fitted, operating_point=log_operating_point(fitted.out_of_fold, training))
+        fitted = learner.fit(training.matrix, _cost_kind(training), seed, failed=_failed(training), history=known)
+        router = replace(fitted, operating_point=log_operating_point(fitted, training))
         seen = history.select(held_out).rows if history else None
         evidence, effective = log_evidence(router, test, seen, seed)
         sentence = log_verdict(router, evidence, effective)
@@ -139,6 +140,15 @@ def _usable(logged: LoggedOutcomes) -> tuple[LoggedOutcomes, dict[str, int]]:
     left_out = {name: int(count) for name, count in zip(logged.matrix.models, labels, strict=True)}
     kept = [name for name, ok in zip(logged.matrix.models, enough, strict=True) if ok]
     return logged.rows(known).pool(kept), {name: n for name, n in left_out.items() if name not in kept}
+
+
+def _cost_kind(logged: LoggedOutcomes) -> CostKind:
+    """Return what plays the part of cost: dollars, else seconds, where known for every model; else nothing."""
+    kinds: tuple[CostKind, ...] = ("cost_usd", "latency_s")
+    for kind in kinds:
+        if np.isfinite(realised_cost(logged.matrix, kind)).any(axis=0).all():
+            return kind
+    return "none"
 
 
 def _failed(logged: LoggedOutcomes) -> Floats:

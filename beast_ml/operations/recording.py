@@ -10,6 +10,7 @@ import numpy as np
 
 from beast_ml.bundle.manifest import Manifest
 from beast_ml.bundle.write import write_bundle
+from beast_ml.events import events
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.operations.plots import draw_calibration, draw_cost_accuracy, draw_learning_curves
 from beast_ml.policy.learner import FittedRouter
@@ -104,4 +105,5 @@ def register(
     example = router.rows(sample.prompts[:_EXAMPLE_ROWS], sample.tasks[:_EXAMPLE_ROWS].tolist())
     registered = register_router(run, folder, evidence, cards, example)
     run.describe(cards["router"])
+    events.info("training.registered", version=registered.version, run_id=run.id, bundle=manifest.digest)
     return registered, manifest

@@ -133,7 +133,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         unit = self.cost_unit or ""
         against = self.best_single_model if self.reference == "best_single" else "the logging policy"
         rows = [
-            ("test queries", f"{self.n_test_queries:,} (trained on {self.n_train_queries:,})"),
+            (
+                "test queries" if self.source == "outcomes" else "effective questions",
+                f"{self.n_test_queries:,} (trained on {self.n_train_queries:,} queries)",
+            ),
             ("router", _point(self.router_quality, self.router_cost, unit)),
             (
                 f"best single model, {self.best_single_model}",

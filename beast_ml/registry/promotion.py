@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from beast_ml.errors import InputError, PromotionRefusedError, RegistryError
+from beast_ml.events import events
 from beast_ml.registry.champions import Champions, crown, read_champions, step_back
 from beast_ml.registry.config import ROUTER, TrackingConfig
 from beast_ml.registry.connection import connect, translated
@@ -118,9 +119,11 @@ def promote(config: TrackingConfig, version: int | None = None, gates: Gates | N
     if report.passed:
         _record(client, config, candidate, report, _PASSED)
         line = _crown(client, config, champions, number)
+        events.info("promotion.passed", version=number, previous=champions.current)
         sentence = f"version {number} is the champion: routing pays here, {_figures(evidence)}"
         return _promotion(candidate, champions, line, sentence, evidence, report)
     _record(client, config, candidate, report, f"refused: {report.failures()}")
+    events.info("promotion.refused", version=number, failures=report.failures())
     if champion is not None and (proven or evidence.reference == "logging_policy"):
         sentence = f"version {number} is not promoted, version {champion.version} stays champion: {report.failures()}"
         stays = _promotion(champion, champions, champions, sentence, evidence, report)

@@ -10,8 +10,9 @@ from typing import Final
 import numpy as np
 
 from beast_ml.bundle.read import RouterBundle, read_bundle
-from beast_ml.domain import Clock, Explanation, Forecast, ModelForecast, RoutingDecision, SystemClock
+from beast_ml.domain import Clock, Explanation, Forecast, ModelForecast, Price, RoutingDecision, SystemClock
 from beast_ml.errors import InputError
+from beast_ml.events import events
 from beast_ml.features.distill import user_cache
 from beast_ml.features.history import History, to_us
 from beast_ml.policy.decide import Choice, Constraints, decide
@@ -68,6 +69,7 @@ class Router:
         cache: Path | None = None,
         rng: np.random.Generator | None = None,
         clock: Clock | None = None,
+        prices: Mapping[str, Price] | None = None,
     ) -> Router:
         """Return a router from a bundle folder, or from a registry URI such as ``models:/beast-router@champion``.
 
@@ -83,6 +85,8 @@ class Router:
             Where exploration draws from.
         clock
             Tells what is known of the past when a request comes; default: the machine's.
+        prices
+            Token prices that hold from now on, by candidate; see `RouterBundle.with_prices`.
 
         Raises
         ------
@@ -93,7 +97,11 @@ class Router:
         """
         if str(source).startswith(_REGISTRY_SCHEME):
             source = resolve_in_child(str(source), TrackingConfig(tracking_uri), cache or user_cache() / "bundles")
-        return cls(read_bundle(Path(source)), rng, clock)
+        elif not Path(source).is_dir():
+            raise InputError(f"no bundle folder {source}: name a folder, or a registry address such as models:/...")
+        bundle = read_bundle(Path(source))
+        events.info("router.loaded", bundle=bundle.manifest.digest, kind=bundle.manifest.kind, source=str(source))
+        return cls(bundle.with_prices(prices) if prices else bundle, rng, clock)
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -52,7 +52,11 @@ def openai_request(row: Mapping[str, Any]) -> dict[str, Any]:
     messages = request.get("messages") or request.get("input") or request.get("prompt")
     return request_row(
         system=_SYSTEM,
-        request_id=row.get("custom_id") or row.get("request_id") or row.get("id") or response.get("request_id"),
+        request_id=row.get("custom_id")
+        or row.get("request_id")
+        or row.get("id")
+        or response.get("request_id")
+        or body.get("id"),
         received_at=row.get("created_at") or row.get("received_at") or body.get("created") or body.get("created_at"),
         model=request.get("model") or body.get("model") or None,
         status="timeout" if timed_out else "error" if failed else "ok",

@@ -25,6 +25,7 @@ def test_a_policy_that_agrees_with_a_deterministic_log_gets_what_the_log_got():
     always = np.zeros(50, int)
     assert rounds.value(always) == pytest.approx(rewards.mean())
     assert rounds.gain(always) == pytest.approx((0.0, 0.0), abs=1e-12)
+    assert rounds.logged_value() == pytest.approx(rewards.mean())
     assert rounds.effective_sample_size(always) == pytest.approx(50)
 
 
@@ -72,6 +73,15 @@ def test_rounds_without_a_reward_are_left_out():
 def test_a_policy_the_log_never_tried_has_no_effective_sample():
     rounds = LoggedRounds(np.zeros(9, int), np.ones(9), np.ones(9), np.zeros((9, 2)), np.arange(9))
     assert rounds.effective_sample_size(np.ones(9, int)) == 0.0
+
+
+def test_a_question_counts_once_however_often_it_was_asked():
+    question = np.array([0] * 98 + [1, 2])
+    reward = np.where(question == 0, 0.0, 1.0)
+    rounds = LoggedRounds(np.zeros(100, int), np.ones(100), reward, np.zeros((100, 2)), question)
+    always = np.zeros(100, int)
+    assert rounds.value(always) == pytest.approx(2 / 3)
+    assert rounds.effective_sample_size(always) == pytest.approx(3.0)
 
 
 def test_one_question_has_no_standard_error():

@@ -6,7 +6,7 @@ import pytest
 
 from beast_ml.bundle.read import RouterBundle
 from beast_ml.bundle.write import write_bundle
-from beast_ml.domain import Objective
+from beast_ml.domain import Objective, Price
 from beast_ml.errors import BundleError, InputError, NoCandidateError, UnknownModelError
 from beast_ml.policy.spec import PolicySpec
 from beast_ml.serving import router as module
@@ -213,3 +213,17 @@ def test_policies_without_cost_go_by_quality(loaded):
     forecasts = by_quality.forecast("integral of a rigorous proof")
     best = max(forecasts, key=lambda f: f.quality.value * (1 - f.failure_probability))
     assert by_quality.route("integral of a rigorous proof").model == best.model
+
+
+def test_a_price_change_needs_no_retraining(router_folder):
+    before = Router.load(router_folder)
+    free = Router.load(router_folder, prices={"large": Price(0.0, 0.0), "somebody else": Price(1.0, 1.0)})
+    costs = {forecast.model: forecast.cost_usd.value for forecast in free.forecast("please sort this list")}
+    usual = {forecast.model: forecast.cost_usd.value for forecast in before.forecast("please sort this list")}
+    assert costs["large"] == 0.0 < usual["large"]
+    assert (costs["medium"], costs["small"]) == (usual["medium"], usual["small"])
+
+
+def test_a_folder_that_is_not_there_is_the_users_mistake(tmp_path):
+    with pytest.raises(InputError, match="no bundle folder"):
+        Router.load(tmp_path / "nowhere")
