@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,6 +21,9 @@ from beast_ml.domain import Price
 from beast_ml.errors import SettingsError
 
 __all__ = ["CandidateSettings", "GateSettings", "LogSettings", "Settings", "TrackingSettings", "load_settings"]
+
+
+_OTHER_VARIABLES: Final = frozenset({"BEAST_CONFIG", "BEAST_CACHE_DIR", "BEAST_DATA_DIR"})
 
 
 class _Part(BaseModel):
@@ -98,6 +101,7 @@ def load_settings(directory: Path | None = None) -> Settings:
     SettingsError
         If the file cannot be parsed, or a value is unknown or out of range.
     """
+    _refuse_unknown_variables()
     path = _find(directory or Path.cwd())
     try:
         content: Any = yaml.safe_load(path.read_text("utf-8")) if path else {}
@@ -127,6 +131,17 @@ def _source(location: Sequence[int | str], path: Path | None) -> str:
         if variable in set_here:
             return variable
     return str(path or "the BEAST_* variables")
+
+
+def _refuse_unknown_variables() -> None:
+    """Refuse a ``BEAST_*`` variable that sets nothing: a mistyped one would otherwise be passed over in silence."""
+    for variable in sorted(os.environ):
+        part = variable.removeprefix("BEAST_").lower().split("__")[0]
+        if variable.startswith("BEAST_") and variable not in _OTHER_VARIABLES and part not in Settings.model_fields:
+            raise SettingsError(
+                f"{variable} sets nothing: settings are {', '.join(sorted(Settings.model_fields))}, and a part of one "
+                "is written with two underscores, as in BEAST_TRACKING__URI"
+            )
 
 
 def _find(directory: Path) -> Path | None:

@@ -141,3 +141,9 @@ def test_settings_are_frozen():
         settings.tracking = None
     with pytest.raises(ValidationError, match="frozen"):
         settings.gates.quality_margin = 0.5
+
+
+def test_a_mistyped_variable_is_not_passed_over(monkeypatch, tmp_path):
+    monkeypatch.setenv("BEAST_TRACKING_URI", "sqlite:///other.db")
+    with pytest.raises(SettingsError, match="BEAST_TRACKING_URI sets nothing"):
+        load_settings(tmp_path)
