@@ -69,13 +69,15 @@ def routing(
             peers=others,
             provenance={"files": {"train": training.to_dict(), "test": testing.to_dict()}},
             say=say,
+            must_score=False,
         )
     evaluation.write(out)
     if as_json:
         print_json(evaluation.report)
     else:
         print_evaluation(evaluation)
-        stdout.print(f"wrote {out}/decisions.parquet, report.json, frontier.png", highlight=False, markup=False)
+        picture = ", frontier.png" if evaluation.scores else ""
+        stdout.print(f"wrote {out}/decisions.parquet, report.json{picture}", highlight=False, markup=False)
 
 
 def print_evaluation(evaluation: RoutingEvaluation) -> None:
@@ -84,6 +86,9 @@ def print_evaluation(evaluation: RoutingEvaluation) -> None:
     for why in sorted(set(pool.left_out.values())):
         models = [model for model, reason in pool.left_out.items() if reason == why]
         stdout.print(f"left out ({why}): {', '.join(models)}", highlight=False, markup=False)
+    if not evaluation.scores:
+        stdout.print(evaluation.verdict.sentence, highlight=False, markup=False, style="bold")
+        return
     model = evaluation.verdict.model
     names = {name: name for name in evaluation.scores if not name.startswith("single:")}
     rows = []
@@ -119,4 +124,4 @@ def _interval(estimate: Estimate) -> str:
 
 
 def _number(estimate: Estimate | None, digits: str) -> str:
-    return "-" if estimate is None or estimate.value is None else f"{estimate.value:{digits}}"
+    return "-" if estimate is None or estimate.value is None else f"{estimate.value:z{digits}}"

@@ -70,8 +70,10 @@ def judge_by_task(
     min_queries
         Tasks with fewer scored queries are left out: nothing could be said.
     """
-    ours = next(router for router in evaluation.decisions if router.name == ROUTER)
     board, scored = evaluation.board, evaluation.scored
+    if board is None:
+        return ()
+    ours = next(router for router in evaluation.decisions if router.name == ROUTER)
     operating, predicted = ours.operating[scored], ours.predictions.quality[scored]
     models = ours.predictions.models
     tasks, sizes = np.unique(test.tasks[scored], return_counts=True)

@@ -87,7 +87,7 @@ def decide(
 def write_decisions(path: Path, query_ids: Sequence[str], routers: Sequence[RouterDecisions], cost_kind: str) -> int:
     """Write one row per router, trade-off and query, in `DECISION_COLUMNS`, and return the number of rows.
 
-    A router without a trade-off to make has its ``operating`` rows only. Predicted cost is in the unit of the run's
+    Predicted cost is in the unit of the run's
     cost, which the file's metadata name (``cost``).
     """
     import pyarrow as pa

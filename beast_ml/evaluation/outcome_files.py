@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from beast_ml.errors import DataError
 from beast_ml.logs.ingest_outcomes import read_outcomes
 from beast_ml.logs.outcomes import OutcomeMatrix
+from beast_ml.logs.sources.cells import cells_from_column, cells_from_values
+from beast_ml.logs.sources.raw_rows import check_names, damaged, detect_format, raw_rows
 
 __all__ = ["OutcomeSet", "read_outcome_set"]
+
+Floats = NDArray[np.float64]
+
+_REQUIRED: Final = ("query_id", "prompt")
+_TEXTS: Final = (*_REQUIRED, "task")
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,8 @@ class OutcomeSet:
         Rows read, and exact copies among them.
     refused
         Reason -> number of rows that were kept out.
+    unusable
+        Why nothing but the queries could be read, or None.
     """
 
     matrix: OutcomeMatrix
@@ -39,6 +50,7 @@ class OutcomeSet:
     rows: int
     duplicates: int
     refused: dict[str, int]
+    unusable: str | None = None
 
     def to_dict(self) -> dict[str, object]:
         """Return the counts for a report."""
@@ -47,10 +59,13 @@ class OutcomeSet:
             "rows": self.rows,
             "duplicates": self.duplicates,
             "refused": self.refused,
+            **({} if self.unusable is None else {"unusable": self.unusable}),
         }
 
     def warning(self) -> str | None:
         """Return what to tell the user of refused rows, or None."""
+        if self.unusable is not None:
+            return f"only query ids and prompts are read of {self.path}: {self.unusable}"
         if not self.refused:
             return None
         reasons = "; ".join(f"{reason}: {n}" for reason, n in self.refused.items())
@@ -63,55 +78,103 @@ def read_outcome_set(path: Path, *, keep_every_query: bool = False) -> OutcomeSe
     Parameters
     ----------
     keep_every_query
-        Keep queries of which all rows were refused, as test data need it: every query has to be decided.
+        As test data need it: every row's query is kept with its prompt and task, whatever the other columns hold,
+        even if there are none.
 
     Raises
     ------
     DataError
-        If the file cannot be read or holds no clean row.
+        If the file cannot be read or holds no clean row; with ``keep_every_query``, if it names no query.
     """
-    ingest = read_outcomes(path)
-    matrix = OutcomeMatrix.from_frame(ingest.frame)
-    if keep_every_query:
-        matrix = _with_refused_queries(matrix, ingest.quarantined)
-    return OutcomeSet(matrix, path, ingest.n_read, ingest.n_duplicates, ingest.reasons)
+    if not keep_every_query:
+        ingest = read_outcomes(path)
+        matrix = OutcomeMatrix.from_frame(ingest.frame)
+        return OutcomeSet(matrix, path, ingest.n_read, ingest.n_duplicates, ingest.reasons)
+    queries, n_rows = _read_queries(path)
+    try:
+        outcomes = read_outcome_set(path)
+    except DataError as error:
+        if queries.n_queries == 0:
+            raise
+        return OutcomeSet(queries, path, n_rows, 0, {}, str(error))
+    return replace(outcomes, matrix=_observed(queries, outcomes.matrix))
 
 
-def _with_refused_queries(matrix: OutcomeMatrix, quarantined: pd.DataFrame) -> OutcomeMatrix:
-    known = set(matrix.query_ids.tolist())
-    texts: dict[str, tuple[str, str]] = {}
-    for query, prompt, task in _refused_queries(quarantined["raw"]):
-        if query not in known:
-            # The smallest in string order, as OutcomeMatrix takes it: row order must not matter.
-            texts[query] = min(texts.get(query, (prompt, task)), (prompt, task))
-    if not texts:
-        return matrix
-    query_ids = np.array([*matrix.query_ids.tolist(), *texts])
-    prompts = [*matrix.prompts, *(prompt for prompt, _ in texts.values())]
-    tasks = np.array([*matrix.tasks.tolist(), *(task for _, task in texts.values())])
-    order = np.argsort(query_ids, kind="stable")
-    unobserved = np.full((len(texts), len(matrix.models)), np.nan)
+def _observed(queries: OutcomeMatrix, outcomes: OutcomeMatrix) -> OutcomeMatrix:
+    """Return all queries with what was observed of some of them."""
+    at = np.searchsorted(queries.query_ids, outcomes.query_ids)
 
-    def extended(values: Any) -> Any:
-        return np.vstack([values, unobserved])[order]
+    def spread(values: Floats) -> Floats:
+        cells = np.full((queries.n_queries, len(outcomes.models)), np.nan)
+        cells[at] = values
+        return cells
 
     return replace(
-        matrix,
-        query_ids=query_ids[order],
-        prompts=tuple(prompts[i] for i in order),
-        tasks=tasks[order],
-        quality=extended(matrix.quality),
-        cost_usd=extended(matrix.cost_usd),
-        input_tokens=extended(matrix.input_tokens),
-        output_tokens=extended(matrix.output_tokens),
-        latency_s=extended(matrix.latency_s),
+        queries,
+        models=outcomes.models,
+        quality=spread(outcomes.quality),
+        cost_usd=spread(outcomes.cost_usd),
+        input_tokens=spread(outcomes.input_tokens),
+        output_tokens=spread(outcomes.output_tokens),
+        latency_s=spread(outcomes.latency_s),
     )
 
 
-def _refused_queries(rows: Iterable[str]) -> Iterable[tuple[str, str, str]]:
-    """Yield (query id, prompt, task) of the refused rows that name their query; a missing text is empty."""
-    for raw in rows:
-        row = json.loads(raw)
-        if isinstance(row, dict) and isinstance(row.get("query_id"), str) and row["query_id"]:
-            prompt, task = row.get("prompt"), row.get("task")
-            yield row["query_id"], prompt if isinstance(prompt, str) else "", task if isinstance(task, str) else ""
+def _read_queries(path: Path) -> tuple[OutcomeMatrix, int]:
+    """Return the queries of a file without any outcome, and its number of rows; other columns are not looked at.
+
+    A missing text is empty. Of several texts the smallest in string order is taken, as `OutcomeMatrix` does: row order
+    must not matter.
+    """
+    table = _parquet_texts(path) if detect_format(path) == "parquet" else _line_texts(path)
+    texts: dict[str, tuple[str | None, str | None]] = {}
+    for query, prompt, task in table.to_pandas().drop_duplicates().itertuples(index=False, name=None):
+        if isinstance(query, str) and query:
+            before = texts.get(query, (None, None))
+            texts[query] = (_smaller(before[0], prompt), _smaller(before[1], task))
+    ids = sorted(texts)
+    nothing = np.full((len(ids), 0), np.nan)
+    queries = OutcomeMatrix(
+        np.array(ids, dtype=str),
+        tuple(texts[query][0] or "" for query in ids),
+        np.array([texts[query][1] or "" for query in ids], dtype=str),
+        (),
+        *([nothing] * 5),
+    )
+    return queries, table.num_rows
+
+
+def _smaller(a: str | None, b: object) -> str | None:
+    if not isinstance(b, str):
+        return a
+    return b if a is None else min(a, b)
+
+
+def _parquet_texts(path: Path) -> pa.Table:
+    try:
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            check_names(path, names)
+            _require(path, names)
+            table = file.read(columns=[name for name in _TEXTS if name in names])
+    except (pa.ArrowException, OSError) as error:
+        raise damaged(path, error) from error
+    columns = {name: cells_from_column(path, name, "string", table[name])[0] for name in _REQUIRED}
+    try:
+        columns["task"] = cells_from_column(path, "task", "string", table["task"])[0]
+    except (KeyError, DataError):
+        columns["task"] = pa.nulls(table.num_rows, pa.large_string())
+    return pa.table(columns)
+
+
+def _line_texts(path: Path) -> pa.Table:
+    rows = [line.row for line in raw_rows(path) if line.reason is None]
+    if rows:
+        _require(path, {name for row in rows for name in row})
+    return pa.table({name: cells_from_values(name, "string", [row.get(name) for row in rows])[0] for name in _TEXTS})
+
+
+def _require(path: Path, names: Collection[str]) -> None:
+    for name in _REQUIRED:
+        if name not in names:
+            raise DataError(f"{path} lacks the column {name}: queries to decide need {' and '.join(_REQUIRED)}")

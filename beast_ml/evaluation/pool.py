@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beast_ml.errors import DataError, NotEnoughDataError, UnknownModelError
+from beast_ml.errors import DataError, NotEnoughDataError
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.policy.learner import realised_cost
 from beast_ml.policy.utility import CostKind
 
-__all__ = ["Pool", "choose_pool", "scored_queries"]
+__all__ = ["Pool", "choose_pool", "outcomes_of_pool", "scored_queries", "why_nothing_is_scored"]
+
+Floats = NDArray[np.float64]
 
 _MIN_MODELS = 2
 
@@ -37,18 +39,15 @@ class Pool:
     left_out: dict[str, str]
 
 
-def choose_pool(
-    train: OutcomeMatrix, test: OutcomeMatrix, names: Sequence[str] | None = None, cost: CostKind | None = None
-) -> Pool:
+def choose_pool(train: OutcomeMatrix, names: Sequence[str] | None = None, cost: CostKind | None = None) -> Pool:
     """Return the pool: the named models, or all of the training data that can be compared on cost.
 
-    Cost defaults to dollars unless no model of the pool has any, then to seconds, then to none. Nothing of the test
-    data is read but which models it knows.
+    Cost defaults to dollars unless no model of the pool has any, then to seconds, then to none.
 
     Raises
     ------
     UnknownModelError
-        If a model is named that the training data do not know, or the test data lack a model of the pool.
+        If a model is named that the training data do not know.
     DataError
         If a named model has no quality or no cost in the training data, or no model has the cost that was asked for.
     NotEnoughDataError
@@ -63,34 +62,58 @@ def choose_pool(
         model, why = next(iter(left_out.items()))
         raise DataError(f"model {model!r} of the pool has {why}: leave it out of the pool, or choose another cost")
     models = tuple(model for model in pooled.models if model not in left_out)
-    missing = [model for model in models if model not in test.models]
-    if missing:
-        raise UnknownModelError(
-            f"the test data have no outcome of {', '.join(map(repr, missing))}, which the training data have; "
-            "name the models to compare as the pool"
-        )
     if len(models) < _MIN_MODELS:
         what = f"only {models[0]!r}" if models else "no model"
         raise NotEnoughDataError(f"the pool holds {what}: routing needs at least two models to choose from")
     return Pool(models, kind, left_out)
 
 
-def scored_queries(test: OutcomeMatrix, cost: CostKind) -> NDArray[np.bool_]:
-    """Return which queries have quality and cost of every model, so that routers can be compared on them.
+def outcomes_of_pool(test: OutcomeMatrix, models: Sequence[str]) -> OutcomeMatrix:
+    """Return the same queries with these models; of those that the data lack nothing was observed."""
+    known = test.pool([model for model in models if model in test.models])
+    names = tuple(sorted(set(models)))
+    at = [names.index(model) for model in known.models]
 
-    Raises
-    ------
-    NotEnoughDataError
-        If there is none.
-    """
-    observed = np.isfinite(test.quality) & np.isfinite(realised_cost(test, cost))
-    scored: NDArray[np.bool_] = np.logical_and.reduce(observed, axis=1)
-    if not scored.any():
-        raise NotEnoughDataError(
-            f"none of the {test.n_queries} test queries has quality and {cost} of all {len(test.models)} models of the "
-            f"pool: name a smaller pool; {_largest_common_pool(test.models, observed)}"
-        )
+    def spread(values: Floats) -> Floats:
+        cells = np.full((test.n_queries, len(names)), np.nan)
+        cells[:, at] = values
+        return cells
+
+    return replace(
+        known,
+        models=names,
+        quality=spread(known.quality),
+        cost_usd=spread(known.cost_usd),
+        input_tokens=spread(known.input_tokens),
+        output_tokens=spread(known.output_tokens),
+        latency_s=spread(known.latency_s),
+    )
+
+
+def scored_queries(test: OutcomeMatrix, cost: CostKind) -> NDArray[np.bool_]:
+    """Return which queries have quality and cost of every model, so that routers can be compared on them."""
+    scored: NDArray[np.bool_] = np.logical_and.reduce(_observed(test, cost), axis=1)
     return scored
+
+
+def why_nothing_is_scored(test: OutcomeMatrix, cost: CostKind) -> str:
+    """Say why no query has quality and cost of every model, and which smaller pool would do."""
+    observed = _observed(test, cost)
+    wanted = "quality" if cost == "none" else f"quality and {cost}"
+    seen = np.logical_or.reduce(observed, axis=0)
+    missing = [repr(model) for i, model in enumerate(test.models) if not seen[i]]
+    if len(missing) == len(test.models):
+        return f"the test data have no usable {wanted} of any model of the pool"
+    what = (
+        f"the test data have no usable {wanted} of {', '.join(missing)}"
+        if missing
+        else f"none of the {test.n_queries} test queries has {wanted} of all {len(test.models)} models of the pool"
+    )
+    return f"{what}: name a smaller pool; {_largest_common_pool(test.models, observed)}"
+
+
+def _observed(outcomes: OutcomeMatrix, cost: CostKind) -> NDArray[np.bool_]:
+    return np.isfinite(outcomes.quality) & np.isfinite(realised_cost(outcomes, cost))
 
 
 def _largest_common_pool(models: tuple[str, ...], observed: NDArray[np.bool_]) -> str:

@@ -19,20 +19,21 @@ from beast_ml.evaluation.verdict import Verdict
 __all__ = ["describe_routers", "describe_run", "package_versions"]
 
 _UNITS: Final = {"cost_usd": "USD", "latency_s": "s", "none": None}
-_PACKAGES: Final = ("beast-ml", "faiss-cpu", "lightgbm", "numpy", "scikit-learn", "torch")
+_PACKAGES: Final = ("beast-ml", "faiss-cpu", "numpy", "scikit-learn", "torch")
 
 
-def describe_run(verdict: Verdict, pool: Pool, board: Scoreboard) -> dict[str, Any]:
-    """Return the verdict, the pool and its single models, and how metrics were read."""
+def describe_run(verdict: Verdict, pool: Pool, board: Scoreboard | None) -> dict[str, Any]:
+    """Return the verdict, the pool and its single models, and how metrics were read where anything was scored."""
+    run = {"verdict": verdict.to_dict(), "cost": {"kind": pool.cost, "unit": _UNITS[pool.cost]}}
+    models = {"models": list(pool.models), "left_out": pool.left_out, "reference_model": verdict.model}
+    if board is None:
+        return {**run, "pool": models}
     quality, cost = board.singles.quality, board.singles.cost
     best = int(np.lexsort((cost[0], -quality[0]))[0])
     return {
-        "verdict": verdict.to_dict(),
-        "cost": {"kind": pool.cost, "unit": _UNITS[pool.cost]},
+        **run,
         "pool": {
-            "models": list(pool.models),
-            "left_out": pool.left_out,
-            "reference_model": pool.models[board.reference],
+            **models,
             "best_single_on_test": {
                 "model": pool.models[best],
                 "quality": Estimate.of(quality[:, best]).to_dict(),
@@ -49,6 +50,8 @@ def describe_run(verdict: Verdict, pool: Pool, board: Scoreboard) -> dict[str, A
 
 def describe_routers(scores: Mapping[str, RouterScore], entrants: Entrants) -> dict[str, Any]:
     """Return every router's metrics, ours first, with the training evidence for its operating point."""
+    if not scores:
+        return {}
     routers: dict[str, Any] = {name: score.to_dict() for name, score in scores.items()}
     for router in (*entrants.deciding, *entrants.references):
         if router.point is not None:

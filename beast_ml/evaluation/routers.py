@@ -73,8 +73,8 @@ class Entrants:
 
     @property
     def deciding(self) -> tuple[RouterDecisions, ...]:
-        """The routers whose decisions are written down."""
-        return (*self.learned, *self.unlearned)
+        """The routers whose decisions are written down: those that have a trade-off to make."""
+        return tuple(router for router in (*self.learned, *self.unlearned) if len(router.willingness))
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beast_ml.errors import DataError
+from beast_ml.errors import DataError, NotEnoughDataError
 from beast_ml.evaluation.bootstrap import QueryBootstrap
 from beast_ml.evaluation.decisions import RouterDecisions, write_decisions
 from beast_ml.evaluation.frontier_plot import draw_frontier
 from beast_ml.evaluation.learner import Learner
 from beast_ml.evaluation.overlap import Overlap, find_overlap
-from beast_ml.evaluation.pool import Pool, choose_pool, scored_queries
+from beast_ml.evaluation.pool import Pool, choose_pool, outcomes_of_pool, scored_queries, why_nothing_is_scored
 from beast_ml.evaluation.report import describe_routers, describe_run, package_versions
 from beast_ml.evaluation.routers import ROUTER, Contest, Entrants, embed_prompts
 from beast_ml.evaluation.routing_metrics import Scoreboard
 from beast_ml.evaluation.scores import RouterScore, score_oracle, score_router, score_zero_router
-from beast_ml.evaluation.verdict import Verdict, reach_verdict
+from beast_ml.evaluation.verdict import Verdict, no_verdict, reach_verdict
 from beast_ml.features.encoder import Encoder
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.policy.learner import realised_cost
@@ -73,9 +73,11 @@ class RoutingEvaluation:
     overlap
         How much of the test data was trained on.
     decisions
-        Every router that decides, on every test query.
+        Every router that has a trade-off to make, on every test query.
     scores
-        Every router's metrics on the scored queries, references included, by name.
+        Every router's metrics on the scored queries, references included, by name; empty when none could be scored.
+    board
+        What they were scored by, or None.
     query_ids
         (n,) the test queries.
     scored
@@ -89,13 +91,15 @@ class RoutingEvaluation:
     overlap: Overlap
     decisions: tuple[RouterDecisions, ...]
     scores: Mapping[str, RouterScore]
-    board: Scoreboard = field(repr=False)
+    board: Scoreboard | None = field(repr=False)
     query_ids: NDArray[np.str_] = field(repr=False)
     scored: NDArray[np.bool_] = field(repr=False)
     report: dict[str, Any] = field(repr=False)
 
     def write(self, folder: Path) -> None:
         """Write ``decisions.parquet``, ``frontier.png`` and ``report.json`` into a folder, creating it.
+
+        There is no picture when nothing was scored; one of an earlier run is removed.
 
         Raises
         ------
@@ -105,7 +109,10 @@ class RoutingEvaluation:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             write_decisions(folder / "decisions.parquet", self.query_ids.tolist(), self.decisions, self.pool.cost)
-            draw_frontier(folder / "frontier.png", self.scores, self.board, self.pool, self.verdict)
+            if self.board is None:
+                (folder / "frontier.png").unlink(missing_ok=True)
+            else:
+                draw_frontier(folder / "frontier.png", self.scores, self.board, self.pool, self.verdict)
             text = json.dumps(self.report, indent=2, allow_nan=False)
             (folder / "report.json").write_text(text + "\n", "utf-8")
         except OSError as error:
@@ -122,6 +129,7 @@ def evaluate_routing(
     peers: Mapping[str, Learner] | None = None,
     provenance: Mapping[str, Any] | None = None,
     say: Say = lambda _: None,
+    must_score: bool = True,
 ) -> RoutingEvaluation:
     """Return how a learner's router fares on test outcomes, beside its baselines and references.
 
@@ -141,17 +149,22 @@ def evaluate_routing(
         What to say in the report about where the data are from.
     say
         Called with what is being done.
+    must_score
+        Whether it is an error when no test query can be scored. If not, there are decisions without scores then, and
+        a verdict that says why.
 
     Raises
     ------
     DataError, NotEnoughDataError, UnknownModelError
-        If the data cannot be evaluated; see `choose_pool` and `scored_queries`.
+        If the data cannot be evaluated; see `choose_pool`.
     """
     config = config or RoutingConfig()
     clock = _Stopwatch()
-    pool = choose_pool(train, test, config.pool, config.cost)
-    train, test = _of_pool(train, pool), test.pool(pool.models)
+    pool = choose_pool(train, config.pool, config.cost)
+    train, test = _of_pool(train, pool), outcomes_of_pool(test, pool.models)
     scored = scored_queries(test, pool.cost)
+    if must_score and not scored.any():
+        raise NotEnoughDataError(f"nothing could be scored: {why_nothing_is_scored(test, pool.cost)}")
     if config.use_task and (train.tasks == "").all():
         raise DataError("the training data name no task: leave out use_task, or add a `task` column")
     overlap = find_overlap(train, test)
@@ -171,16 +184,17 @@ def evaluate_routing(
     contest = Contest(train, test, *vectors, pool.cost, config.seed, config.use_task)
     entrants = contest.run(fitted, others)
     clock.lap("deciding")
-    say(f"scoring on {scored.sum()} queries")
-    board = Scoreboard(
-        quality=test.quality[scored],
-        cost=realised_cost(test, pool.cost)[scored],
-        reference=best_single_model(train.quality, realised_cost(train, pool.cost)),
-        willingness=_regret_willingness(entrants.ours),
-        bootstrap=QueryBootstrap.draw(np.random.default_rng([config.seed, 2]), int(scored.sum()), config.n_resamples),
-    )
-    scores = _score_all(board, entrants, scored, pool, np.random.default_rng([config.seed, 3]))
-    verdict = _verdict(entrants.ours, scores[ROUTER], int(scored.sum()))
+    board: Scoreboard | None = None
+    scores: dict[str, RouterScore] = {}
+    if scored.any():
+        say(f"scoring on {scored.sum()} queries")
+        board = _scoreboard(train, test.rows(scored), pool, entrants.ours, config)
+        scores = _score_all(board, entrants, scored, pool, np.random.default_rng([config.seed, 3]))
+        verdict = _verdict(entrants.ours, scores[ROUTER], int(scored.sum()))
+    else:
+        assert entrants.ours.point is not None  # noqa: S101  learned routers have one
+        verdict = no_verdict(entrants.ours.point, why_nothing_is_scored(test, pool.cost))
+        say(f"warning: {verdict.sentence}")
     clock.lap("scoring")
     report = {
         **describe_run(verdict, pool, board),
@@ -202,6 +216,19 @@ def evaluate_routing(
         "seconds": clock.seconds,
     }
     return RoutingEvaluation(verdict, pool, overlap, entrants.deciding, scores, board, test.query_ids, scored, report)
+
+
+def _scoreboard(
+    train: OutcomeMatrix, scored: OutcomeMatrix, pool: Pool, ours: RouterDecisions, config: RoutingConfig
+) -> Scoreboard:
+    rng = np.random.default_rng([config.seed, 2])
+    return Scoreboard(
+        quality=scored.quality,
+        cost=realised_cost(scored, pool.cost),
+        reference=best_single_model(train.quality, realised_cost(train, pool.cost)),
+        willingness=_regret_willingness(ours),
+        bootstrap=QueryBootstrap.draw(rng, scored.n_queries, config.n_resamples),
+    )
 
 
 def _score_all(

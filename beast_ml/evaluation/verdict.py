@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from beast_ml.evaluation.bootstrap import Estimate
 from beast_ml.policy.operating_point import QUALITY_MARGIN, OperatingPoint
 
-__all__ = ["Verdict", "reach_verdict"]
+__all__ = ["Verdict", "no_verdict", "reach_verdict"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Verdict:
     Parameters
     ----------
     pays
-        The answer.
+        The answer; None when nothing could be scored.
     sentence
         The answer for people.
     model
@@ -34,7 +34,7 @@ class Verdict:
         What was chosen on training data.
     """
 
-    pays: bool
+    pays: bool | None
     sentence: str
     model: str
     quality_gain: Estimate
@@ -84,8 +84,14 @@ def reach_verdict(point: OperatingPoint, quality_gain: Estimate, saving: Estimat
     return Verdict(pays, sentence, point.model, quality_gain, saving, point)
 
 
+def no_verdict(point: OperatingPoint, why: str) -> Verdict:
+    """Return that there is no verdict, because no test query could be scored."""
+    unknown = Estimate(None)
+    return Verdict(None, f"nothing could be scored: {why}", point.model, unknown, unknown, point)
+
+
 def _points(gain: Estimate) -> str:
-    return _interval(gain, "{:+.2f} points", "{:+.2f}")
+    return _interval(gain, "{:+z.2f} points", "{:+z.2f}")
 
 
 def _change(saving: Estimate) -> str:
@@ -96,7 +102,7 @@ def _change(saving: Estimate) -> str:
         None if saving.high is None else -saving.high,
         None if saving.low is None else -saving.low,
     )
-    return _interval(negated, "{:+.1f}%", "{:+.1f}")
+    return _interval(negated, "{:+z.1f}%", "{:+z.1f}")
 
 
 def _interval(estimate: Estimate, main: str, inner: str) -> str:

@@ -74,6 +74,24 @@ def test_tables_go_in_and_decisions_a_report_and_a_picture_come_out(files: tuple
 
 
 @pytest.mark.slow
+def test_queries_without_labels_are_decided_and_the_missing_verdict_is_explained(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    train, test = files
+    bare = tmp_path / "bare.parquet"
+    pd.read_parquet(test)[["query_id", "prompt"]].drop_duplicates().to_parquet(bare)
+    out = tmp_path / "out"
+    result = beast("--train", train, "--test", bare, "--out", out)
+    assert result.returncode == 0, result.stderr
+    report = json.loads((out / "report.json").read_text())
+    assert report["verdict"]["pays"] is None
+    assert report["verdict"]["sentence"] in " ".join(result.stdout.split("\n"))
+    assert "warning: nothing could be scored" in result.stderr
+    assert "frontier.png" not in result.stdout
+    assert pq.read_table(out / "decisions.parquet").to_pandas().query_id.nunique() == 120
+
+
+@pytest.mark.slow
 def test_programs_get_json_and_nothing_else_on_standard_output(files: tuple[Path, Path], tmp_path: Path) -> None:
     train, test = files
     result = beast(

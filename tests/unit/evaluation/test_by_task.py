@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -49,3 +51,8 @@ def test_small_tasks_are_left_out(evaluation, test_set) -> None:
     largest = max(int((test_set.tasks == task).sum()) for task in np.unique(test_set.tasks))
     only = judge_by_task(evaluation, test_set, np.random.default_rng(0), min_queries=largest)
     assert {result.n_queries for result in only} == {largest}
+
+
+def test_where_nothing_was_scored_no_task_is_judged(evaluation, test_set) -> None:
+    unscored = replace(evaluation, board=None, scores={}, scored=np.zeros(test_set.n_queries, dtype=bool))
+    assert judge_by_task(unscored, test_set, np.random.default_rng(0)) == ()

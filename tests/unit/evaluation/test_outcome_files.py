@@ -76,3 +76,52 @@ def test_the_order_of_bad_rows_does_not_matter(frame, tmp_path):
 def test_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(DataError):
         read_outcome_set(tmp_path / "none.parquet")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda frame: frame.assign(quality=np.nan),
+        lambda frame: frame.assign(quality=7.0),
+        lambda frame: frame.assign(quality="good"),
+        lambda frame: frame.assign(cost_usd="dear", task=[["a"]] * len(frame)),
+        lambda frame: frame[["query_id", "prompt"]],
+        lambda frame: frame.assign(model=None),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
+def test_every_query_is_kept_whatever_the_other_columns_hold(frame, make_outcomes, tmp_path, spoil, suffix):
+    path = tmp_path / f"b.{suffix}"
+    save = {
+        "parquet": lambda table: table.to_parquet(path),
+        "csv": lambda table: table.to_csv(path, index=False),
+        "jsonl": lambda table: table.to_json(path, orient="records", lines=True),
+    }
+    save[suffix](spoil(frame))
+    kept = read_outcome_set(path, keep_every_query=True)
+    assert kept.matrix.query_ids.tolist() == make_outcomes(20).query_ids.tolist()
+    assert kept.matrix.prompts == make_outcomes(20).prompts
+    assert kept.rows == 60
+    if kept.unusable:
+        assert kept.warning().startswith("only query ids and prompts are read of")
+        assert kept.to_dict()["unusable"] == kept.unusable
+
+
+def test_ids_that_are_numbers_are_kept_too(frame, tmp_path):
+    frame["query_id"] = frame.query_id.str[1:].astype(int)
+    frame["quality"] = np.nan
+    kept = read_outcome_set(written(frame, tmp_path / "b.parquet"), keep_every_query=True)
+    assert kept.matrix.query_ids.tolist() == sorted(map(str, range(20)))
+
+
+@pytest.mark.parametrize("column", ["query_id", "prompt"])
+def test_queries_cannot_be_decided_without_ids_and_prompts(frame, tmp_path, column):
+    path = written(frame.drop(columns=column), tmp_path / "b.parquet")
+    with pytest.raises(DataError, match=f"lacks the column {column}"):
+        read_outcome_set(path, keep_every_query=True)
+
+
+def test_a_file_that_names_no_query_is_an_error(frame, tmp_path):
+    path = written(frame.assign(query_id=""), tmp_path / "b.parquet")
+    with pytest.raises(DataError, match="no usable row"):
+        read_outcome_set(path, keep_every_query=True)

@@ -8,14 +8,15 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from beast_ml.errors import DataError
+from beast_ml.errors import DataError, NotEnoughDataError
 from beast_ml.evaluation import routing
 from beast_ml.evaluation.routing import RoutingConfig, evaluate_routing
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.policy.operating_point import OperatingPoint
 
 CONFIG = RoutingConfig(n_resamples=60)
-PROMPT_ROUTERS = ["beast", "knn", "best_per_task", "random", "single:large", "single:medium", "single:small"]
+PROMPT_ROUTERS = ["beast", "knn", "best_per_task", "random"]
+SINGLES = ["single:large", "single:medium", "single:small"]
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ def test_the_report_is_plain_json_with_every_router_beside_what_it_must_beat(eva
     report = json.loads((folder / "report.json").read_text())
     assert report == json.loads(json.dumps(evaluated.report))
     assert next(iter(report["routers"])) == "beast"
-    assert set(report["routers"]) == {*PROMPT_ROUTERS, "best_per_true_task", "zero_router", "oracle"}
+    assert set(report["routers"]) == {*PROMPT_ROUTERS, *SINGLES, "best_per_true_task", "zero_router", "oracle"}
     assert report["data"]["test"] | {"digest": ""} == {"digest": "", "queries": 240, "scored": 238}
     assert report["data"]["overlap"]["questions"] == 0
     assert report["cost"] == {"kind": "cost_usd", "unit": "USD"}
@@ -148,6 +149,49 @@ def scrambled(matrix: OutcomeMatrix) -> OutcomeMatrix:
 def test_changing_any_other_column_of_the_test_data_changes_no_decision(evaluated, train, test_set, learner, encoder):
     other = evaluate_routing(train, scrambled(test_set), learner, encoder, CONFIG)
     assert choices(other) == choices(evaluated)
+
+
+def bare(matrix: OutcomeMatrix) -> OutcomeMatrix:
+    """Leave nothing of a test set but query ids and prompts."""
+    nothing = np.full((matrix.n_queries, 0), np.nan)
+    return OutcomeMatrix(matrix.query_ids, matrix.prompts, np.full(matrix.n_queries, ""), (), *([nothing] * 5))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (bare, "no usable quality and cost_usd of any model"),
+        (
+            lambda matrix: replace(matrix, models=("huge", "medium", "small")),
+            "no usable quality and cost_usd of 'large'",
+        ),
+        (lambda matrix: replace(matrix, cost_usd=matrix.cost_usd * np.nan), "no usable quality and cost_usd of any"),
+    ],
+)
+def test_where_nothing_can_be_scored_the_decisions_are_the_same_and_the_report_says_why(
+    evaluated, train, test_set, learner, encoder, tmp_path, spoil, says
+):
+    (tmp_path / "frontier.png").write_bytes(b"of an earlier run")
+    said: list[str] = []
+    unscored = evaluate_routing(train, spoil(test_set), learner, encoder, CONFIG, say=said.append, must_score=False)
+    assert choices(unscored) == choices(evaluated)
+    unscored.write(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"decisions.parquet", "report.json"}
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["verdict"]["pays"] is None
+    assert report["verdict"]["sentence"].startswith(f"nothing could be scored: the test data have {says}")
+    assert f"warning: {report['verdict']['sentence']}" in said
+    assert report["routers"] == {}
+    assert (report["data"]["test"]["queries"], report["data"]["test"]["scored"]) == (240, 0)
+    with pytest.raises(NotEnoughDataError, match="nothing could be scored"):
+        evaluate_routing(train, spoil(test_set), learner, encoder, CONFIG)
+
+
+def test_every_router_has_twenty_tradeoffs_on_a_tiny_set_too(make_outcomes, test_set, learner, encoder, tmp_path):
+    evaluate_routing(make_outcomes(8, 1), test_set, learner, encoder, CONFIG).write(tmp_path)
+    table = pq.read_table(tmp_path / "decisions.parquet").to_pandas()
+    assert table.router.unique().tolist() == PROMPT_ROUTERS
+    assert (table[table.tradeoff != "operating"].groupby("router").tradeoff.nunique() >= 20).all()
 
 
 def test_with_tasks_only_tasks_matter_besides(train, test_set, learner, encoder):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beast_ml.evaluation.bootstrap import Estimate
-from beast_ml.evaluation.verdict import reach_verdict
+from beast_ml.evaluation.verdict import no_verdict, reach_verdict
 from beast_ml.policy.operating_point import OperatingPoint
 
 ROUTES = OperatingPoint("router", "large", 0.02, n_queries=100, quality=0.8, cost=1.0, quality_gain=0.0)
@@ -49,6 +49,18 @@ def test_the_sentence_says_by_how_much_and_how_sure_that_is():
         "Routing pays here: quality +1.20 points [+0.40, +2.00] and cost -31.8% [-35.0, -29.0] "
         "against 'large' on 1234 queries."
     )
+
+
+def test_no_zero_is_negative():
+    sentence = reach_verdict(ROUTES, Estimate(-1e-9, -0.0, 0.0), Estimate(0.0, 0.0, 0.0), 10).sentence
+    assert "quality +0.00 points [+0.00, +0.00] and cost +0.0% [+0.0, +0.0]" in sentence
+
+
+def test_without_scores_there_is_no_answer():
+    verdict = no_verdict(ROUTES, "no labels").to_dict()
+    assert verdict["pays"] is None
+    assert verdict["sentence"] == "nothing could be scored: no labels"
+    assert verdict["quality_gain"] == verdict["saving"] == [None, None, None]
 
 
 @pytest.mark.parametrize(
