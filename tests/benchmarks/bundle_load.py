@@ -32,7 +32,8 @@ decided = time.perf_counter()
 def field(name):
     with open("/proc/self/status") as status:
         return next((int(line.split()[1]) / 1024 for line in status if line.startswith(name)), None)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+# VmHWM, since ru_maxrss of a child starts at what its parent had.
+peak = field("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 cpu = time.process_time()
 print(json.dumps({"cpu_ms": 1e3 * cpu, "import_ms": 1e3 * (imported - started), "load_ms": 1e3 * (loaded - imported),
     "first_decision_ms": 1e3 * (decided - loaded), "rss_mb": field("VmRSS") or peak, "peak_rss_mb": peak}))
