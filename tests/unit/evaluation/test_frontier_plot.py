@@ -1,7 +1,9 @@
+from itertools import combinations
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from beast_ml.evaluation import frontier_plot
@@ -13,23 +15,22 @@ from beast_ml.evaluation.routing_metrics import Scoreboard
 from beast_ml.evaluation.scores import score_oracle, score_router
 from beast_ml.policy.utility import Predictions
 
-RNG = np.random.default_rng(0)
-
 
 def drawn(monkeypatch, tmp_path, m, dearest, resamples=20, alike=False):
     """Draw an evaluation of m models and return the axes."""
+    rng = np.random.default_rng(0)  # its own, so that no test depends on which ran before it
     n = 60
     models = tuple(f"model-{i:02d}" for i in range(m))
-    quality = np.ones((n, m)) if alike else (RNG.random((n, m)) < np.linspace(0.3, 0.9, m)).astype(float)
+    quality = np.ones((n, m)) if alike else (rng.random((n, m)) < np.linspace(0.3, 0.9, m)).astype(float)
     quality[:5] = 0.0
-    cost = RNG.uniform(0.9, 1.1, (n, m)) * np.geomspace(1.0, dearest, m)
-    board = Scoreboard(quality, cost, m - 1, np.inf, QueryBootstrap.draw(RNG, n, resamples))
-    choices = np.stack([np.full(n, 0), RNG.integers(m, size=n), np.full(n, m - 1)]).astype(np.int16)
+    cost = rng.uniform(0.9, 1.1, (n, m)) * np.geomspace(1.0, dearest, m)
+    board = Scoreboard(quality, cost, m - 1, np.inf, QueryBootstrap.draw(rng, n, resamples))
+    choices = np.stack([np.full(n, 0), rng.integers(m, size=n), np.full(n, m - 1)]).astype(np.int16)
     predictions = Predictions(models, quality, cost)
     router = RouterDecisions("beast", "prompt", np.array([0, 1, np.inf]), choices, choices[1], None, predictions)
     everything = np.ones(n, dtype=bool)
     scores = {
-        "beast": score_router(board, router, everything, RNG, predicts=False, costs=True),
+        "beast": score_router(board, router, everything, rng, predicts=False, costs=True),
         "oracle": score_oracle(board, models),
     }
     figures = []
@@ -64,8 +65,10 @@ def test_costs_of_different_size_are_drawn_on_a_logarithmic_axis(monkeypatch, tm
 
 def test_names_of_models_that_lie_together_are_not_written_over_one_another(monkeypatch, tmp_path):
     axes = drawn(monkeypatch, tmp_path, 3, 1.001, alike=True)
-    places = {(text.xyann[1], text.get_horizontalalignment()) for text in axes.texts}
-    assert len(places) == 3
+    renderer = FigureCanvasAgg(axes.figure).get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in axes.texts]
+    assert len(boxes) == 3
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
 
 
 def test_without_resamples_there_is_no_band_to_draw(monkeypatch, tmp_path):

@@ -14,6 +14,8 @@ from beast_ml.registry.promotion import promote, rollback
 from beast_ml.registry.resolve import resolve
 from beast_ml.testing.registry import make_evidence
 
+pytestmark = pytest.mark.slow  # every test registers real bundles in a store of its own
+
 PAYS = make_evidence()
 WORSE = make_evidence(quality_gain=Interval(-0.05, -0.08, -0.02))
 
