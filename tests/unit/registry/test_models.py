@@ -10,6 +10,9 @@ from beast_ml.registry.quiet_mlflow import mlflow
 from beast_ml.registry.tracking import training_run
 from beast_ml.testing.registry import make_evidence
 
+pytestmark = pytest.mark.slow  # every test registers real bundles in a store of its own
+
+
 CARDS = {part: f"# The {part}\n\nWhat it is good for." for part in ("router", "encoder", "quality", "cost")}
 
 
