@@ -32,7 +32,7 @@ def simulate_log(
     ] = None,
     arrivals: Annotated[str | None, typer.Option(help="poisson (default), diurnal or trace.")] = None,
     days: Annotated[float, typer.Option(help="Days over which the requests are expected.")] = 7.0,
-    start: Annotated[datetime, typer.Option(help="Time zero, UTC.")] = datetime(2026, 1, 5),  # noqa: DTZ001
+    start: Annotated[datetime, typer.Option(help="Time zero, UTC.")] = datetime(2026, 1, 5),  # noqa: DTZ001 - typer shows it; UTC is added below
     trace: Annotated[Path | None, typer.Option(help="A real trace with a timestamp_s column; it is looped.")] = None,
     trace_speed: Annotated[float, typer.Option(help="2 plays the trace twice as fast.")] = 1.0,
     tenants: Annotated[int, typer.Option(help="Number of tenants, of Zipf sizes.")] = 10,
@@ -77,7 +77,7 @@ def simulate_log(
             willingness_to_pay=willingness,
         ),
         arrivals=ArrivalConfig(
-            kind=arrivals or ("trace" if trace else "poisson"),  # type: ignore[arg-type]
+            kind=arrivals or ("trace" if trace else "poisson"),  # type: ignore[arg-type]  # checked there as well
             start=start if start.tzinfo else start.replace(tzinfo=UTC),
             days=days,
             trace=trace,

@@ -88,7 +88,7 @@ def _draw_curves(axes: Axes, scores: Mapping[str, RouterScore], board: Scoreboar
     axes.plot(grid, curves[0], color=_OURS, linewidth=2.4, label="beast (95% band)")
     cost, quality = ours.operating["cost"], ours.operating["quality"]
     assert cost.value is not None  # noqa: S101  means of observed values are always defined
-    assert quality.value is not None  # noqa: S101
+    assert quality.value is not None  # noqa: S101  likewise
     axes.errorbar(
         cost.value,
         quality.value,

@@ -185,7 +185,7 @@ class _Reason(msgspec.Struct):
 def _counts(store: LogStore, expression: str, *, by_count: bool = True) -> dict[str, int]:
     order = "n DESC, value" if by_count else "value"
     rows = store.sql(
-        f"SELECT {expression} AS value, count(*) AS n FROM log GROUP BY 1 HAVING value IS NOT NULL "  # noqa: S608
+        f"SELECT {expression} AS value, count(*) AS n FROM log GROUP BY 1 HAVING value IS NOT NULL "  # noqa: S608 - fixed expressions
         f"ORDER BY {order}"
     ).to_pylist()
     return {row["value"]: row["n"] for row in rows}
