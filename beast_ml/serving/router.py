@@ -15,7 +15,7 @@ from beast_ml.errors import InputError
 from beast_ml.events import events
 from beast_ml.features.distill import user_cache
 from beast_ml.features.history import History, to_us
-from beast_ml.policy.decide import Choice, Constraints, decide
+from beast_ml.policy.decide import Choice, Constraints, decide_batch
 from beast_ml.predictors.contract import Floats, Rows
 from beast_ml.predictors.cost import TokenCostPredictor
 from beast_ml.predictors.pool import Expected
@@ -154,10 +154,12 @@ class Router:
         UnknownModelError
             If a candidate is not in the pool.
         """
-        asked = Constraints(min_quality, max_cost_usd, max_latency_s)
-        rows = self._rows([prompt], [context or {}], tenant)
+        constraints = self._standing
+        if min_quality is not None or max_cost_usd is not None or max_latency_s is not None:
+            constraints = constraints.tightened(Constraints(min_quality, max_cost_usd, max_latency_s))
+        rows = self._rows([prompt], [context] if context else None, tenant)
         expected = self.bundle.predictors.predict(rows)
-        choice = self._decide(expected, 0, self._standing.tightened(asked), candidates)
+        (choice,) = self._decide(expected, constraints, candidates)
         return self._answer(choice, tenant, (rows, expected) if explain else None)
 
     def route_batch(
@@ -169,8 +171,7 @@ class Router:
         if not prompts:
             return []
         expected = self.bundle.predictors.predict(self._rows(prompts, contexts, tenant))
-        choices = (self._decide(expected, i, self._standing, None) for i in range(len(prompts)))
-        return [self._answer(choice, tenant, None) for choice in choices]
+        return [self._answer(choice, tenant, None) for choice in self._decide(expected, self._standing, None)]
 
     def observe(
         self,
@@ -229,7 +230,7 @@ class Router:
         self, prompt: str, *, context: Context | None = None, tenant: str = "default"
     ) -> tuple[ModelForecast, ...]:
         """Return what is expected of every candidate on one request, with intervals, in the order of the pool."""
-        rows = self._rows([prompt], [context or {}], tenant)
+        rows = self._rows([prompt], [context] if context else None, tenant)
         return self._forecasts(rows, self.bundle.predictors.predict(rows))
 
     def _rows(self, prompts: Sequence[str], contexts: Sequence[Context] | None, tenant: str) -> Rows:
@@ -245,12 +246,10 @@ class Router:
         kinds = [None] * n if contexts is None else [context.get("task") for context in contexts]
         return np.array([history.features(tenant, kind, at_us=now_us) for kind in kinds])
 
-    def _decide(
-        self, expected: Expected, row: int, constraints: Constraints, candidates: Sequence[str] | None
-    ) -> Choice:
-        policy = self.bundle.policy
-        uniform, pick = self._rng.random(2) if policy.exploration_rate else (1.0, 0.0)
-        return decide(policy, self.models, expected, row, constraints, candidates, uniform, pick)
+    def _decide(self, expected: Expected, constraints: Constraints, candidates: Sequence[str] | None) -> list[Choice]:
+        policy, n = self.bundle.policy, len(expected.quality)
+        draws = self._rng.random((n, 2)).tolist() if policy.exploration_rate else None
+        return decide_batch(policy, self.models, expected, constraints, draws, candidates)
 
     def _answer(self, choice: Choice, tenant: str, why: tuple[Rows, Expected] | None) -> RoutingDecision:
         models = self.models
