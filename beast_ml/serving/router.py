@@ -18,6 +18,7 @@ from beast_ml.features.history import History, to_us
 from beast_ml.policy.decide import Choice, Constraints, decide_batch
 from beast_ml.predictors.contract import Floats, Rows
 from beast_ml.predictors.cost import TokenCostPredictor
+from beast_ml.predictors.fused import fuse
 from beast_ml.predictors.pool import Expected
 from beast_ml.registry.config import TrackingConfig
 from beast_ml.registry.resolve_child import resolve_in_child
@@ -56,6 +57,7 @@ class Router:
         self._clock = clock or SystemClock()
         followed = bundle.features.spec.history
         self._history = None if followed is None else History(followed, bundle.history)
+        self._predictors = fuse(bundle.predictors)
         self._version = bundle.manifest.digest
         objective = bundle.policy.objective
         self._standing = Constraints(objective.min_quality, objective.max_cost_usd, objective.max_latency_s)
@@ -158,7 +160,7 @@ class Router:
         if min_quality is not None or max_cost_usd is not None or max_latency_s is not None:
             constraints = constraints.tightened(Constraints(min_quality, max_cost_usd, max_latency_s))
         rows = self._rows([prompt], [context] if context else None, tenant)
-        expected = self.bundle.predictors.predict(rows)
+        expected = self._predictors.predict(rows)
         (choice,) = self._decide(expected, constraints, candidates)
         return self._answer(choice, tenant, (rows, expected) if explain else None)
 
@@ -170,7 +172,7 @@ class Router:
             raise InputError(f"{len(contexts)} contexts for {len(prompts)} prompts, give one each or none")
         if not prompts:
             return []
-        expected = self.bundle.predictors.predict(self._rows(prompts, contexts, tenant))
+        expected = self._predictors.predict(self._rows(prompts, contexts, tenant))
         return [self._answer(choice, tenant, None) for choice in self._decide(expected, self._standing, None)]
 
     def observe(
@@ -231,7 +233,7 @@ class Router:
     ) -> tuple[ModelForecast, ...]:
         """Return what is expected of every candidate on one request, with intervals, in the order of the pool."""
         rows = self._rows([prompt], [context] if context else None, tenant)
-        return self._forecasts(rows, self.bundle.predictors.predict(rows))
+        return self._forecasts(rows, self._predictors.predict(rows))
 
     def _rows(self, prompts: Sequence[str], contexts: Sequence[Context] | None, tenant: str) -> Rows:
         for prompt in prompts:
