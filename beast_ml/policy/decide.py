@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import isnan
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from beast_ml.errors import InputError, NoCandidateError, UnknownModelError
@@ -48,8 +49,7 @@ class Constraints:
         )
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True):
     """What was chosen for one request.
 
     Parameters
@@ -180,18 +180,17 @@ def _only(expected: Expected, row: int) -> Expected:
 
 def _broken(constraints: Constraints, expected: Expected) -> list[list[str | None]] | None:
     """Return, per row and candidate, the name of the first constraint it breaks; None where there is no constraint."""
-    given = [name for name in _CONSTRAINTS if getattr(constraints, name) is not None]
-    if not given:
+    floor, max_cost, max_latency = constraints.min_quality, constraints.max_cost_usd, constraints.max_latency_s
+    if floor is None and max_cost is None and max_latency is None:
         return None
     names = np.full(expected.quality.shape, None, dtype=object)
-    for name in reversed(given):
-        limit = getattr(constraints, name)
-        if name == "min_quality":
-            names[expected.quality < limit] = name
-            continue
-        amounts = expected.cost_usd if name == "max_cost_usd" else expected.latency_s
-        # What cannot be predicted cannot be promised: an unknown cost breaks a cost ceiling.
-        names[... if amounts is None else amounts > limit] = name
+    ceilings = (("max_latency_s", expected.latency_s, max_latency), ("max_cost_usd", expected.cost_usd, max_cost))
+    for name, amounts, limit in ceilings:  # the first constraint is written last
+        if limit is not None:
+            # What cannot be predicted cannot be promised: an unknown cost breaks a cost ceiling.
+            names[... if amounts is None else amounts > limit] = name
+    if floor is not None:
+        names[expected.quality < floor] = "min_quality"
     rows: list[list[str | None]] = names.tolist()
     return rows
 

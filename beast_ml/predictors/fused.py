@@ -9,11 +9,10 @@ predictors within the rounding of float32; what this file cannot put together is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from beast_ml.predictors.amounts import AmountPredictor
 from beast_ml.predictors.contract import Floats, Rows
@@ -27,6 +26,7 @@ __all__ = ["FusedPredictors", "fuse"]
 
 _EDGE: Final = 5e-3
 _LOG_RANGE: Final = 30.0
+_LOGIT_RANGE: Final = 700.0  # whose exponential, and the sum of some hundreds of them, is a float64
 _N_PROBES: Final = 16
 _TOLERANCE: Final = 1e-4
 
@@ -34,64 +34,107 @@ _TOLERANCE: Final = 1e-4
 
 
 @dataclass(frozen=True)
-class _QualityTail:
+class _Exponents:
+    """The outputs of all heads as exponents: what every target begins with.
+
+    Parameters
+    ----------
+    heads
+        Quality first, with the candidates' logits negated; then amounts, on the log scale.
+    bias, low, high
+        (1, k): of the last layers, and the range that the exponents are kept in.
+    """
+
+    heads: FusedHeads
+    bias: Floats
+    low: Floats
+    high: Floats
+
+    @classmethod
+    def of(
+        cls, quality: QualityPredictor, amounts: Sequence[AmountPredictor], per_unit: Sequence[Floats]
+    ) -> _Exponents | None:
+        """Return exponents of a pool, or None where its heads do not standardise alike."""
+        heads, biases = [_quality_head(quality)], []
+        biases.append(heads[0].biases[-1].astype(np.float64))
+        ranges = [np.full((2, len(biases[0])), [[-_LOGIT_RANGE], [_LOGIT_RANGE]])]
+        for amount, unit in zip(amounts, per_unit, strict=True):
+            head, scale = amount.head, amount.scale.astype(np.float32)
+            heads.append(replace(head, weights=(*head.weights[:-1], head.weights[-1] * scale)))
+            with np.errstate(divide="ignore"):  # a model that is free: its exponent is minus infinity
+                log_factor = np.log(amount.smearing * unit)
+            biases.append(amount.center + amount.scale * head.biases[-1] + log_factor)
+            ranges.append(np.stack([log_factor - _LOG_RANGE, log_factor + _LOG_RANGE]))
+        fused = FusedHeads.of(heads)
+        low, high = np.hstack(ranges)
+        return None if fused is None else cls(fused, np.concatenate(biases)[None], low[None], high[None])
+
+    def exponentials(self, rows: Rows) -> Floats:
+        """Return (n, k) for (n, d) features."""
+        out: Floats = self.heads.products(rows).astype(np.float64)
+        out += self.bias
+        np.maximum(out, self.low, out=out)
+        np.minimum(out, self.high, out=out)
+        return np.exp(out, out=out)
+
+
+@dataclass(frozen=True)
+class _Quality:
     """What follows the quality head: mixture, then Platt scaling, with the constants of both multiplied out.
 
     Parameters
     ----------
-    half, share, base
-        (1, m): network share x sigmoid(x) + model means = share x tanh(half x) + base.
+    share, base
+        (1, m): share of the network, and what does not depend on the request.
     means
         (tasks, m + 1): task means times their share, and a column of ones whose product is the normaliser of the
         softmax; None where tasks play no part.
-    low, high, one
-        (1, m): the limits of the logit, and ones.
+    low, high, half, one
+        (1, m): the limits of the logit, halves and ones.
     slope, offset
         (1, m), halved, for the sigmoid is computed as a tanh.
     """
 
-    half: Floats
     share: Floats
     base: Floats
     means: Floats | None
     low: Floats
     high: Floats
+    half: Floats
     one: Floats
     slope: Floats
     offset: Floats
 
     @classmethod
-    def of(cls, predictor: QualityPredictor) -> _QualityTail:
+    def of(cls, predictor: QualityPredictor) -> _Quality:
         network, by_task, by_model = predictor.mixture
-        ones = np.ones((1, len(predictor.models)))
-        base = 0.5 * network * ones + by_model * predictor.means[-1]
-        means = None
+        one = np.ones((1, len(predictor.models)))
+        base, means = by_model * predictor.means[-1:], None
         if len(predictor.tasks) == 1:
-            base += by_task * predictor.means[0]
+            base = base + by_task * predictor.means[:1]
         elif by_task:
             means = np.hstack([by_task * predictor.means[:-1], np.ones((len(predictor.tasks), 1))])
         platt = predictor.platt
         return cls(
-            half=0.5 * ones,
-            share=0.5 * network * ones,
+            share=network * one,
             base=base,
             means=means,
-            low=_EDGE * ones,
-            high=(1.0 - _EDGE) * ones,
-            one=ones,
+            low=_EDGE * one,
+            high=(1.0 - _EDGE) * one,
+            half=0.5 * one,
+            one=one,
             slope=0.5 * platt.slope[None],
             offset=0.5 * platt.offset[None],
         )
 
-    def predict(self, outputs: Floats) -> Floats:
-        m = self.half.shape[1]
-        p = outputs[:, :m] * self.half
-        np.tanh(p, out=p)
-        p *= self.share
+    def predict(self, exponentials: Floats) -> Floats:
+        """Return (n, m) expected quality for (n, m + tasks) exponentials of negated logits, and of tasks' logits."""
+        m = self.one.shape[1]
+        p = exponentials[:, :m] + self.one
+        np.divide(self.share, p, out=p)
         p += self.base
         if self.means is not None:
-            logits = outputs[:, m:]
-            summed = np.exp(logits - np.maximum.reduce(logits, axis=1, keepdims=True)).dot(self.means)
+            summed = exponentials[:, m : m + len(self.means)].dot(self.means)
             p += summed[:, :m] / summed[:, m:]
         np.maximum(p, self.low, out=p)
         np.minimum(p, self.high, out=p)
@@ -106,78 +149,38 @@ class _QualityTail:
 
 
 @dataclass(frozen=True)
-class _AmountsTail:
-    """What follows the heads of amounts, side by side: logs, their exponentials, times a factor.
-
-    Parameters
-    ----------
-    scale, center, low, high, factor
-        (1, k).
-    """
-
-    scale: Floats
-    center: Floats
-    low: Floats
-    high: Floats
-    factor: Floats
-
-    @classmethod
-    def of(cls, predictors: Sequence[AmountPredictor], per_unit: Sequence[Floats]) -> _AmountsTail:
-        """Return the tail of some predictors, each with (m,) units of what is wanted per unit of its amounts."""
-        center = np.concatenate([predictor.center for predictor in predictors])[None]
-        return cls(
-            scale=np.concatenate([predictor.scale for predictor in predictors])[None],
-            center=center,
-            low=np.full_like(center, -_LOG_RANGE),
-            high=np.full_like(center, _LOG_RANGE),
-            factor=np.concatenate([p.smearing * unit for p, unit in zip(predictors, per_unit, strict=True)])[None],
-        )
-
-    def predict(self, outputs: Floats) -> Floats:
-        logs = outputs * self.scale
-        logs += self.center
-        np.maximum(logs, self.low, out=logs)
-        np.minimum(logs, self.high, out=logs)
-        np.exp(logs, out=logs)
-        logs *= self.factor
-        return logs
-
-
-@dataclass(frozen=True)
 class FusedPredictors:
-    """Predicts what the pool's predictors do, within the rounding of float32, in less than half of their time.
+    """Predicts what the pool's predictors do, within the rounding of float32, in half of their time.
 
     Parameters
     ----------
     pool
         The predictors; reliability is asked as it is.
-    heads
-        Their heads: quality first, then the parts of cost, then latency.
-    quality, amounts
-        What follows the heads.
+    exponents
+        Of quality, then of the parts of cost, then of latency.
+    quality
+        What follows the quality head.
     """
 
     pool: PoolPredictors
-    heads: FusedHeads
-    quality: _QualityTail
-    amounts: _AmountsTail | None
+    exponents: _Exponents
+    quality: _Quality
 
     def predict(self, rows: Rows) -> Expected:
         """Return expectations for (n, d) features."""
-        outputs = self.heads.forward(rows).astype(np.float64)
+        values = self.exponents.exponentials(rows)
         pool, m = self.pool, len(self.pool.models)
         cost = latency = None
-        width = len(pool.quality.head.biases[-1])
-        if self.amounts is not None:
-            amounts = self.amounts.predict(outputs[:, width:])
-            if pool.cost is not None:
-                cost = amounts[:, :m]
-                if isinstance(pool.cost, TokenCostPredictor):
-                    cost = cost + amounts[:, m : 2 * m]
-            if pool.latency is not None:
-                latency = amounts[:, -m:]
-        failure = pool.reliability.predict(rows) if pool.reliability is not None else None
-        return Expected(self.quality.predict(outputs[:, :width]), cost, latency, failure)
+        end = values.shape[1]
+        if pool.latency is not None:
+            latency = values[:, end - m :]
+            end -= m
+        if pool.cost is not None:
+            cost = values[:, end - m : end]
+            if isinstance(pool.cost, TokenCostPredictor):
+                cost = cost + values[:, end - 2 * m : end - m]
+        failure = None if pool.reliability is None else pool.reliability.predict(rows)
+        return Expected(self.quality.predict(values), cost, latency, failure)
 
 
 def fuse(predictors: PoolPredictors) -> FusedPredictors | PoolPredictors:
@@ -186,34 +189,45 @@ def fuse(predictors: PoolPredictors) -> FusedPredictors | PoolPredictors:
     Whatever comes of it is compared with the predictors on some rows first: a predictor that has learnt to do more
     than this file knows of is never served without it.
     """
-    amounts, per_unit = _amounts_of(predictors)
+    amounts, per_unit = _amounts(predictors)
     heads = [predictors.quality.head, *(amount.head for amount in amounts)]
     if not all(type(head) is DenseHead for head in heads):
         return predictors
-    together = FusedHeads.of(heads)
-    if together is None:
+    exponents = _Exponents.of(predictors.quality, amounts, per_unit)
+    if exponents is None:
         return predictors
-    tail = _AmountsTail.of(amounts, per_unit) if amounts else None
-    fused = FusedPredictors(predictors, together, _QualityTail.of(predictors.quality), tail)
+    fused = FusedPredictors(predictors, exponents, _Quality.of(predictors.quality))
     return fused if _agree(fused, predictors) else predictors
 
 
-def _amounts_of(predictors: PoolPredictors) -> tuple[list[AmountPredictor], list[Floats]]:
+def _amounts(predictors: PoolPredictors) -> tuple[list[AmountPredictor], list[Floats]]:
     """Return the predictors of amounts, and what a unit of each is worth per candidate (USD, or one second)."""
-    cost, ones = predictors.cost, np.ones(len(predictors.models))
+    cost, one = predictors.cost, np.ones(len(predictors.models))
     amounts: list[AmountPredictor] = []
     per_unit: list[Floats] = []
     if isinstance(cost, TokenCostPredictor):
-        amounts = [cost.input_tokens, cost.output_tokens]
-        per_unit = [
-            np.array([price.input_usd_per_mtok for price in cost.prices]) / 1e6,
-            np.array([price.output_usd_per_mtok for price in cost.prices]) / 1e6,
-        ]
+        amounts += [cost.input_tokens, cost.output_tokens]
+        per_unit.append(np.array([price.input_usd_per_mtok for price in cost.prices]) / 1e6)
+        per_unit.append(np.array([price.output_usd_per_mtok for price in cost.prices]) / 1e6)
     elif cost is not None:
-        amounts, per_unit = [cost], [ones]
+        amounts.append(cost)
+        per_unit.append(one)
     if predictors.latency is not None:
-        amounts, per_unit = [*amounts, predictors.latency], [*per_unit, ones]
+        amounts.append(predictors.latency)
+        per_unit.append(one)
     return amounts, per_unit
+
+
+def _quality_head(predictor: QualityPredictor) -> DenseHead:
+    """Return the head with the candidates' logits negated, and without the tasks' where they play no part."""
+    head, m = predictor.head, len(predictor.models)
+    used = head.weights[-1].shape[1] if predictor.mixture[1] else m
+    sign = np.where(np.arange(used) < m, np.float32(-1.0), np.float32(1.0))
+    return replace(
+        head,
+        weights=(*head.weights[:-1], head.weights[-1][:, :used] * sign),
+        biases=(*head.biases[:-1], head.biases[-1][:used] * sign),
+    )
 
 
 def _agree(fused: FusedPredictors, predictors: PoolPredictors) -> bool:
@@ -225,7 +239,7 @@ def _agree(fused: FusedPredictors, predictors: PoolPredictors) -> bool:
     return all(_close(one, other) for one, other in pairs)
 
 
-def _close(one: NDArray[np.float64] | None, other: NDArray[np.float64] | None) -> bool:
+def _close(one: Floats | None, other: Floats | None) -> bool:
     if one is None or other is None:
         return one is other
     return one.shape == other.shape and bool(np.allclose(one, other, rtol=_TOLERANCE, atol=0.0))

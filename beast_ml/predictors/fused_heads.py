@@ -74,8 +74,6 @@ class FusedHeads:
         One a depth.
     order
         Where the outputs of each head are among those of all groups, in the order of the heads.
-    bias
-        (1, outputs) of the last layers.
     """
 
     center: Rows
@@ -84,7 +82,6 @@ class FusedHeads:
     high: Rows
     groups: tuple[_Group, ...]
     order: tuple[int, ...]
-    bias: Rows
 
     @classmethod
     def of(cls, heads: Sequence[DenseHead]) -> FusedHeads | None:
@@ -105,11 +102,13 @@ class FusedHeads:
             high=np.full_like(center, CLIP),
             groups=tuple(_Group.of([heads[number] for number in numbers]) for numbers in by_depth.values()),
             order=tuple(grouped.index(number) for number in range(len(heads))),
-            bias=np.concatenate([head.biases[-1] for head in heads])[None],
         )
 
-    def forward(self, rows: Rows) -> Rows:
-        """Return (n, outputs) float32 for (n, d) features: the outputs of the heads, side by side."""
+    def products(self, rows: Rows) -> Rows:
+        """Return (n, outputs) float32 for (n, d) features: what the heads give, side by side, but for the last bias.
+
+        That is left to the caller, who may have more to add.
+        """
         row: Rows = rows - self.center
         row *= self.scale
         # np.clip takes longer than both of these.
@@ -121,9 +120,7 @@ class FusedHeads:
             for layer in group.hidden:
                 hidden = layer.forward(hidden)
             parts += _products(hidden, group.last)
-        out = _beside([parts[place] for place in self.order])
-        out += self.bias
-        return out
+        return _beside([parts[place] for place in self.order])
 
 
 def _products(hidden: Rows, blocks: Iterable[_Block]) -> list[Rows]:
