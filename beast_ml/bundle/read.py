@@ -28,6 +28,7 @@ from beast_ml.predictors.cost import TokenCostPredictor
 from beast_ml.predictors.pool import PoolPredictors
 from beast_ml.predictors.quality import QualityPredictor
 from beast_ml.predictors.reliability import ReliabilityPredictor
+from beast_ml.predictors.request_kind import RequestKindPredictor
 
 __all__ = [
     "UNREADABLE",
@@ -117,8 +118,11 @@ def _try_out(bundle: RouterBundle, folder: Path) -> None:
     try:
         if followed is not None:
             past = History(followed, bundle.history).features("", None, at_us=0)[None]
-        expected = bundle.predictors.predict(bundle.features.matrix(["warm up"], None, past))
+        rows = bundle.features.matrix(["warm up"], None, past)
+        expected = bundle.predictors.predict(rows)
         shapes = {values.shape for values in vars(expected).values() if values is not None}
+        if bundle.predictors.kind is not None:
+            bundle.predictors.kind.names(rows)
     except (ValueError, IndexError) as error:
         raise BundleError(f"the parts of the bundle in {folder} do not fit together: {error}") from error
     if shapes != {(1, len(bundle.manifest.models))}:
@@ -146,12 +150,14 @@ def restore_encoder(name: str, folder: Path) -> Encoder:
 def restore_predictor(
     target: str, candidates: Sequence[CandidateModel], arrays: Arrays, calibration: Mapping[str, Any]
 ) -> Any:
-    """Return the predictor of one target ("quality", "cost", "token_cost", "latency", "reliability")."""
+    """Return the predictor of one target, such as "quality", "token_cost" or "request_kind"."""
     models = tuple(candidate.name for candidate in candidates)
     if target == "quality":
         return QualityPredictor.restore(models, arrays, calibration)
     if target == "reliability":
         return ReliabilityPredictor.restore(models, arrays, calibration)
+    if target == "request_kind":
+        return RequestKindPredictor.restore(arrays, calibration)
     if target == "token_cost":
         prices = tuple(candidate.price for candidate in candidates if candidate.price is not None)
         if len(prices) != len(models):
@@ -173,6 +179,7 @@ def _predictors(manifest: Manifest, arrays: Arrays, calibration: Mapping[str, An
         cost=restored.get("cost") or restored.get("token_cost"),
         latency=restored.get("latency"),
         reliability=restored.get("reliability"),
+        kind=restored.get("request_kind"),
     )
 
 

@@ -25,6 +25,7 @@ def model_cards(router: FittedRouter, verdict: str, evidence: Evidence, data_nam
     cards = {
         "router": (
             f"**{verdict}**\n\n{training}\n\n| on test queries | |\n|---|---|\n{figures}\n\n"
+            f"{_kinds(router)}"
             "The figures hold for requests like the test queries. Requests of another kind, or a provider that "
             "changes a model under its name, need new outcomes and a new training."
         ),
@@ -61,3 +62,15 @@ def model_cards(router: FittedRouter, verdict: str, evidence: Evidence, data_nam
             "depends on load and time of day, which prompts do not tell."
         )
     return cards
+
+
+def _kinds(router: FittedRouter) -> str:
+    """Return a paragraph on the classifier of kinds, or nothing."""
+    if router.pool.kind is None:
+        return ""
+    report, names = router.pool.kind.report, ", ".join(router.pool.kind.predictor.kinds)
+    return (
+        f"Tells {len(router.pool.kind.predictor.kinds)} kinds of request apart ({names}): macro-F1 "
+        f"{report['macro_f1_out_of_fold']:.2f} out of fold on training queries. Every request is given one of them, "
+        "also a request of another kind.\n\n"
+    )

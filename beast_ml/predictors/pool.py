@@ -13,6 +13,7 @@ from beast_ml.predictors.contract import Fitted, Floats, Predictor, Progress, Ro
 from beast_ml.predictors.cost import TokenCostPredictor, recover_prices
 from beast_ml.predictors.quality import QualityPredictor, fit_quality
 from beast_ml.predictors.reliability import ReliabilityPredictor, fit_reliability
+from beast_ml.predictors.request_kind import RequestKindPredictor, fit_request_kind
 
 __all__ = ["Expected", "FittedPool", "PoolPredictors", "fit_pool"]
 
@@ -39,6 +40,8 @@ class PoolPredictors:
         Always there.
     cost, latency, reliability
         None where the training data did not tell.
+    kind
+        Of the request, for all candidates alike; None where fewer than two kinds could be claimed.
     """
 
     models: tuple[str, ...]
@@ -46,6 +49,7 @@ class PoolPredictors:
     cost: AmountPredictor | TokenCostPredictor | None = None
     latency: AmountPredictor | None = None
     reliability: ReliabilityPredictor | None = None
+    kind: RequestKindPredictor | None = None
 
     def predict(self, rows: Rows) -> Expected:
         """Return expectations for (n, d) features."""
@@ -62,12 +66,13 @@ class FittedPool:
     """Fitted predictors, and what they said of the training queries without having seen their question.
 
     ``targets`` has what was fitted, one entry a target: "quality", "cost" or "input_tokens" and "output_tokens",
-    "latency", "reliability".
+    "latency", "reliability". ``kind`` is the classifier of kinds, where there is one.
     """
 
     predictors: PoolPredictors
     out_of_fold: Expected
     targets: Mapping[str, Fitted[Predictor]]
+    kind: Fitted[RequestKindPredictor] | None = None
 
 
 def fit_pool(
@@ -111,10 +116,16 @@ def fit_pool(
         reliability, folds["reliability"] = failures.predictor, failures.out_of_fold
         targets["reliability"] = failures
 
+    # Last, so that what it draws changes nothing of the others.
+    kind = None if data.kinds is None else fit_request_kind(data, data.kinds, rng, progress=progress)
+
     return FittedPool(
-        PoolPredictors(outcomes.models, quality.predictor, cost, latency, reliability),
+        PoolPredictors(
+            outcomes.models, quality.predictor, cost, latency, reliability, kind.predictor if kind else None
+        ),
         Expected(quality.out_of_fold, folds["cost"], folds["latency"], folds["reliability"]),
         targets,
+        kind,
     )
 
 

@@ -158,7 +158,7 @@ class Router:
         rows = self._rows([prompt], [context or {}], tenant)
         expected = self.bundle.predictors.predict(rows)
         choice = self._decide(expected, 0, self._standing.tightened(asked), candidates)
-        return self._answer(choice, tenant, (rows, expected) if explain else None)
+        return self._answer(choice, tenant, self._kinds(rows)[0], (rows, expected) if explain else None)
 
     def route_batch(
         self, prompts: Sequence[str], *, contexts: Sequence[Context] | None = None, tenant: str = "default"
@@ -168,9 +168,10 @@ class Router:
             raise InputError(f"{len(contexts)} contexts for {len(prompts)} prompts, give one each or none")
         if not prompts:
             return []
-        expected = self.bundle.predictors.predict(self._rows(prompts, contexts, tenant))
+        rows = self._rows(prompts, contexts, tenant)
+        expected = self.bundle.predictors.predict(rows)
         choices = (self._decide(expected, i, self._standing, None) for i in range(len(prompts)))
-        return [self._answer(choice, tenant, None) for choice in choices]
+        return [self._answer(choice, tenant, kind) for choice, kind in zip(choices, self._kinds(rows), strict=True)]
 
     def observe(
         self,
@@ -252,7 +253,13 @@ class Router:
         uniform, pick = self._rng.random(2) if policy.exploration_rate else (1.0, 0.0)
         return decide(policy, self.models, expected, row, constraints, candidates, uniform, pick)
 
-    def _answer(self, choice: Choice, tenant: str, why: tuple[Rows, Expected] | None) -> RoutingDecision:
+    def _kinds(self, rows: Rows) -> Sequence[str | None]:
+        kind = self.bundle.predictors.kind
+        return [None] * len(rows) if kind is None else kind.names(rows)
+
+    def _answer(
+        self, choice: Choice, tenant: str, kind: str | None, why: tuple[Rows, Expected] | None = None
+    ) -> RoutingDecision:
         models = self.models
         fallbacks = tuple(models[j] for j in choice.ranking if j != choice.chosen)
         return RoutingDecision(
@@ -261,6 +268,7 @@ class Router:
             fallbacks=fallbacks,
             policy_version=self._version,
             tenant=tenant,
+            request_kind=kind,
             forecasts=self._forecasts(*why) if why else (),
             explanation=self._explain(choice, why[1]) if why else None,
         )
