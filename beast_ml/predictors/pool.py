@@ -117,7 +117,9 @@ def fit_pool(
         targets["reliability"] = failures
 
     # Last, so that what it draws changes nothing of the others.
-    kind = None if data.kinds is None else fit_request_kind(data, data.kinds, rng, progress=progress)
+    kind = None
+    if data.kinds is not None:
+        kind = fit_request_kind(data.rows, data.kinds, data.folds, rng, progress=progress)
 
     return FittedPool(
         PoolPredictors(

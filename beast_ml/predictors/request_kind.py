@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from beast_ml.predictors.contract import Fitted, Floats, Progress, Rows, TrainingSet
+from beast_ml.predictors.contract import Fitted, Floats, Progress, Rows
 from beast_ml.predictors.heads import DenseHead, softmax
 from beast_ml.predictors.kind_scores import calibration_error, confusion, macro_f1
 from beast_ml.predictors.network import CrossFit, NetworkConfig, fit_network
@@ -19,10 +19,9 @@ __all__ = ["MIN_KIND_QUERIES", "RequestKindPredictor", "claimed_kinds", "fit_req
 MIN_KIND_QUERIES: Final = 30
 """A kind with fewer labelled queries is not claimed."""
 
-_MAX_KIND_QUERIES: Final = 4000  # more of one kind teach little and cost time
 _FAMILIES: Final = {
     "linear": NetworkConfig(hidden=(), dropout=0.0, epochs=8, learning_rate=1e-2),
-    "network": NetworkConfig(hidden=(128,), dropout=0.2, epochs=12),
+    "network": NetworkConfig(hidden=(64,), dropout=0.2, epochs=12),
 }
 _TEMPERATURES: Final = np.geomspace(0.4, 4.0, 47)
 
@@ -84,28 +83,35 @@ def claimed_kinds(kinds: NDArray[np.str_]) -> tuple[str, ...]:
 
 
 def fit_request_kind(
-    data: TrainingSet,
+    rows: Rows,
     kinds: NDArray[np.str_],
+    folds: NDArray[np.intp],
     rng: np.random.Generator,
+    *,
     families: Sequence[str] = tuple(_FAMILIES),
+    max_per_kind: int = 4000,
     progress: Progress | None = None,
 ) -> Fitted[RequestKindPredictor] | None:
     """Fit the classifier, or return None where fewer than two kinds can be claimed.
 
     The family (linear or a small network) with the smaller out-of-fold log loss is taken, then its temperature, a
-    single number, is fitted on the same logits. At most 4,000 queries of a kind are learnt from; the log odds are
-    moved by what that took away, so the probabilities are those of the training mix.
+    single number, is fitted on the same logits.
 
     Parameters
     ----------
-    data
-        Features and folds of n queries; outcomes are not read.
+    rows
+        (n, d) float32 features.
     kinds
         (n,) kind of each query, "" where none is known.
+    folds
+        (n,) fold of each query.
     rng
         Of the sample and the networks.
     families
         Which to try.
+    max_per_kind
+        Most queries of a kind to learn from: more teach little and cost time. The log odds are moved by what that
+        takes away, so the probabilities are those of the training mix.
     progress
         Called with what is being done.
 
@@ -119,12 +125,12 @@ def fit_request_kind(
         return None
     labelled = np.flatnonzero(np.isin(kinds, names))
     index = np.searchsorted(names, kinds[labelled])
-    sample = _at_most(index, _MAX_KIND_QUERIES, rng)
+    sample = _at_most(index, max_per_kind, rng)
     used, truth = labelled[sample], index[sample]
     shift = np.log(np.bincount(index) / np.bincount(truth)).astype(np.float32)
-    fits = {name: _fit(data, used, truth, _FAMILIES[name], rng, f"kind: {name}", progress) for name in families}
+    fits = {name: _fit(rows[used], truth, folds[used], _FAMILIES[name], rng, progress) for name in families}
     heads = {name: _without_target(fit.head, shift) for name, fit in fits.items()}
-    logits = {name: heads[name].forward(data.rows) for name in families}
+    logits = {name: heads[name].forward(rows) for name in families}
     for name, fit in fits.items():
         logits[name][used] = fit.out_of_fold[:, 1:] + shift
     losses = {name: _log_loss(logits[name][labelled], index, 1.0) for name in families}
@@ -148,19 +154,18 @@ def fit_request_kind(
 
 
 def _fit(
-    data: TrainingSet,
-    used: NDArray[np.intp],
+    rows: Rows,
     truth: NDArray[np.intp],
+    folds: NDArray[np.intp],
     config: NetworkConfig,
     rng: np.random.Generator,
-    label: str,
     progress: Progress | None,
 ) -> CrossFit:
     """Fit the task head alone: its one candidate has no outcome, so it carries no loss."""
-    nothing = np.full((len(used), 1), np.nan)
+    nothing = np.full((len(rows), 1), np.nan)
     return fit_network(
-        data.rows[used], nothing, data.folds[used], loss="probability", config=config, rng=rng, tasks=truth,
-        progress=progress, label=label,
+        rows, nothing, folds, loss="probability", config=config, rng=rng, tasks=truth, progress=progress,
+        label="request kind",
     )  # fmt: skip
 
 

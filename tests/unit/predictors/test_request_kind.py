@@ -1,5 +1,3 @@
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -20,7 +18,7 @@ def kinds(data):
 
 @pytest.fixture(scope="module")
 def fitted(data, kinds):
-    return fit_request_kind(data, kinds, np.random.default_rng(0))
+    return fit_request_kind(data.rows, kinds, data.folds, np.random.default_rng(0))
 
 
 def test_kinds_that_words_tell_are_learnt(fitted, kinds):
@@ -36,7 +34,7 @@ def test_probabilities_are_calibrated_where_labels_are_partly_luck(training_set)
     data = training_set(make_world(rng, 1000))
     kinds = KIND_TABLE.labels(data.outcomes.tasks)
     noisy = np.where(rng.random(len(kinds)) < 0.4, rng.permutation(kinds), kinds)
-    fitted = fit_request_kind(data, noisy, np.random.default_rng(0))
+    fitted = fit_request_kind(data.rows, noisy, data.folds, np.random.default_rng(0))
     names = np.array(fitted.predictor.kinds)
     confidence = fitted.out_of_fold.max(axis=1).mean()
     accuracy = (names[fitted.out_of_fold.argmax(axis=1)] == noisy).mean()
@@ -49,7 +47,7 @@ def test_a_kind_with_too_few_labels_is_not_claimed(data, kinds):
     rare = np.flatnonzero(kinds == "maths")[29:]
     few = kinds.copy()
     few[rare] = ""
-    fitted = fit_request_kind(data, few, np.random.default_rng(0), families=("linear",))
+    fitted = fit_request_kind(data.rows, few, data.folds, np.random.default_rng(0), families=("linear",))
     assert "maths" not in fitted.predictor.kinds
     assert fitted.out_of_fold.shape == (len(kinds), 3)
     assert fitted.report["labelled_queries"] == (np.isin(kinds, fitted.predictor.kinds)).sum()
@@ -58,22 +56,26 @@ def test_a_kind_with_too_few_labels_is_not_claimed(data, kinds):
 
 @pytest.mark.parametrize("keep", [[], ["code"]])
 def test_fewer_than_two_kinds_are_not_learnt(data, kinds, keep):
-    assert fit_request_kind(data, np.where(np.isin(kinds, keep), kinds, ""), np.random.default_rng(0)) is None
+    assert (
+        fit_request_kind(data.rows, np.where(np.isin(kinds, keep), kinds, ""), data.folds, np.random.default_rng(0))
+        is None
+    )
 
 
 def test_out_of_fold_a_query_is_judged_without_its_own_label(data, kinds):
     """Labels drawn by lot can be learnt by heart, but not be told of queries that were not seen."""
     lot = np.random.default_rng(2).permutation(kinds)
-    fitted = fit_request_kind(data, lot, np.random.default_rng(0))
+    fitted = fit_request_kind(data.rows, lot, data.folds, np.random.default_rng(0))
     assert fitted.report["accuracy_out_of_fold"] < 0.4
 
 
-def test_a_common_kind_that_was_sampled_keeps_its_share(data, kinds, monkeypatch):
-    monkeypatch.setattr("beast_ml.predictors.request_kind._MAX_KIND_QUERIES", 30)
-    blind = dataclasses.replace(data, rows=np.zeros_like(data.rows))
+def test_a_common_kind_that_was_sampled_keeps_its_share(data, kinds):
+    blind = np.zeros_like(data.rows)
     labels = np.where(kinds == "maths", "maths", "code")
-    fitted = fit_request_kind(blind, labels, np.random.default_rng(0), families=("linear",))
-    share = fitted.predictor.posterior(blind.rows[:1])[0, fitted.predictor.kinds.index("maths")]
+    fitted = fit_request_kind(
+        blind, labels, data.folds, np.random.default_rng(0), families=("linear",), max_per_kind=30
+    )
+    share = fitted.predictor.posterior(blind[:1])[0, fitted.predictor.kinds.index("maths")]
     assert share == pytest.approx((labels == "maths").mean(), abs=0.08)
 
 
