@@ -24,6 +24,7 @@ from beast_ml.features.sentence import SentenceEncoder
 from beast_ml.features.spec import FeatureBuilder, FeatureSpec
 from beast_ml.policy.spec import PolicySpec
 from beast_ml.predictors.amounts import AmountPredictor
+from beast_ml.predictors.contract import Rows
 from beast_ml.predictors.cost import TokenCostPredictor
 from beast_ml.predictors.pool import PoolPredictors
 from beast_ml.predictors.quality import QualityPredictor
@@ -121,12 +122,17 @@ def _try_out(bundle: RouterBundle, folder: Path) -> None:
         rows = bundle.features.matrix(["warm up"], None, past)
         expected = bundle.predictors.predict(rows)
         shapes = {values.shape for values in vars(expected).values() if values is not None}
-        if bundle.predictors.kind is not None:
-            bundle.predictors.kind.names(rows)
+        _check_kinds(bundle, rows)
     except (ValueError, IndexError) as error:
         raise BundleError(f"the parts of the bundle in {folder} do not fit together: {error}") from error
     if shapes != {(1, len(bundle.manifest.models))}:
         raise BundleError(f"the predictors in {folder} are not for its {len(bundle.manifest.models)} candidates")
+
+
+def _check_kinds(bundle: RouterBundle, rows: Rows) -> None:
+    kind = bundle.predictors.kind
+    if kind is not None and (n := kind.posterior(rows).shape[1]) != len(kind.kinds):
+        raise ValueError(f"the classifier tells {n} kinds apart, but names {len(kind.kinds)}")
 
 
 def _history(folder: Path) -> HistoryState:
