@@ -15,6 +15,7 @@ from beast_ml.predictors.cost import TokenCostPredictor, recover_prices
 from beast_ml.predictors.families.selection import FamiliesConfig, FamilyName
 from beast_ml.predictors.quality import QUALITY_FAMILIES, QualityPredictor, fit_quality
 from beast_ml.predictors.reliability import ReliabilityPredictor, fit_reliability
+from beast_ml.predictors.request_kind import RequestKindPredictor, fit_request_kind
 
 __all__ = ["POOL_FAMILIES", "Expected", "FittedPool", "PoolFamilies", "PoolPredictors", "fit_pool"]
 
@@ -41,6 +42,8 @@ class PoolPredictors:
         Always there.
     cost, latency, reliability
         None where the training data did not tell.
+    kind
+        Of the request, for all candidates alike; None where fewer than two kinds could be claimed.
     """
 
     models: tuple[str, ...]
@@ -48,6 +51,7 @@ class PoolPredictors:
     cost: AmountPredictor | TokenCostPredictor | None = None
     latency: AmountPredictor | None = None
     reliability: ReliabilityPredictor | None = None
+    kind: RequestKindPredictor | None = None
 
     def predict(self, rows: Rows) -> Expected:
         """Return expectations for (n, d) features."""
@@ -82,12 +86,13 @@ class FittedPool:
     """Fitted predictors, and what they said of the training queries without having seen their question.
 
     ``targets`` has what was fitted, one entry a target: "quality", "cost" or "input_tokens" and "output_tokens",
-    "latency", "reliability".
+    "latency", "reliability". ``kind`` is the classifier of kinds, where there is one.
     """
 
     predictors: PoolPredictors
     out_of_fold: Expected
     targets: Mapping[str, Fitted[Predictor]]
+    kind: Fitted[RequestKindPredictor] | None = None
 
     def undistilled(self, rows: Rows) -> Expected:
         """Return what the families that won expect, before they were distilled into what is served."""
@@ -120,7 +125,10 @@ def fit_pool(
     recorded costs); else it is learnt in dollars. A target of which some candidate has no observation is absent.
     """
     outcomes = data.outcomes
-    quality = fit_quality(data, rng, families.quality, progress)
+    kind = None
+    if data.kinds is not None:
+        kind = fit_request_kind(data.rows, data.kinds, data.folds, rng, progress=progress)
+    quality = fit_quality(data, rng, families.quality, progress, kind)
     targets: dict[str, Fitted[Predictor]] = {"quality": quality}
     folds: dict[str, Floats | None] = dict.fromkeys(("cost", "latency", "reliability"))
 
@@ -150,9 +158,12 @@ def fit_pool(
         targets["reliability"] = failures
 
     return FittedPool(
-        PoolPredictors(outcomes.models, quality.predictor, cost, latency, reliability),
+        PoolPredictors(
+            outcomes.models, quality.predictor, cost, latency, reliability, kind.predictor if kind else None
+        ),
         Expected(quality.out_of_fold, folds["cost"], folds["latency"], folds["reliability"]),
         targets,
+        kind,
     )
 
 
