@@ -117,6 +117,8 @@ def tune_features(
     tuned_rows, total = rows.copy(), np.zeros(base.table.shape)
     for done, fold in enumerate(members, start=1):
         seen, unseen = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        # Each from draws of its own. From the same draws, tables would differ by the outcomes left out alone, and
+        # predictors could read a fold's outcomes off the tables of the other folds, which have seen them.
         table = tune_table(base.table, bags.select(seen), outcomes.quality[seen], tasks[seen], rng, tuning)
         tuned_rows[unseen, : base.dim] = _encoder(table, base).encode([texts[i] for i in unseen])
         total += table
