@@ -27,6 +27,7 @@ from beast_ml.policy.spec import PolicySpec
 from beast_ml.predictors.amounts import AmountPredictor
 from beast_ml.predictors.contract import Rows
 from beast_ml.predictors.cost import TokenCostPredictor
+from beast_ml.predictors.pessimism import Pessimism
 from beast_ml.predictors.pool import PoolPredictors
 from beast_ml.predictors.quality import QualityPredictor
 from beast_ml.predictors.reliability import ReliabilityPredictor
@@ -161,6 +162,8 @@ def restore_predictor(
     models = tuple(candidate.name for candidate in candidates)
     if target == "quality":
         return QualityPredictor.restore(models, arrays, calibration)
+    if target == "pessimism":
+        return Pessimism.restore(arrays)
     if target == "reliability":
         return ReliabilityPredictor.restore(models, arrays, calibration)
     if target == "request_kind":
@@ -187,6 +190,7 @@ def _predictors(manifest: Manifest, arrays: Arrays, calibration: Mapping[str, An
         latency=restored.get("latency"),
         reliability=restored.get("reliability"),
         kind=restored.get("request_kind"),
+        pessimism=restored.get("pessimism"),
     )
 
 

@@ -13,6 +13,7 @@ from beast_ml.predictors.amounts import AMOUNT_FAMILIES, AmountPredictor, fit_am
 from beast_ml.predictors.contract import Fitted, Floats, Predictor, Progress, Rows, TrainingSet
 from beast_ml.predictors.cost import TokenCostPredictor, recover_prices
 from beast_ml.predictors.families.selection import FamiliesConfig, FamilyName
+from beast_ml.predictors.pessimism import Pessimism
 from beast_ml.predictors.quality import QUALITY_FAMILIES, QualityPredictor, fit_quality
 from beast_ml.predictors.reliability import ReliabilityPredictor, fit_reliability
 from beast_ml.predictors.request_kind import RequestKindPredictor, fit_request_kind
@@ -22,12 +23,16 @@ __all__ = ["POOL_FAMILIES", "Expected", "FittedPool", "PoolFamilies", "PoolPredi
 
 @dataclass(frozen=True)
 class Expected:
-    """What is expected of every candidate: (n, m) arrays, None for what the training data did not tell."""
+    """What is expected of every candidate: (n, m) arrays, None for what the training data did not tell.
+
+    ``caution`` is what to take off the quality before acting on it, for a router that learnt from a log.
+    """
 
     quality: Floats
     cost_usd: Floats | None = None
     latency_s: Floats | None = None
     failure: Floats | None = None
+    caution: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ class PoolPredictors:
         None where the training data did not tell.
     kind
         Of the request, for all candidates alike; None where fewer than two kinds could be claimed.
+    pessimism
+        What a log tried too rarely; None where every candidate's outcome was known.
     """
 
     models: tuple[str, ...]
@@ -52,6 +59,7 @@ class PoolPredictors:
     latency: AmountPredictor | None = None
     reliability: ReliabilityPredictor | None = None
     kind: RequestKindPredictor | None = None
+    pessimism: Pessimism | None = None
 
     def predict(self, rows: Rows) -> Expected:
         """Return expectations for (n, d) features."""
@@ -60,6 +68,7 @@ class PoolPredictors:
             cost_usd=self.cost.predict(rows) if self.cost else None,
             latency_s=self.latency.predict(rows) if self.latency else None,
             failure=self.reliability.predict(rows) if self.reliability else None,
+            caution=self.pessimism.predict(rows) if self.pessimism else None,
         )
 
 
