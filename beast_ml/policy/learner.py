@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import numpy as np
@@ -131,11 +131,14 @@ class RouterLearner:
         Token prices of candidates, where they are known from elsewhere than the recorded costs.
     progress
         Called with (what, steps done, steps in all) while fitting.
+    loaded
+        The encoder itself, where it is at hand; it must be the one that is named.
     """
 
     encoder: EncoderName = "static"
     prices: Mapping[str, Price] | None = None
     progress: Progress | None = None
+    loaded: Encoder | None = field(default=None, repr=False, compare=False)
 
     def fit(
         self,
@@ -180,7 +183,7 @@ class RouterLearner:
                 f"the {train.n_queries} queries are only {len(set(train.prompts))} different questions: "
                 f"at least {_MIN_QUERIES} are needed to learn and to check what was learnt"
             )
-        encoder = get_encoder(self.encoder, self.encoder_progress())
+        encoder = self.loaded or get_encoder(self.encoder, self.encoder_progress())
         contexts = _task_contexts(train.tasks.tolist()) if use_task else None
         followed = history.spec if history else None
         spec = FeatureSpec.learn(encoder, train.prompts, contexts, ("task",) if use_task else (), followed)
