@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from beast_ml.benchmarks.figures import Figure
 from beast_ml.benchmarks.floors import FLOORS
+from beast_ml.benchmarks.fold_results import QUALITY_TARGETS
 from beast_ml.benchmarks.routing_bench import BenchResult, SetResult
+from beast_ml.policy.frontier import Frontier
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +35,8 @@ _DOTS: Final[dict[str, tuple[str, str]]] = {
     "best_per_true_task": ("#b08968", "best per true task (sees more than a router may)"),
 }
 _PEER_COLOURS: Final = ("#7b5ea7", "#3a86c8", "#c2569b", "#5a9367", "#a0522d", "#2f4858", "#e07a5f", "#6d597a")
-_LOG_FROM: Final = 30.0
+_LOG_FROM: Final = 30.0  # ratio of the dearest to the cheapest model from which a linear axis hides the cheap ones
+_GRID: Final = 150
 _COST_NAMES: Final = {"cost_usd": "USD per query", "latency_s": "seconds per query", "none": "cost"}
 
 
@@ -56,7 +61,7 @@ def draw_all(result: BenchResult, folder: Path, encoder: str) -> tuple[Path, ...
 def _draw_frontiers(path: Path, sets: Sequence[SetResult]) -> None:
     columns = min(3, len(sets))
     rows = -(-len(sets) // columns)
-    figure = _figure(4.6 * columns, 3.5 * rows + 0.6)
+    figure = _figure(max(4.6 * columns, 8.5), 3.5 * rows + 0.8)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, one in zip(grid, sets, strict=False):
         _draw_frontier(axes, one)
@@ -70,25 +75,25 @@ def _draw_frontiers(path: Path, sets: Sequence[SetResult]) -> None:
 def _draw_frontier(axes: Axes, one: SetResult) -> None:
     picture = one.picture
     low, high = min(picture.singles.cost), max(picture.singles.cost)
+    if low > 0 and high / low > _LOG_FROM:
+        axes.set_xscale("log")
+        grid = np.geomspace(low, high, _GRID)
+    else:
+        grid = np.linspace(low, high, _GRID)
     for name, (colour, style, width, label) in _LINES.items():
         if name in picture.curves:
             curve = picture.curves[name]
-            # A frontier is flat to the right of its last vertex.
-            axes.plot(
-                [*curve.cost, max(high, curve.cost[-1])], [*curve.quality, curve.quality[-1]], style, color=colour,
-                linewidth=width, label=label,
-            )  # fmt: skip
+            # On a logarithmic axis a mixture of two points is no straight line: draw what lies between vertices.
+            heights = Frontier(np.array(curve.cost), np.array(curve.quality)).quality_at(grid)
+            axes.plot(grid, heights, style, color=colour, linewidth=width, label=label)
     axes.scatter(picture.singles.cost, picture.singles.quality, s=14, color=_GREY, zorder=3, label="single models")
     for target, (cost, quality) in picture.operating.items():
         axes.scatter(
             [cost], [quality], marker="*", s=130, color=_OURS, edgecolor="white", zorder=5,
             label="beast, operating point" if target == "100" else "_held to less",
         )  # fmt: skip
-    if low > 0 and high / low > _LOG_FROM:
-        axes.set_xscale("log")
-    heights = [quality for name, curve in picture.curves.items() if name != "oracle" for quality in curve.quality]
     top = picture.curves["oracle"].quality[-1]
-    bottom = min(heights)
+    bottom = min(curve.quality[0] for curve in picture.curves.values())
     axes.set_ylim(bottom - 0.04 * (top - bottom), top + 0.04 * (top - bottom))
     axes.set_title(one.name, loc="left", fontsize=10, fontweight="bold")
     axes.set_xlabel(_COST_NAMES[one.cost], fontsize=8)
@@ -128,11 +133,11 @@ def _draw_shares(path: Path, figures: Sequence[Figure], encoder: str) -> None:
 
 def _draw_savings(path: Path, figures: Sequence[Figure]) -> None:
     """Draw what the operating point saves against the best single model and against the dearest, beside the oracle."""
-    names = [
-        name
-        for name in dict.fromkeys(figure.name for figure in figures)
-        if name.startswith("saving") and any(figure.name == name and figure.router == "beast" for figure in figures)
+    there = {figure.name for figure in figures if figure.router == "beast"}
+    wanted = [
+        f"{kind}_{target}" for target in QUALITY_TARGETS for kind in ("saving", "saving_vs_dearest", "quality_gain")
     ]
+    names = [name for name in wanted if name in there]
     sets = list(dict.fromkeys(figure.dataset for figure in figures))
     picture = _figure(2.2 + 3.0 * min(len(names), 3), 1.2 + (0.3 + 0.42 * len(sets)) * -(-len(names) // 3))
     grid = picture.subplots(-(-len(names) // 3), min(len(names), 3), sharey=True, squeeze=False).ravel()
@@ -153,21 +158,25 @@ def _draw_savings(path: Path, figures: Sequence[Figure]) -> None:
             if (one, name) in floors and name.startswith("saving"):
                 axes.plot([floors[one, name]] * 2, [row - 0.35, row + 0.35], color="black", label="floor for beast")
         axes.axvline(0.0, color=_GREY, linewidth=1.0, linestyle="--")
-        axes.set_xlim(right=1.02)
+        if name.startswith("saving"):
+            axes.set_xlim(right=1.02)
         axes.set_yticks(range(len(sets)), list(reversed(sets)), fontsize=9)
         axes.set_title(_in_words(name), fontsize=9)
-        axes.xaxis.set_major_formatter("{x:.0%}")
+        axes.xaxis.set_major_formatter("{x:.0%}" if name.startswith("saving") else "{x:+.3f}")
+        axes.locator_params(axis="x", nbins=5)
         _tidy(axes)
     _legend_below(picture, grid[0])
     picture.savefig(path)
 
 
 def _in_words(name: str) -> str:
-    target = name.rpartition("_")[2]
-    of = "equal quality" if target == "100" else f"{target}% of its quality"
-    if "vs_dearest" in name:
-        return f"saved against the dearest model,\nbest single model at {of}"
-    return f"saved against the best single model\nat {of}"
+    kind, _, target = name.rpartition("_")
+    against = {
+        "saving": "cost saved against the best single model",
+        "saving_vs_dearest": "cost saved against the dearest model",
+        "quality_gain": "quality gained on the best single model",
+    }[kind]
+    return f"{against},\nheld to {target}% of the best single model's quality"
 
 
 def _is_peer(name: str) -> bool:

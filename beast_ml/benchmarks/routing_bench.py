@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,12 +16,11 @@ from beast_ml.benchmarks.cross_validation import CrossValidation, cross_validate
 from beast_ml.benchmarks.curves import Picture, draw_curves
 from beast_ml.benchmarks.figures import Figure, PartResult
 from beast_ml.benchmarks.parts import OWN_PARTS, SCORED_PARTS, PartContext
+from beast_ml.benchmarks.peers.installed import peers_here
 from beast_ml.benchmarks.results import code_digest, result_key, write_bytes
 from beast_ml.benchmarks.scored_set import ScoredSet
 from beast_ml.benchmarks.sets import BenchmarkSet, load_set
-from beast_ml.evaluation.learner import Learner
 from beast_ml.evaluation.pool import choose_pool
-from beast_ml.features.encoder import Encoder
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.policy.learner import EncoderName, RouterLearner, get_encoder
 
@@ -31,7 +30,6 @@ LEAVE_TASK_OUT: Final = ("mmlu", "mmlu_pro")
 """Sets that are measured a second time with whole tasks left out of training."""
 
 Progress = Callable[[str, int, int], None]
-PeerFactory = Callable[[Encoder], Mapping[str, Learner]]
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,8 @@ class BenchConfig:
         Folder of the public sets, or None.
     out
         Folder for results and for what an interrupted run finds again.
+    peers
+        Whether to run other people's routers beside.
     n_resamples
         Bootstrap resamples behind each interval.
     quick
@@ -63,6 +63,7 @@ class BenchConfig:
     encoder: EncoderName
     data: Path | None
     out: Path
+    peers: bool = False
     n_resamples: int = 1000
     quick: bool = False
 
@@ -129,7 +130,6 @@ class BenchResult:
 
 def run_bench(
     config: BenchConfig,
-    peers: PeerFactory | None = None,
     say: Callable[[str], None] = lambda _: None,
     progress: Progress = lambda _what, _done, _total: None,
 ) -> BenchResult:
@@ -137,8 +137,6 @@ def run_bench(
 
     Parameters
     ----------
-    peers
-        Makes the peers that run beside, given the encoder; None: none.
     say
         Called with what is being done.
     progress
@@ -159,8 +157,8 @@ def run_bench(
             left_out[one.name] = f"no {one.folder}/outcomes.parquet in {config.data or 'a data folder: none was named'}"
             say(f"{one.name} is left out: {left_out[one.name]}")
             continue
-        sets += _measure_set(config, one, outcomes, scored_parts, peers, say, progress)
-    own = tuple(_measure_own(config, name, peers is not None, say) for name in config.parts if name in OWN_PARTS)
+        sets += _measure_set(config, one, outcomes, scored_parts, say, progress)
+    own = tuple(_measure_own(config, name, say) for name in config.parts if name in OWN_PARTS)
     return BenchResult(tuple(sets), own, left_out, time.perf_counter() - start)
 
 
@@ -169,7 +167,6 @@ def _measure_set(
     one: BenchmarkSet,
     outcomes: OutcomeMatrix,
     parts: tuple[str, ...],
-    make_peers: PeerFactory | None,
     say: Callable[[str], None],
     progress: Progress,
 ) -> Iterator[SetResult]:
@@ -179,7 +176,9 @@ def _measure_set(
         # Static vectors are quicker made than read.
         None if config.encoder == "static" else config.out / "embeddings" / f"{one.name}-{config.encoder}.npz",
     )
-    peers = make_peers(encoder) if make_peers else {}
+    peers, missing = peers_here(encoder) if config.peers else ({}, {})
+    for sentence in sorted(set(missing.values())):
+        say(f"warning: {sentence}")
     protocols = [(one.name, CrossValidation(config.n_folds, config.n_seeds))]
     if one.name in LEAVE_TASK_OUT:
         protocols.append((f"{one.name}, leave task out", CrossValidation(config.n_folds, config.n_seeds, "task")))
@@ -224,12 +223,12 @@ def _measure_set(
         yield result
 
 
-def _measure_own(config: BenchConfig, name: str, peers: bool, say: Callable[[str], None]) -> PartResult:
+def _measure_own(config: BenchConfig, name: str, say: Callable[[str], None]) -> PartResult:
     settings: dict[str, Any] = {
         "encoder": config.encoder,
         "seeds": config.n_seeds,
         "quick": config.quick,
-        "peers": peers,
+        "peers": config.peers,
         "data": str(config.data),
         "code": code_digest(),
     }
@@ -239,7 +238,7 @@ def _measure_own(config: BenchConfig, name: str, peers: bool, say: Callable[[str
         return msgspec.json.decode(path.read_bytes(), type=PartResult)
     say(f"{name}: measuring")
     context = PartContext(
-        config.data, config.encoder, config.n_seeds, config.quick, peers, config.out / "parts" / name, say
+        config.data, config.encoder, config.n_seeds, config.quick, config.peers, config.out / "parts" / name, say
     )
     result = _timed(OWN_PARTS[name], context)
     write_bytes(path, msgspec.json.format(msgspec.json.encode(result), indent=1))

@@ -11,6 +11,7 @@ from beast_ml.benchmarks.figures import PartResult
 from beast_ml.benchmarks.scored_set import ScoredSet, Statistics
 from beast_ml.evaluation.routing_metrics import Points
 from beast_ml.policy.baselines import random_mix, weak_and_strong
+from beast_ml.policy.utility import choose
 
 __all__ = ["measure_shares"]
 
@@ -21,10 +22,12 @@ _COIN_POINTS: Final = 21
 def measure_shares(scored: ScoredSet) -> PartResult:
     """Return AIQ, share of the gap and its multiple of the tuned nearest neighbours' share, for every router.
 
-    ``saving_at_equal_quality`` is read off the test curve, with hindsight; see the part ``savings`` for what a chosen
-    operating point gets.
+    ``calls_to_dearest`` is the share of queries that go to the dearest model when quality is all that counts: the only
+    decision of routers that know no trade-off. ``saving_at_equal_quality`` is read off the test curve, with hindsight;
+    see the part ``savings`` for what a chosen operating point gets.
     """
     board = scored.board
+    dearest = int(board.singles.cost[0].argmax())
 
     def score(seed: SeedResult) -> Statistics:
         curves = {router.name: scored.points(router) for router in seed.routers}
@@ -35,6 +38,8 @@ def measure_shares(scored: ScoredSet) -> PartResult:
         neighbours = statistics["knn"]["share_of_gap"]
         for router in seed.routers:
             mine = statistics[router.name]
+            unbounded = choose(router.predictions, np.inf)[scored.scored]
+            mine["calls_to_dearest"] = board.bootstrap.means((unbounded == dearest)[:, None].astype(float))[:, 0]
             with np.errstate(invalid="ignore", divide="ignore"):
                 # Nothing is a multiple of nothing, or of less.
                 mine["share_over_knn"] = np.where(neighbours > 0, mine["share_of_gap"] / neighbours, np.nan)

@@ -37,7 +37,7 @@ def routing(
     ] = None,
     out: Annotated[
         Path, typer.Option(help="Folder for the report; what an interrupted run left there is used.")
-    ] = Path("bench-routing"),
+    ] = Path("beast-out/bench-routing"),
     quick: Annotated[bool, typer.Option("--quick", help="A rough look: 3 folds, 1 seed, fewer resamples.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -63,11 +63,12 @@ def routing(
         encoder=one_of("--encoder", encoder, ENCODERS),
         data=data,
         out=out,
+        peers=peers,
         n_resamples=_QUICK_RESAMPLES if quick else 1000,
         quick=quick,
     )
     with progress_bar() as progress:
-        result = run_bench(config, None, say, Bars(progress).advance)
+        result = run_bench(config, say, Bars(progress).advance)
     command = shlex.join(["beast", *sys.argv[1:]])
     report = describe(config, result, command)
     write_json(out / "report.json", report)
