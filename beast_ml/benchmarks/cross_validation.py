@@ -109,11 +109,10 @@ def cross_validate(
                     "code": code_digest((*LEARNING_CODE, *(PEER_CODE if name in peers else ()))),
                 }
                 path = folder / f"{protocol.groups}-{seed}-{number}-{name}-{result_key(settings)}.npz"
-                if path.is_file():
-                    parts.append(read_fold(path))
-                else:
-                    parts.append(run_fold(outcomes, train, test, cost, seed, name, entrant, encoder))
-                    parts[-1].write(path)
+                if not path.is_file():
+                    run_fold(outcomes, train, test, cost, seed, name, entrant, encoder).write(path)
+                # Read even what was just written: a run that goes on then agrees with one that never stopped.
+                parts.append(read_fold(path))
                 done += 1
                 progress(done, total)
             folds.append(join(parts))

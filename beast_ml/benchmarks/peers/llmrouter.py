@@ -90,9 +90,12 @@ def fit_scores(family: Family, order: RowOrder, examples: Examples) -> Score:
     columns = np.array([int(router.idx_to_model[i]) for i in range(len(router.idx_to_model))])
     if family == "mlp":
         return lambda vectors: spread(_softmax(_run(model, vectors)), columns)
-    return lambda vectors: spread(
-        win_rates(_run(lambda q: model.score_all(model.project_text(q)[:, None, :]), vectors)), columns
-    )
+
+    def rate(queries: Any) -> Any:
+        # Its projection drops the first axis of a single query.
+        return model.score_all(model.project_text(queries).reshape(len(queries), 1, -1))
+
+    return lambda vectors: spread(win_rates(_run(rate, vectors)), columns)
 
 
 def train(family: Family, order: RowOrder, examples: Examples) -> tuple[Any, Any]:

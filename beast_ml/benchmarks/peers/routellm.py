@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 _RANK: Final = 128
 _EPOCHS: Final = 30
-_BATCH: Final = 256
+_BATCH: Final = 64
 _LEARNING_RATE: Final = 1e-3
 _WEIGHT_DECAY: Final = 1e-5
 _PAIRS_A_QUERY: Final = 8  # drawn anew for each fit; a pool of 28 has hundreds, nearly all of them alike
