@@ -155,11 +155,13 @@ def _floor_table(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _figure_table(figures: Sequence[Figure]) -> list[str]:
-    """Return a table of one figure: a row a set, a column a router, references last."""
+    """Return a table of one figure: a row a router, references last, and a column a set."""
     routers = sorted(dict.fromkeys(figure.router for figure in figures), key=lambda name: name in _REFERENCES)
-    found = {(figure.dataset, figure.router): figure for figure in figures}
     sets = dict.fromkeys(figure.dataset for figure in figures)
-    return _table(("set", *routers), ((one, *(interval(found.get((one, name))) for name in routers)) for one in sets))
+    found = {(figure.router, figure.dataset): interval(figure) for figure in figures}
+    return _table(
+        ("router", *sets), ((router, *(found.get((router, one), "-") for one in sets)) for router in routers)
+    )
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
