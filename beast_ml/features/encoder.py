@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from safetensors.numpy import load, save
 from tokenizers import Tokenizer
 
 from beast_ml.errors import EncoderError
+from beast_ml.features.wordpiece import WordPieceIds, splits_like_bert
 
 __all__ = ["Encoder", "StaticEncoder", "clip_text"]
 
@@ -95,6 +96,11 @@ class StaticEncoder:
         return tokenizer
 
     @cached_property
+    def _words(self) -> WordPieceIds | None:
+        """Return the fast way to token ids, for a tokenizer that has one."""
+        return WordPieceIds(self._tokenizer) if splits_like_bert(self.tokenizer_json) else None
+
+    @cached_property
     def _rows(self) -> Vectors:
         return self.table.astype(np.float32)
 
@@ -103,12 +109,17 @@ class StaticEncoder:
         out = np.zeros((len(texts), self.dim), dtype=np.float32)
         # One text at a time on purpose, in the pooling as well: a text's vector is then the same to the bit,
         # alone or in a batch.
-        encodings = self._tokenizer.encode_batch_fast([clip_text(text) for text in texts], add_special_tokens=False)
-        for row, encoding in zip(out, encodings, strict=True):
-            if encoding.ids:
-                self._rows.take(encoding.ids, axis=0).sum(axis=0, out=row)
+        for row, ids in zip(out, self._token_ids([clip_text(text) for text in texts]), strict=True):
+            if len(ids):
+                np.add.reduce(self._rows.take(ids, axis=0), axis=0, out=row)
                 row /= np.sqrt(row @ row) + np.float32(1e-12)
         return out
+
+    def _token_ids(self, texts: Sequence[str]) -> Iterable[Sequence[int] | NDArray[np.intp]]:
+        if self._words is not None:
+            return map(self._words.of, texts)
+        encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        return (encoding.ids for encoding in encodings)
 
     def save(self, folder: Path) -> None:
         """Write ``table.safetensors`` and ``tokenizer.json`` into a folder, creating it."""
@@ -128,7 +139,7 @@ class StaticEncoder:
         try:
             table = load((folder / "table.safetensors").read_bytes())["table"]
             encoder = cls(table, (folder / "tokenizer.json").read_bytes())
-            encoder._tokenizer  # noqa: B018  parse it now: a damaged file must fail here, not at the first request
+            encoder._words  # noqa: B018  parse it now: a damaged file must fail here, not at the first request
         except Exception as error:  # the two parsers raise bare Exception and types of their own
             raise EncoderError(f"no usable static encoder in {folder}: {error}") from error
         return encoder

@@ -1,7 +1,7 @@
-"""What can be read off a prompt's surface in a few dozen microseconds: length, form, code, maths, options, language.
+"""What can be read off a prompt's surface in a dozen microseconds: length, form, code, maths, options, language.
 
-Counts of characters come from one histogram of the UTF-8 bytes times a class matrix; counts of words from one pass
-over the words. All counts are log(1 + n), so that no prompt, however long, leaves the range of the others.
+Counts of characters come from one histogram of the classes of the UTF-8 bytes; counts of words from one pass over the
+words. All counts are log(1 + n), so that no prompt, however long, leaves the range of the others.
 """
 
 from __future__ import annotations
@@ -106,22 +106,27 @@ PROMPT_FEATURES: Final[tuple[str, ...]] = (
 """Names of what `prompt_features` returns, in order."""
 
 
-def _class_matrix() -> NDArray[np.float32]:
-    matrix = np.zeros((256, len(_BYTE_CLASSES)), dtype=np.float32)
+def _class_of() -> bytes:
+    """Return the class of each byte; no byte has two, and those that have none come last."""
+    table = bytearray([len(_BYTE_CLASSES)]) * 256
     for column, members in enumerate(_BYTE_CLASSES.values()):
-        codes = list(members.encode()) if isinstance(members, str) else list(members)
-        matrix[codes, column] = 1.0
-    return matrix
+        for code in members.encode() if isinstance(members, str) else members:
+            table[code] = column
+    return bytes(table)
 
 
-_CLASSES: Final = _class_matrix()
-_GROUP_OF: Final = {
-    word: [i for i, words in enumerate(_WORD_GROUPS.values()) if word in words.split()]
+_CLASS_OF: Final = _class_of()
+_GROUPS_OF: Final = {
+    word: bytes(i for i, words in enumerate(_WORD_GROUPS.values()) if word in words.split())
     for words in _WORD_GROUPS.values()
     for word in words.split()
 }
 _WORD: Final = re.compile(r"[^\W\d_]+")
+_ASCII_LETTERS: Final = {code: chr(code).lower() if chr(code).isalpha() else " " for code in range(128)}
 _OPTION_LINE: Final = re.compile(r"^\s*\(?(?:[A-Ja-j]|\d{1,2})[).:]\s", re.MULTILINE)
+
+_FIRST_CLASS: Final = len(_SHAPES)
+_FIRST_GROUP: Final = _FIRST_CLASS + len(_BYTE_CLASSES)
 
 
 def prompt_features(text: str) -> NDArray[np.float32]:
@@ -133,16 +138,13 @@ def prompt_features(text: str) -> NDArray[np.float32]:
     if n_chars > _WINDOW_CHARS:
         text = f"{text[: _WINDOW_CHARS // 2]}\n{text[-_WINDOW_CHARS // 2 :]}"
     # Lone surrogates cannot be encoded; a prompt that holds one is odd, not an error.
-    bytes_ = np.frombuffer(text.encode("utf-8", "replace"), dtype=np.uint8)
-    chars = np.bincount(bytes_, minlength=256).astype(np.float32) @ _CLASSES
-    words = _WORD.findall(text.lower())
-    groups = [0] * len(_WORD_GROUPS)
-    for word in words:
-        for group in _GROUP_OF.get(word, ()):
-            groups[group] += 1
+    chars = _histogram(text.encode("utf-8", "replace").translate(_CLASS_OF), len(_BYTE_CLASSES))
+    words = _words(text)
     lines = text.split("\n")
     n_words, n_lines, seen = len(words), len(lines), max(len(text), 1)
-    shapes = (
+    digits, upper, lower, space = chars[:4].tolist()
+    out = np.empty(len(PROMPT_FEATURES), dtype=np.float32)
+    out[:_FIRST_CLASS] = (
         n_chars,
         n_words,
         n_lines,
@@ -152,9 +154,22 @@ def prompt_features(text: str) -> NDArray[np.float32]:
         max(map(len, lines)),
         len(_OPTION_LINE.findall(text)),
         text.rstrip().endswith("?"),
-        float(chars[0]) / seen,
-        float(chars[1]) / seen,
-        max(0.0, 1.0 - float(chars[1] + chars[2] + chars[3]) / seen),
+        digits / seen,
+        upper / seen,
+        max(0.0, 1.0 - (upper + lower + space) / seen),
     )
-    out: NDArray[np.float32] = np.concatenate([np.array(shapes, np.float32), chars, np.array(groups, np.float32)])
+    out[_FIRST_CLASS:_FIRST_GROUP] = chars
+    out[_FIRST_GROUP:] = _histogram(b"".join(filter(None, map(_GROUPS_OF.get, words))), len(_WORD_GROUPS))
     return np.log1p(out, out=out)
+
+
+def _words(text: str) -> list[str]:
+    """Return the runs of letters in lower case; splitting is four times as fast as a pattern, where it will do."""
+    if text.isascii():
+        return text.translate(_ASCII_LETTERS).split()
+    return _WORD.findall(text.lower())
+
+
+def _histogram(codes: bytes, n: int) -> NDArray[np.intp]:
+    """Return how often each of the codes 0 .. n-1 occurs."""
+    return np.bincount(np.frombuffer(codes, dtype=np.uint8), minlength=n)[:n]

@@ -1,20 +1,23 @@
-"""Choose for one request: constraints first, then utility, then a little exploration with exact propensities."""
+"""Choose for requests: constraints first, then utility, then a little exploration with exact propensities."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isnan
+from typing import Final
 
+import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from beast_ml.errors import InputError, NoCandidateError, UnknownModelError
 from beast_ml.policy.spec import PolicySpec
 from beast_ml.predictors.contract import Floats
 from beast_ml.predictors.pool import Expected
 
-__all__ = ["Choice", "Constraints", "decide", "utilities"]
+__all__ = ["Choice", "Constraints", "decide", "decide_batch", "utilities"]
+
+_CONSTRAINTS: Final = ("min_quality", "max_cost_usd", "max_latency_s")
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Constraints:
     max_latency_s: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("min_quality", "max_cost_usd", "max_latency_s"):
+        for name in _CONSTRAINTS:
             value = getattr(self, name)
             if value is not None and isnan(value):
                 raise InputError(f"`{name}` is NaN, must be a number, or None for no such constraint")
@@ -46,8 +49,7 @@ class Constraints:
         )
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True):
     """What was chosen for one request.
 
     Parameters
@@ -117,32 +119,56 @@ def decide(
     InputError
         If ``candidates`` is a string.
     """
-    expected = _only(expected, row)
-    utility, quality = utilities(policy, expected)[0], expected.quality[0]
-    cost = expected.cost_usd[0] if expected.cost_usd is not None else np.zeros(len(models))
-    order = sorted(range(len(models)), key=lambda j: (-utility[j], cost[j], j))
-    if policy.kind == "single":
-        order.sort(key=lambda j: models[j] != policy.model)
+    return decide_batch(policy, models, _only(expected, row), constraints, [(uniform, pick)], candidates)[0]
+
+
+def decide_batch(
+    policy: PolicySpec,
+    models: Sequence[str],
+    expected: Expected,
+    constraints: Constraints,
+    draws: Sequence[Sequence[float]] | None = None,
+    candidates: Sequence[str] | None = None,
+) -> list[Choice]:
+    """Choose for every row of expectations; see `decide`.
+
+    Parameters
+    ----------
+    policy, models, expected
+        What to choose by, among whom, and on what predictions.
+    constraints, candidates
+        What all the requests allow.
+    draws
+        Two draws from [0, 1) a row, for whether to explore and whom; None explores nowhere.
+    """
+    utility = utilities(policy, expected)
+    cost = np.zeros_like(utility) if expected.cost_usd is None else expected.cost_usd
+    orders: list[list[int]] = np.lexsort((cost, -utility)).tolist()  # ties go to the cheaper, then to the first
+    if policy.kind == "single" and policy.model in models:
+        single = models.index(policy.model)
+        orders = [[single, *(j for j in order if j != single)] for order in orders]
     if candidates is not None:
         wanted = _positions(models, candidates)
-        order = [j for j in order if j in wanted]
-    allowed, binding = [], None
-    for j in order:
-        broken = _broken(constraints, expected, j)
-        if broken is None:
-            allowed.append(j)
-        elif not allowed and binding is None:
-            binding = broken
-    if not allowed:
-        raise NoCandidateError(_nobody(constraints, models, quality, order))
-    k, rate = len(allowed), policy.exploration_rate
-    chosen = allowed[min(int(pick * k), k - 1)] if uniform < rate else allowed[0]
-    propensity = rate / k + (1.0 - rate if chosen == allowed[0] else 0.0)
-    return Choice(chosen, propensity, tuple(allowed), binding)
+        orders = [[j for j in order if j in wanted] for order in orders]
+    broken = _broken(constraints, expected)
+    rate = policy.exploration_rate
+    choices = []
+    for row, order in enumerate(orders):
+        allowed, binding = (order, None) if broken is None else _allowed(order, broken[row])
+        if not allowed:
+            raise NoCandidateError(_nobody(constraints, models, expected.quality[row], order))
+        k, chosen = len(allowed), allowed[0]
+        if draws is not None and draws[row][0] < rate:
+            chosen = allowed[min(int(draws[row][1] * k), k - 1)]
+        propensity = rate / k + (1.0 - rate if chosen == allowed[0] else 0.0)
+        choices.append(Choice(chosen, propensity, tuple(allowed), binding))
+    return choices
 
 
 def _only(expected: Expected, row: int) -> Expected:
     """Return one row of expectations: what is said of a batch must not cost every one of its rows."""
+    if len(expected.quality) == 1:
+        return expected
     one = slice(row, row + 1)
     return Expected(
         expected.quality[one],
@@ -152,20 +178,26 @@ def _only(expected: Expected, row: int) -> Expected:
     )
 
 
-def _broken(constraints: Constraints, expected: Expected, j: int) -> str | None:
-    """Return the name of a constraint that candidate j breaks on the only row there is, or None."""
-    if constraints.min_quality is not None and expected.quality[0, j] < constraints.min_quality:
-        return "min_quality"
-    if constraints.max_cost_usd is not None and _above(expected.cost_usd, j, constraints.max_cost_usd):
-        return "max_cost_usd"
-    if constraints.max_latency_s is not None and _above(expected.latency_s, j, constraints.max_latency_s):
-        return "max_latency_s"
-    return None
+def _broken(constraints: Constraints, expected: Expected) -> list[list[str | None]] | None:
+    """Return, per row and candidate, the name of the first constraint it breaks; None where there is no constraint."""
+    floor, max_cost, max_latency = constraints.min_quality, constraints.max_cost_usd, constraints.max_latency_s
+    if floor is None and max_cost is None and max_latency is None:
+        return None
+    names = np.full(expected.quality.shape, None, dtype=object)
+    ceilings = (("max_latency_s", expected.latency_s, max_latency), ("max_cost_usd", expected.cost_usd, max_cost))
+    for name, amounts, limit in ceilings:  # the first constraint is written last
+        if limit is not None:
+            # What cannot be predicted cannot be promised: an unknown cost breaks a cost ceiling.
+            names[... if amounts is None else amounts > limit] = name
+    if floor is not None:
+        names[expected.quality < floor] = "min_quality"
+    rows: list[list[str | None]] = names.tolist()
+    return rows
 
 
-def _above(values: NDArray[np.float64] | None, j: int, limit: float) -> bool:
-    # What cannot be predicted cannot be promised: an unknown cost breaks a cost ceiling.
-    return values is None or bool(values[0, j] > limit)
+def _allowed(order: Sequence[int], broken: Sequence[str | None]) -> tuple[list[int], str | None]:
+    """Return who breaks nothing, best first, and what the best of all breaks."""
+    return [j for j in order if broken[j] is None], broken[order[0]] if order else None
 
 
 def _positions(models: Sequence[str], candidates: Sequence[str]) -> set[int]:
@@ -181,9 +213,7 @@ def _nobody(constraints: Constraints, models: Sequence[str], quality: Floats, or
     if not order:
         return "`candidates` is empty: name at least one model of the pool, or leave it out"
     asked = ", ".join(
-        f"{name} {getattr(constraints, name):g}"
-        for name in ("min_quality", "max_cost_usd", "max_latency_s")
-        if getattr(constraints, name) is not None
+        f"{name} {getattr(constraints, name):g}" for name in _CONSTRAINTS if getattr(constraints, name) is not None
     )
     best = max(order, key=lambda j: float(quality[j]))
     return (

@@ -15,9 +15,10 @@ from beast_ml.errors import InputError
 from beast_ml.events import events
 from beast_ml.features.distill import user_cache
 from beast_ml.features.history import History, to_us
-from beast_ml.policy.decide import Choice, Constraints, decide
+from beast_ml.policy.decide import Choice, Constraints, decide_batch
 from beast_ml.predictors.contract import Floats, Rows
 from beast_ml.predictors.cost import TokenCostPredictor
+from beast_ml.predictors.fused import fuse
 from beast_ml.predictors.pool import Expected
 from beast_ml.registry.config import TrackingConfig
 from beast_ml.registry.resolve_child import resolve_in_child
@@ -56,6 +57,7 @@ class Router:
         self._clock = clock or SystemClock()
         followed = bundle.features.spec.history
         self._history = None if followed is None else History(followed, bundle.history)
+        self._predictors = fuse(bundle.predictors)
         self._version = bundle.manifest.digest
         objective = bundle.policy.objective
         self._standing = Constraints(objective.min_quality, objective.max_cost_usd, objective.max_latency_s)
@@ -154,10 +156,12 @@ class Router:
         UnknownModelError
             If a candidate is not in the pool.
         """
-        asked = Constraints(min_quality, max_cost_usd, max_latency_s)
-        rows = self._rows([prompt], [context or {}], tenant)
-        expected = self.bundle.predictors.predict(rows)
-        choice = self._decide(expected, 0, self._standing.tightened(asked), candidates)
+        constraints = self._standing
+        if min_quality is not None or max_cost_usd is not None or max_latency_s is not None:
+            constraints = constraints.tightened(Constraints(min_quality, max_cost_usd, max_latency_s))
+        rows = self._rows([prompt], [context] if context else None, tenant)
+        expected = self._predictors.predict(rows)
+        (choice,) = self._decide(expected, constraints, candidates)
         return self._answer(choice, tenant, (rows, expected) if explain else None)
 
     def route_batch(
@@ -168,9 +172,8 @@ class Router:
             raise InputError(f"{len(contexts)} contexts for {len(prompts)} prompts, give one each or none")
         if not prompts:
             return []
-        expected = self.bundle.predictors.predict(self._rows(prompts, contexts, tenant))
-        choices = (self._decide(expected, i, self._standing, None) for i in range(len(prompts)))
-        return [self._answer(choice, tenant, None) for choice in choices]
+        expected = self._predictors.predict(self._rows(prompts, contexts, tenant))
+        return [self._answer(choice, tenant, None) for choice in self._decide(expected, self._standing, None)]
 
     def observe(
         self,
@@ -229,8 +232,8 @@ class Router:
         self, prompt: str, *, context: Context | None = None, tenant: str = "default"
     ) -> tuple[ModelForecast, ...]:
         """Return what is expected of every candidate on one request, with intervals, in the order of the pool."""
-        rows = self._rows([prompt], [context or {}], tenant)
-        return self._forecasts(rows, self.bundle.predictors.predict(rows))
+        rows = self._rows([prompt], [context] if context else None, tenant)
+        return self._forecasts(rows, self._predictors.predict(rows))
 
     def _rows(self, prompts: Sequence[str], contexts: Sequence[Context] | None, tenant: str) -> Rows:
         for prompt in prompts:
@@ -245,12 +248,10 @@ class Router:
         kinds = [None] * n if contexts is None else [context.get("task") for context in contexts]
         return np.array([history.features(tenant, kind, at_us=now_us) for kind in kinds])
 
-    def _decide(
-        self, expected: Expected, row: int, constraints: Constraints, candidates: Sequence[str] | None
-    ) -> Choice:
-        policy = self.bundle.policy
-        uniform, pick = self._rng.random(2) if policy.exploration_rate else (1.0, 0.0)
-        return decide(policy, self.models, expected, row, constraints, candidates, uniform, pick)
+    def _decide(self, expected: Expected, constraints: Constraints, candidates: Sequence[str] | None) -> list[Choice]:
+        policy, n = self.bundle.policy, len(expected.quality)
+        draws = self._rng.random((n, 2)).tolist() if policy.exploration_rate else None
+        return decide_batch(policy, self.models, expected, constraints, draws, candidates)
 
     def _answer(self, choice: Choice, tenant: str, why: tuple[Rows, Expected] | None) -> RoutingDecision:
         models = self.models

@@ -1,8 +1,11 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from beast_ml.features import prompt
 from beast_ml.features.prompt import PROMPT_FEATURES, prompt_features
 
 ANY_TEXT = st.text(st.characters() | st.characters(categories=["Cs"]))
@@ -21,6 +24,19 @@ def test_features_are_finite_not_negative_and_reproducible(text):
     assert np.isfinite(row).all()
     assert (row >= 0).all()
     assert row.tobytes() == prompt_features(text).tobytes()
+
+
+@given(ANY_TEXT | st.text(st.characters(max_codepoint=127)))
+def test_words_are_runs_of_letters_whether_or_not_the_text_is_ascii(text):
+    assert prompt._words(text) == re.findall(r"[^\W\d_]+", text.lower())
+
+
+@given(st.binary())
+def test_every_byte_is_counted_in_its_class(raw):
+    classes = prompt._BYTE_CLASSES.values()
+    members = [set(codes.encode()) if isinstance(codes, str) else set(codes) for codes in classes]
+    counted = prompt._histogram(raw.translate(prompt._CLASS_OF), len(members)).tolist()
+    assert counted == [sum(byte in codes for byte in raw) for codes in members]
 
 
 def test_names_are_unique():

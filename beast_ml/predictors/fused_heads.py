@@ -1,0 +1,131 @@
+"""Dense heads that read the same row, computed together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+
+from beast_ml.predictors.contract import Rows
+from beast_ml.predictors.heads import CLIP, DenseHead
+
+__all__ = ["FusedHeads"]
+
+# A weight, and the index of the columns that it is multiplied with; None for all columns.
+_Index = tuple[slice, slice] | None
+_Block = tuple[_Index, Rows]
+
+
+@dataclass(frozen=True)
+class _Hidden:
+    """One hidden layer of some heads side by side; in the first one they share a block, for all read the same row.
+
+    Parameters
+    ----------
+    blocks
+        What is read by whom.
+    bias, zero
+        (1, outputs).
+    """
+
+    blocks: tuple[_Block, ...]
+    bias: Rows
+    zero: Rows
+
+    def forward(self, hidden: Rows) -> Rows:
+        out = _beside(_products(hidden, self.blocks))
+        out += self.bias
+        return np.maximum(out, self.zero, out=out)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The heads of one depth: their hidden layers side by side, and their last weights."""
+
+    hidden: tuple[_Hidden, ...]
+    last: tuple[_Block, ...]
+
+    @classmethod
+    def of(cls, heads: Sequence[DenseHead]) -> _Group:
+        hidden = []
+        read: list[_Index] = [None] * len(heads)
+        for depth in range(len(heads[0].weights) - 1):
+            weights = [head.weights[depth] for head in heads]
+            bias = np.concatenate([head.biases[depth] for head in heads])[None]
+            blocks = tuple(zip(read, weights, strict=True)) if depth else ((None, np.hstack(weights)),)
+            hidden.append(_Hidden(blocks, bias, np.zeros_like(bias)))
+            stops = list(accumulate(weight.shape[1] for weight in weights))
+            if len(heads) > 1:
+                read = [(slice(None), slice(start, stop)) for start, stop in zip([0, *stops[:-1]], stops, strict=True)]
+        return cls(tuple(hidden), tuple((index, head.weights[-1]) for index, head in zip(read, heads, strict=True)))
+
+
+@dataclass(frozen=True)
+class FusedHeads:
+    """Dense heads that standardise alike: the row is standardised once, and heads of equal depth share a first layer.
+
+    Parameters
+    ----------
+    center, scale, low, high
+        (1, d), as against a single row numpy then takes its short way; standardised features are clipped to low..high.
+    groups
+        One a depth.
+    order
+        Where the outputs of each head are among those of all groups, in the order of the heads.
+    """
+
+    center: Rows
+    scale: Rows
+    low: Rows
+    high: Rows
+    groups: tuple[_Group, ...]
+    order: tuple[int, ...]
+
+    @classmethod
+    def of(cls, heads: Sequence[DenseHead]) -> FusedHeads | None:
+        """Return the heads together, or None where they do not standardise alike."""
+        first = heads[0]
+        for head in heads[1:]:
+            if not (np.array_equal(head.center, first.center) and np.array_equal(head.scale, first.scale)):
+                return None
+        by_depth: dict[int, list[int]] = {}
+        for number, head in enumerate(heads):
+            by_depth.setdefault(len(head.weights), []).append(number)
+        grouped = [number for numbers in by_depth.values() for number in numbers]
+        center = first.center[None]
+        return cls(
+            center=center,
+            scale=first.scale[None],
+            low=np.full_like(center, -CLIP),
+            high=np.full_like(center, CLIP),
+            groups=tuple(_Group.of([heads[number] for number in numbers]) for numbers in by_depth.values()),
+            order=tuple(grouped.index(number) for number in range(len(heads))),
+        )
+
+    def products(self, rows: Rows) -> Rows:
+        """Return (n, outputs) float32 for (n, d) features: what the heads give, side by side, but for the last bias.
+
+        That is left to the caller, who may have more to add.
+        """
+        row: Rows = rows - self.center
+        row *= self.scale
+        # np.clip takes longer than both of these.
+        np.maximum(row, self.low, out=row)
+        np.minimum(row, self.high, out=row)
+        parts: list[Rows] = []
+        for group in self.groups:
+            hidden = row
+            for layer in group.hidden:
+                hidden = layer.forward(hidden)
+            parts += _products(hidden, group.last)
+        return _beside([parts[place] for place in self.order])
+
+
+def _products(hidden: Rows, blocks: Iterable[_Block]) -> list[Rows]:
+    return [(hidden if index is None else hidden[index]).dot(weight) for index, weight in blocks]
+
+
+def _beside(parts: list[Rows]) -> Rows:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
