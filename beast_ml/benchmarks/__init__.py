@@ -1,0 +1,1 @@
+"""Reruns every published figure: routing quality, cost, learning from logs, speed."""
