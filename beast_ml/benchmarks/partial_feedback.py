@@ -29,9 +29,9 @@ from beast_ml.operations.log_decision import LogDecision, decide_from_log, decis
 from beast_ml.policy.operating_point import best_single_model
 from beast_ml.policy.utility import Predictions, choose, willingness_grid
 from beast_ml.predictors.contract import Floats
-from beast_ml.predictors.landmarks import LandmarkFeatures
 from beast_ml.predictors.log_teacher import LogTeacher, teach
 from beast_ml.predictors.logging_policy import estimate_logging_policy
+from beast_ml.predictors.teacher_columns import TeacherColumns
 
 __all__ = [
     "LOGGING_POLICIES",
@@ -56,7 +56,6 @@ LOGGING_POLICIES: Final[dict[PolicyName, PolicyConfig]] = {
 without harm. The softmax's temperature of 0.1 gives a model that is 0.23 worse a tenth of the best one's share."""
 
 _TEST_FRACTION: Final = 0.3
-_LANDMARKS: Final = 192
 _FOLDS: Final = 5
 _CHANCE: Final = 0.05
 
@@ -72,7 +71,7 @@ class LogSet:
     outcomes
         n queries x m models, nothing missing.
     columns
-        (n, k) kernel features, whose scales and landmarks come from the training questions.
+        (n, k) of `TeacherColumns`, fitted to the training questions and their tasks.
     test
         (n,) which queries are held out.
     """
@@ -166,8 +165,8 @@ def prepare_log_set(outcomes: OutcomeMatrix, encoder: Encoder, seed: int = 0) ->
     test = holdout_mask(kept.prompts, _TEST_FRACTION, seed)
     spec = FeatureSpec.learn(encoder, [prompt for prompt, held in zip(kept.prompts, test, strict=True) if not held])
     rows = FeatureBuilder(spec, encoder).matrix(kept.prompts)
-    landmarks = LandmarkFeatures.fit(rows[~test], spec.encoder_dim, _LANDMARKS, np.random.default_rng([seed, 0]))
-    return LogSet(kept, landmarks.transform(rows), test)
+    columns = TeacherColumns.fit(rows[~test], spec.encoder_dim, kept.tasks[~test], np.random.default_rng([seed, 0]))
+    return LogSet(kept, columns.transform(rows), test)
 
 
 def no_harm_cell(
@@ -287,9 +286,7 @@ def uniform_share(
     return UniformShare(float(a.mean()), float(b.mean()), mean, low, high, n_logs)
 
 
-def _share(
-    expected: Predictions, truth: OutcomeMatrix, training: NDArray[np.bool_], test: NDArray[np.bool_]
-) -> float:
+def _share(expected: Predictions, truth: OutcomeMatrix, training: NDArray[np.bool_], test: NDArray[np.bool_]) -> float:
     board = Scoreboard(
         quality=truth.quality[test],
         cost=truth.cost_usd[test],

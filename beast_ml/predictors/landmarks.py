@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from beast_ml.predictors.contract import Floats, Rows
 
 __all__ = ["LandmarkFeatures"]
 
 _SURFACE_WEIGHT: Final = 0.5
+_WIDTHS: Final = ((0.7, 0.15), (0.3, 1.0))
+"""(share, rate): the kernel is the sum of share x exp(-rate x squared distance)."""
 _CLIP: Final = 3.0
 _JITTER: Final = 1e-6
 _CHUNK: Final = 8192
@@ -20,10 +21,11 @@ _CHUNK: Final = 8192
 
 @dataclass(frozen=True)
 class LandmarkFeatures:
-    """Columns whose inner products are close to ``exp(-|z - z'|^2)``, z a scaled feature row (Williams, Seeger 2001).
+    """Columns whose inner products are close to a kernel of two widths (Williams, Seeger 2001), for kernel ridge.
 
-    Embeddings and surface features are scaled to a mean squared length of 1 and 1/4: two requests of unrelated content
-    are then about two apart, and a ridge on these columns is kernel ridge.
+    Embeddings and surface features are scaled to a mean squared length of 1 and 1/4, so two unrelated requests have a
+    squared distance of about 2.5. The wide kernel sees what kind of request it is, which is most of what one outcome a
+    request can teach; the narrow one what is asked.
 
     Parameters
     ----------
@@ -41,16 +43,8 @@ class LandmarkFeatures:
     whitening: Floats
 
     @classmethod
-    def fit(
-        cls, rows: Rows, embedding_dim: int, n_landmarks: int, rng: np.random.Generator, keep: int | None = None
-    ) -> LandmarkFeatures:
-        """Learn scales from (n, d) rows whose first columns are an embedding, and draw landmarks among them.
-
-        Parameters
-        ----------
-        keep
-            How many columns to keep, those of most variance; None: all.
-        """
+    def fit(cls, rows: Rows, embedding_dim: int, n_landmarks: int, rng: np.random.Generator) -> LandmarkFeatures:
+        """Learn scales from (n, d) rows whose first columns are an embedding, and draw landmarks among them."""
         sample = rows[rng.choice(len(rows), min(len(rows), 20_000), replace=False)].astype(np.float64)
         center, spread = sample.mean(axis=0), sample.std(axis=0)
         scale = np.zeros(sample.shape[1])
@@ -62,8 +56,7 @@ class LandmarkFeatures:
         features = cls(center, scale, np.empty((0, sample.shape[1])), np.empty((0, 0)))
         landmarks = np.unique(features._scaled(sample[:n_landmarks]), axis=0)
         values, vectors = np.linalg.eigh(_kernel(landmarks, landmarks) + _JITTER * np.eye(len(landmarks)))
-        kept = np.argsort(-values)[: keep or len(values)]
-        return cls(center, scale, landmarks, vectors[:, kept] / np.sqrt(np.maximum(values[kept], _JITTER)))
+        return cls(center, scale, landmarks, vectors / np.sqrt(np.maximum(values, _JITTER)))
 
     def transform(self, rows: Rows) -> Floats:
         """Return (n, k) columns of (n, d) feature rows."""
@@ -80,6 +73,7 @@ class LandmarkFeatures:
         return np.asarray(np.clip(scaled, -limit, limit))
 
 
-def _kernel(a: Floats, b: Floats) -> NDArray[np.float64]:
+def _kernel(a: Floats, b: Floats) -> Floats:
     squared = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None] - 2.0 * a @ b.T
-    return np.asarray(np.exp(-np.maximum(squared, 0.0)))
+    squared = np.maximum(squared, 0.0)
+    return np.asarray(sum(share * np.exp(-rate * squared) for share, rate in _WIDTHS))
