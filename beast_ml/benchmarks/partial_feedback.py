@@ -1,4 +1,4 @@
-"""Learning from one-model-a-request logs whose truth is known: is harm avoided, and how much of the gain is kept?
+"""Learning from one-model-a-request logs whose truth is known: whether harm is avoided, and what gain is kept.
 
 Logs are drawn from full-information outcomes: a logging policy chooses a model for every training question, and only
 that outcome is shown. What is deployed after the log is worth what the held-out questions say, where every model's
@@ -160,8 +160,8 @@ class UniformShare:
 
 def prepare_log_set(outcomes: OutcomeMatrix, encoder: Encoder, seed: int = 0) -> LogSet:
     """Return a set ready to draw logs from; queries without quality and cost of every model are left out."""
-    complete = np.isfinite(outcomes.quality).all(axis=1) & np.isfinite(outcomes.cost_usd).all(axis=1)
-    kept = outcomes.rows(complete)
+    complete = np.isfinite(np.hstack([outcomes.quality, outcomes.cost_usd])).all(axis=1)
+    kept = outcomes.rows(np.flatnonzero(complete))
     test = holdout_mask(kept.prompts, _TEST_FRACTION, seed)
     spec = FeatureSpec.learn(encoder, [prompt for prompt, held in zip(kept.prompts, test, strict=True) if not held])
     rows = FeatureBuilder(spec, encoder).matrix(kept.prompts)
@@ -258,7 +258,8 @@ def uniform_share(
     outcomes: OutcomeMatrix, encoder: Encoder, n_logs: int, seed: int, progress: Progress = lambda *_: None
 ) -> UniformShare:
     """Return how much of the full-information share a uniform log keeps, each log on its own split of the questions."""
-    full, logged = [], []
+    full: list[float] = []
+    logged: list[float] = []
     for i in range(n_logs):
         log_set = prepare_log_set(outcomes, encoder, seed + i)
         truth, training, test = log_set.outcomes, ~log_set.test, log_set.test

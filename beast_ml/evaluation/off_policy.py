@@ -77,9 +77,14 @@ class LoggedRounds:
 
     def rows(self, kept: NDArray[np.bool_]) -> LoggedRounds:
         """Return the rounds that a mask selects."""
-        logging = None if self.logging is None else self.logging[kept]
-        parts = (self.chosen, self.propensity, self.reward, self.predicted, self.question)
-        return LoggedRounds(*(part[kept] for part in parts), logging=logging)
+        return LoggedRounds(
+            chosen=self.chosen[kept],
+            propensity=self.propensity[kept],
+            reward=self.reward[kept],
+            predicted=self.predicted[kept],
+            question=self.question[kept],
+            logging=None if self.logging is None else self.logging[kept],
+        )
 
     def weights(self, decisions: NDArray[np.intp]) -> Floats:
         """Return (n,) importance weights of a deterministic target policy: 1 / propensity where it agrees, else 0."""
@@ -99,13 +104,6 @@ class LoggedRounds:
         """Return the estimated value minus what the logging policy got, and its standard error."""
         gains = self.by_question(self.doubly_robust(decisions) - self.reward[self.observed])
         return float(gains.mean()), max(standard_error(gains), self.implied_error(decisions))
-
-    def difference(self, decisions: NDArray[np.intp], other: NDArray[np.intp]) -> tuple[float, float]:
-        """Return the estimated value of one target policy minus another's, paired, and its standard error."""
-        gains = self.by_question(self.doubly_robust(decisions) - self.doubly_robust(other))
-        differs = decisions != other
-        implied = max(self.implied_error(decisions, differs), self.implied_error(other, differs))
-        return float(gains.mean()), max(standard_error(gains), implied)
 
     def implied_error(self, decisions: NDArray[np.intp], among: NDArray[np.bool_] | None = None) -> float:
         """Return the standard error that the logging probabilities imply, 0 where they are not known.

@@ -1,7 +1,7 @@
 """Whether to leave the policy that wrote a log, and for what: chosen on some questions, tested on the others.
 
-Three ways on: stay; always one model; a router. Whichever is best on a log looks better on that log than it is, the more
-so the more of them were tried. So a choice is made on all folds but one and tested on that one, fold by fold, and what
+Three ways on: stay; always one model; a router. Whichever is best on a log looks better on that log than it is, the
+more so the more were tried. So a choice is made on all folds but one and tested on that one, fold by fold, and what
 is tested is the whole procedure. A router's predictions are lower bounds (`beast_ml.predictors.pessimism`), and the
 standard errors do not trust a lack of evidence (`LoggedRounds.implied_error`).
 """
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from beast_ml.evaluation.off_policy import LoggedRounds, normal_interval, standard_error
 from beast_ml.policy.operating_point import MARGIN_Z, QUALITY_MARGIN, OperatingPoint
 from beast_ml.policy.utility import Predictions, choose, willingness_grid
-from beast_ml.predictors.contract import Floats
 
 __all__ = ["MIN_EFFECTIVE", "LogDecision", "choose_point", "decide_from_log", "decisions_at"]
 
@@ -60,10 +59,10 @@ def decisions_at(point: OperatingPoint, predictions: Predictions) -> NDArray[np.
 def choose_point(predictions: Predictions, quality: LoggedRounds, cost: LoggedRounds) -> OperatingPoint | None:
     """Return the point to test against the logging policy, or None where nothing looks better.
 
-    Better is a doubly robust gain that a one-sided 95% test finds above zero, on at least 100 effective questions. Of
-    the routers that are better, those count that are also as good as the best single model (no loss, and not more than
-    0.01 by the same test); the cheapest of them is taken, else that single model where it is better, else the router
-    whose lower bound is highest.
+    Better is a doubly robust gain in quality that a one-sided 95% test finds above zero, on at least 100 effective
+    questions. The router of the highest lower bound is taken among those that cost no more than the logging policy did:
+    what was paid is what the log tells of how much quality is worth. Without any, the best single model where it is
+    better; else the router of the highest lower bound at any cost.
 
     Parameters
     ----------
@@ -72,30 +71,20 @@ def choose_point(predictions: Predictions, quality: LoggedRounds, cost: LoggedRo
     quality, cost
         The same rounds' outcomes.
     """
-    single, single_bound = _best_single(predictions.models, quality)
-    alone = np.full(len(quality.chosen), single)
-    believed = quality.effective_sample_size(alone) >= MIN_EFFECTIVE
-    name = predictions.models[single]
-    better: list[tuple[float, float, OperatingPoint]] = []
-    seen: set[bytes] = set()
-    for willingness in willingness_grid(predictions)[:-1]:
+    name, alone, single_bound = _best_single(predictions.models, quality)
+    spent = cost.logged_value()
+    routers: list[tuple[bool, float, OperatingPoint]] = []
+    for willingness in _distinct(predictions):
         decisions = choose(predictions, willingness)
-        if decisions.tobytes() in seen:
-            continue
-        seen.add(decisions.tobytes())
-        if quality.effective_sample_size(decisions) < MIN_EFFECTIVE:
-            continue
         mean, error = quality.gain(decisions)
         bound = mean - MARGIN_Z * error
-        if bound <= 0:
+        if bound <= 0 or quality.effective_sample_size(decisions) < MIN_EFFECTIVE:
             continue
-        against, its_error = quality.difference(decisions, alone)
-        as_good = not believed or (against >= 0 and against - MARGIN_Z * its_error >= -QUALITY_MARGIN)
         paid = cost.value(decisions)
         point = OperatingPoint(
             kind="router",
             model=name,
-            willingness_to_pay=float(willingness),
+            willingness_to_pay=willingness,
             n_queries=int(quality.observed.sum()),
             quality=quality.value(decisions),
             cost=paid,
@@ -104,13 +93,21 @@ def choose_point(predictions: Predictions, quality: LoggedRounds, cost: LoggedRo
             quality_gain=mean,
             gain_margin=MARGIN_Z * error,
         )
-        better.append((paid if as_good else float("inf"), -bound, point))
-    best = min(better, key=lambda item: item[:2], default=None)
-    if best is not None and np.isfinite(best[0]):
+        routers.append((paid <= spent, bound, point))
+    best = max(routers, key=lambda item: item[:2], default=None)
+    if best is not None and best[0]:
         return best[2]
-    if believed and single_bound > 0:
-        return _single_point(name, single, quality, cost)
+    if single_bound > 0 and quality.effective_sample_size(alone) >= MIN_EFFECTIVE:
+        return _single_point(name, alone, quality, cost)
     return best[2] if best is not None else None
+
+
+def _distinct(predictions: Predictions) -> list[float]:
+    """Return finite willingness values that all decide differently."""
+    seen: dict[bytes, float] = {}
+    for willingness in willingness_grid(predictions)[:-1]:
+        seen.setdefault(choose(predictions, willingness).tobytes(), float(willingness))
+    return list(seen.values())
 
 
 def decide_from_log(
@@ -159,18 +156,17 @@ def _gain(rounds: LoggedRounds, decisions: NDArray[np.intp], leaves: NDArray[np.
     return float(by_question.mean()), max(standard_error(by_question), rounds.implied_error(decisions, leaves))
 
 
-def _best_single(models: tuple[str, ...], quality: LoggedRounds) -> tuple[int, float]:
-    """Return the model whose lower bound of the gain over the logging policy is highest, and that bound."""
+def _best_single(models: tuple[str, ...], quality: LoggedRounds) -> tuple[str, NDArray[np.intp], float]:
+    """Return the model whose lower bound of the gain is highest, the decisions that it is, and that bound."""
     bounds = []
     for j in range(len(models)):
         mean, error = quality.gain(np.full(len(quality.chosen), j))
         bounds.append(mean - MARGIN_Z * error)
     best = int(np.argmax(bounds))
-    return best, bounds[best]
+    return models[best], np.full(len(quality.chosen), best), bounds[best]
 
 
-def _single_point(name: str, index: int, quality: LoggedRounds, cost: LoggedRounds) -> OperatingPoint:
-    alone = np.full(len(quality.chosen), index)
+def _single_point(name: str, alone: NDArray[np.intp], quality: LoggedRounds, cost: LoggedRounds) -> OperatingPoint:
     mean, error = quality.gain(alone)
     value, paid = quality.value(alone), cost.value(alone)
     return OperatingPoint(
@@ -187,5 +183,4 @@ def _single_point(name: str, index: int, quality: LoggedRounds, cost: LoggedRoun
 
 
 def _rows(predictions: Predictions, rows: NDArray[np.bool_]) -> Predictions:
-    cost: Floats = predictions.cost[rows]
-    return Predictions(predictions.models, predictions.quality[rows], cost)
+    return Predictions(predictions.models, predictions.quality[rows], predictions.cost[rows])

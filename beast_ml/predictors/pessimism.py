@@ -45,8 +45,9 @@ class Pessimism:
     penalties: Floats
 
     def predict(self, rows: Rows) -> Floats:
-        """Return (n, m) penalties for (n, d) feature rows."""
-        return np.asarray(self.penalties[_nearest((rows - self.center) * self.scale, self.centroids)])
+        """Return (n, m) penalties for feature rows, of which the first d columns are read: the prompt's own."""
+        prompt = rows[:, : len(self.center)]
+        return np.asarray(self.penalties[_nearest((prompt - self.center) * self.scale, self.centroids)])
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays to be stored with a router bundle."""

@@ -73,8 +73,10 @@ class PooledRidge:
     def spread(self, columns: Floats) -> Floats:
         """Return (n, m) posterior standard deviations of the expectation (not of a single outcome)."""
         full = _with_constant(columns)
-        variance = [np.einsum("nk,nk->n", full @ matrix, full) for matrix in self.covariance]
-        return self.noise * np.sqrt(np.maximum(np.stack(variance, axis=1), 0.0))
+        variance = np.empty((len(full), len(self.covariance)))
+        for j, matrix in enumerate(self.covariance):
+            variance[:, j] = np.einsum("nk,nk->n", full @ matrix, full)
+        return np.asarray(self.noise * np.sqrt(np.maximum(variance, 0.0)))
 
 
 @dataclass(frozen=True)
@@ -160,12 +162,11 @@ def _solve(
     identity = np.eye(k)
     found: list[Floats] = []
     covariance = np.empty((m, k, k)) if with_covariance else np.empty((0, k, k))
-    cached: tuple[float, Floats] | None = None
+    inverse, of_own = np.empty((m, k, k)), -1.0
     for prior in priors:
         own = prior.own
-        if cached is None or cached[0] != own:
-            cached = own, np.linalg.inv(moments.gram + own * identity)
-        inverse = cached[1]
+        if of_own != own:  # the grid is ordered, so that the dear inverses are made once each
+            inverse, of_own = np.asarray(np.linalg.inv(moments.gram + own * identity)), own
         # The v_j are eliminated: what is left for u is own * (I - own * inverse), summed over the models.
         schur = prior.shared * identity + own * (m * identity - own * inverse.sum(axis=0))
         each = np.einsum("jkl,jl->jk", inverse, moments.cross)
