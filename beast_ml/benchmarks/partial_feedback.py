@@ -26,6 +26,7 @@ from beast_ml.logs.simulate.config import PolicyConfig
 from beast_ml.logs.simulate.policies import LoggingPolicy, logging_policy
 from beast_ml.logs.splits import holdout_mask, query_fold
 from beast_ml.operations.log_decision import LogDecision, decide_from_log, decisions_at
+from beast_ml.operations.log_rounds import question_numbers
 from beast_ml.policy.operating_point import best_single_model
 from beast_ml.policy.utility import Predictions, choose, willingness_grid
 from beast_ml.predictors.contract import Floats
@@ -247,7 +248,7 @@ def learn_from_simulated_log(
     teacher = teach(columns, quality, cost, chosen, propensity, folds)
     assert teacher.cost is not None  # noqa: S101  a cost was given
     logging = estimate_logging_policy(columns, chosen, len(truth.models), folds, rng).probabilities
-    _, question = np.unique(truth.prompts, return_inverse=True)
+    question = question_numbers(truth.prompts)
     rounds = LoggedRounds(chosen, propensity, quality[n, chosen], teacher.out_of_fold, question, logging)
     costs = LoggedRounds(chosen, propensity, cost[n, chosen], teacher.cost.out_of_fold, question, logging)
     lowered = Predictions(truth.models, teacher.lower_out_of_fold, teacher.cost.out_of_fold)

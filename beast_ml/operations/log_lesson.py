@@ -107,12 +107,10 @@ def with_lesson(router: FittedRouter, training: LoggedOutcomes, lesson: LogLesso
 def _feature_rows(
     prompts: Sequence[str], training: NDArray[np.bool_], learner: RouterLearner
 ) -> tuple[FeatureSpec, Rows]:
-    """Return (n, d) features of the prompts alone, computed once for each different prompt."""
+    """Return (n, d) features of the prompts alone."""
     encoder = get_encoder(learner.encoder, learner.encoder_progress())
     spec = FeatureSpec.learn(encoder, list(compress(prompts, training)))
-    position = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
-    rows = FeatureBuilder(spec, encoder).matrix(list(position))
-    return spec, rows[[position[prompt] for prompt in prompts]]
+    return spec, FeatureBuilder(spec, encoder).matrix(prompts)
 
 
 def _decide(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from beast_ml.logs.splits import normalise_question
 from beast_ml.predictors.contract import Floats
 from beast_ml.predictors.logging_policy import LoggingPolicyReport, estimate_logging_policy
 
-__all__ = ["LoggedChoices", "logged_choices", "logged_rounds"]
+__all__ = ["LoggedChoices", "logged_choices", "logged_rounds", "question_numbers"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,12 @@ def logged_rounds(logged: LoggedOutcomes, choices: LoggedChoices, values: Floats
         (n, m) outcomes, and what was predicted of them without having seen them.
     """
     reward = values[np.arange(len(logged.chosen)), logged.chosen]
-    questions = [normalise_question(prompt) for prompt in logged.matrix.prompts]
-    _, question = np.unique(questions, return_inverse=True)
+    question = question_numbers(logged.matrix.prompts)
     return LoggedRounds(logged.chosen, choices.propensity, reward, predicted, question, choices.probabilities)
+
+
+def question_numbers(prompts: Sequence[str]) -> NDArray[np.intp]:
+    """Return (n,) the number of each prompt's question, in order of first appearance; equal questions share one."""
+    # Not np.unique: an array of texts is as wide as its longest, gigabytes for a hundred thousand prompts.
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(normalise_question(prompt), len(numbers)) for prompt in prompts], dtype=np.intp)

@@ -20,12 +20,12 @@ from beast_ml.bundle.manifest import Manifest
 from beast_ml.errors import NotEnoughDataError
 from beast_ml.features.history_replay import learn_history_spec, logged_history
 from beast_ml.logs.logged import LoggedOutcomes
-from beast_ml.logs.splits import holdout_mask, normalise_question
+from beast_ml.logs.splits import holdout_mask
 from beast_ml.operations.cards import model_cards
 from beast_ml.operations.log_evidence import log_evidence, log_verdict
 from beast_ml.operations.log_exploration import ExplorationPlan, plan_exploration
 from beast_ml.operations.log_lesson import learn_from_log, with_lesson
-from beast_ml.operations.log_rounds import LoggedChoices
+from beast_ml.operations.log_rounds import LoggedChoices, question_numbers
 from beast_ml.operations.recording import draw_plots, log_inputs, log_settings, log_targets, register
 from beast_ml.policy.learner import FittedRouter, RouterLearner, realised_cost
 from beast_ml.policy.utility import CostKind
@@ -180,7 +180,7 @@ def _cost_kind(logged: LoggedOutcomes) -> CostKind:
 
 
 def _exploration(logged: LoggedOutcomes) -> ExplorationPlan:
-    _, question = np.unique([normalise_question(prompt) for prompt in logged.matrix.prompts], return_inverse=True)
+    question = question_numbers(logged.matrix.prompts)
     return plan_exploration(logged.matrix.models, logged.matrix.quality, logged.matrix.tasks, question)
 
 
