@@ -79,7 +79,8 @@ def estimate_logging_policy(
     """Estimate (n, m) choice probabilities from (n, k) columns by multinomial logistic regression.
 
     The ridge is chosen by out-of-fold log loss. The models' overall shares stand, and a stronger ridge before a weaker
-    one, unless the loss is smaller by more than its standard error. Fitted on at most 20,000 requests: the policy is far simpler than what it is worth.
+    one, unless the loss is smaller by more than its standard error. Fitted on at most 20,000 requests: the policy is
+    far simpler than what it is worth.
     """
     shares = np.empty((len(chosen), n_models))
     for fold in np.unique(folds):
