@@ -25,6 +25,7 @@ from beast_ml.features.spec import FeatureBuilder, FeatureSpec
 from beast_ml.policy.spec import PolicySpec
 from beast_ml.predictors.amounts import AmountPredictor
 from beast_ml.predictors.cost import TokenCostPredictor
+from beast_ml.predictors.pessimism import Pessimism
 from beast_ml.predictors.pool import PoolPredictors
 from beast_ml.predictors.quality import QualityPredictor
 from beast_ml.predictors.reliability import ReliabilityPredictor
@@ -146,10 +147,12 @@ def restore_encoder(name: str, folder: Path) -> Encoder:
 def restore_predictor(
     target: str, candidates: Sequence[CandidateModel], arrays: Arrays, calibration: Mapping[str, Any]
 ) -> Any:
-    """Return the predictor of one target ("quality", "cost", "token_cost", "latency", "reliability")."""
+    """Return the predictor of one target ("quality", "cost", "token_cost", "latency", "reliability", "pessimism")."""
     models = tuple(candidate.name for candidate in candidates)
     if target == "quality":
         return QualityPredictor.restore(models, arrays, calibration)
+    if target == "pessimism":
+        return Pessimism.restore(arrays)
     if target == "reliability":
         return ReliabilityPredictor.restore(models, arrays, calibration)
     if target == "token_cost":
@@ -173,6 +176,7 @@ def _predictors(manifest: Manifest, arrays: Arrays, calibration: Mapping[str, An
         cost=restored.get("cost") or restored.get("token_cost"),
         latency=restored.get("latency"),
         reliability=restored.get("reliability"),
+        pessimism=restored.get("pessimism"),
     )
 
 

@@ -166,4 +166,7 @@ def _stored(predictors: PoolPredictors) -> tuple[dict[str, NDArray[Any]], dict[s
         if predictor is not None:
             arrays |= {f"{target}/{name}": array for name, array in predictor.arrays().items()}
             calibration[target] = predictor.calibration()
+    if predictors.pessimism is not None:
+        arrays |= {f"pessimism/{name}": array for name, array in predictors.pessimism.arrays().items()}
+        calibration["pessimism"] = {}
     return arrays, calibration

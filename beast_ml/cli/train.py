@@ -149,12 +149,15 @@ def _train_on_log(log: Path, name: str | None, seed: int, encoder: str, as_json:
                 "bundle": result.manifest.digest,
                 "verdict": result.sentence,
                 "effective_questions": result.effective_questions,
+                "estimated_propensities": result.n_estimated,
+                "exploration": result.exploration.to_dict(),
                 "evidence": json.loads(result.evidence.to_json()),
             }
         )
         return
     print_table("off-policy evidence on held-out requests", ("figure", "value"), result.evidence.rows())
     stdout.print(result.sentence, highlight=False, markup=False, style="bold")
+    stdout.print(result.exploration.sentence(), highlight=False, markup=False)
     print_registered(result.registered)
     stdout.print("next: beast promote", highlight=False)
 

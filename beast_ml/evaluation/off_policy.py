@@ -5,23 +5,30 @@ however often it was asked: its rounds are averaged first. Repeats of one questi
 routing (and what a cache should answer), and a few hot ones would otherwise decide everything.
 
 Doubly robust (Dudik, Langford, Li 2011): unbiased when the propensities are right, and of low variance when the
-predictions are good.
+predictions are good. Its spread over the rounds at hand says little where the target policy asks for a model that the
+log hardly tried: without a single such round there is nothing to correct, the estimate is the prediction alone, and its
+spread looks small. So the standard error is never below the one that the logging probabilities imply, whatever
+happened to be drawn.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.errors import InputError
 
-__all__ = ["LoggedRounds", "normal_interval"]
+__all__ = ["LoggedRounds", "normal_interval", "standard_error"]
 
 Floats = NDArray[np.float64]
 
-_Z95 = 1.959963984540054
+_Z95: Final = 1.959963984540054
+_LEAST_PROBABILITY: Final = 1e-4
+_PRIOR_ROUNDS: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,9 @@ class LoggedRounds:
         (n, m) predicted values of every candidate, by predictors that never saw the round.
     question
         (n,) which question it asks, 0, 1, ...; requests of one question count as one.
+    logging
+        (n, m) probabilities with which the log's policy would have chosen each candidate, or None where they are not
+        known: then standard errors are those of the rounds alone.
 
     Raises
     ------
@@ -53,6 +63,7 @@ class LoggedRounds:
     reward: Floats
     predicted: Floats
     question: NDArray[np.intp]
+    logging: Floats | None = None
 
     def __post_init__(self) -> None:
         if not ((self.propensity > 0) & (self.propensity <= 1)).all():
@@ -63,6 +74,17 @@ class LoggedRounds:
     def observed(self) -> NDArray[np.bool_]:
         """(n,) rounds whose reward is known."""
         return ~np.isnan(self.reward)
+
+    def rows(self, kept: NDArray[np.bool_]) -> LoggedRounds:
+        """Return the rounds that a mask selects."""
+        return LoggedRounds(
+            chosen=self.chosen[kept],
+            propensity=self.propensity[kept],
+            reward=self.reward[kept],
+            predicted=self.predicted[kept],
+            question=self.question[kept],
+            logging=None if self.logging is None else self.logging[kept],
+        )
 
     def weights(self, decisions: NDArray[np.intp]) -> Floats:
         """Return (n,) importance weights of a deterministic target policy: 1 / propensity where it agrees, else 0."""
@@ -76,28 +98,70 @@ class LoggedRounds:
 
     def value(self, decisions: NDArray[np.intp]) -> float:
         """Return the doubly robust estimate of the target policy's value, each question counted once."""
-        return float(self._by_question(self.doubly_robust(decisions)).mean())
+        return float(self.by_question(self.doubly_robust(decisions)).mean())
 
     def gain(self, decisions: NDArray[np.intp]) -> tuple[float, float]:
         """Return the estimated value minus what the logging policy got, and its standard error."""
-        gains = self._by_question(self.doubly_robust(decisions) - self.reward[self.observed])
-        n = len(gains)
-        return float(gains.mean()), float(gains.std(ddof=1) / n**0.5) if n > 1 else float("inf")
+        gains = self.by_question(self.doubly_robust(decisions) - self.reward[self.observed])
+        return float(gains.mean()), max(standard_error(gains), self.implied_error(decisions))
+
+    def implied_error(self, decisions: NDArray[np.intp], among: NDArray[np.bool_] | None = None) -> float:
+        """Return the standard error that the logging probabilities imply, 0 where they are not known.
+
+        A round corrects the prediction with probability p, by residual / p: a variance of (1 - p)^2 / p times that of
+        an outcome about its prediction, whether or not such a round was drawn. Outcome variances are taken per model
+        and shrunk, as by ten rounds, to the most that values of this range can have.
+        """
+        if self.logging is None:
+            return 0.0
+        counted = self.observed if among is None else self.observed & among
+        each = self._counts_for()
+        probability = np.maximum(self.logging[np.arange(len(decisions)), decisions], _LEAST_PROBABILITY)
+        variance = (1.0 - probability) ** 2 / probability * self._outcome_variance[decisions]
+        return float(np.sqrt((each**2 * variance)[counted].sum()))
+
+    @cached_property
+    def _outcome_variance(self) -> Floats:
+        """(m,) variance of each model's outcomes about their predictions."""
+        seen, m = self.observed, self.predicted.shape[1]
+        reward, chosen = self.reward[seen], self.chosen[seen]
+        worst = (float(np.ptp(reward)) / 2.0) ** 2 if len(reward) else 0.0
+        squared = (reward - self.predicted[seen, chosen]) ** 2
+        n = np.bincount(chosen, minlength=m)
+        return np.asarray((np.bincount(chosen, squared, minlength=m) + _PRIOR_ROUNDS * worst) / (n + _PRIOR_ROUNDS))
+
+    @cached_property
+    def _questions(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The question of each observed round, numbered anew, and how many rounds each question has."""
+        _, question, n = np.unique(self.question[self.observed], return_inverse=True, return_counts=True)
+        return question, n
+
+    def _counts_for(self) -> Floats:
+        """Return (n,) what part of the mean over questions each observed round is, 0 for the others."""
+        question, n = self._questions
+        each = np.zeros(len(self.chosen))
+        each[self.observed] = 1.0 / n[question] / max(len(n), 1)
+        return each
 
     def logged_value(self) -> float:
         """Return what the logging policy got, each question counted once."""
-        return float(self._by_question(self.reward[self.observed]).mean())
+        return float(self.by_question(self.reward[self.observed]).mean())
 
     def effective_sample_size(self, decisions: NDArray[np.intp]) -> float:
         """Return how many questions speak of the target policy: (sum of weights)^2 / sum of squares, by question."""
-        weights = self._by_question(self.weights(decisions)[self.observed])
+        weights = self.by_question(self.weights(decisions)[self.observed])
         total = float((weights**2).sum())
         return float(weights.sum()) ** 2 / total if total else 0.0
 
-    def _by_question(self, rounds: Floats) -> Floats:
-        """Return the mean of each question's observed rounds."""
-        _, question, n = np.unique(self.question[self.observed], return_inverse=True, return_counts=True)
+    def by_question(self, rounds: Floats) -> Floats:
+        """Return each question's mean of a value per observed round."""
+        question, n = self._questions
         return np.asarray(np.bincount(question, rounds) / n)
+
+
+def standard_error(values: Floats) -> float:
+    """Return the standard error of the mean of independent values; infinite for fewer than two."""
+    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("inf")
 
 
 def normal_interval(mean: float, error: float) -> tuple[float, float, float]:

@@ -158,16 +158,14 @@ class FeatureBuilder:
         InputError
             If history rows are missing, too many or not asked for.
         """
-        stripped = [strip_boilerplate(prompt, self._boilerplate) for prompt in prompts]
         out = np.zeros((len(prompts), self.dim), dtype=np.float32)
         if self.spec.history is not None or history_rows is not None:
             self._place_history(out, history_rows)
-        width = self.spec.encoder_dim
-        out[:, :width] = self.encoder.encode([text for text, _ in stripped])
-        first_context = width + len(PROMPT_FEATURES) + 1
-        for i, prompt in enumerate(prompts):
-            out[i, width : first_context - 1] = prompt_features(prompt)
-            out[i, first_context - 1] = stripped[i][1]
+        first_context = self.spec.encoder_dim + len(PROMPT_FEATURES) + 1
+        # Logs ask the same again and again: each different prompt is read once.
+        position = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
+        read = self._prompt_part(list(position), first_context)
+        out[:, :first_context] = read if len(read) == len(prompts) else read[[position[prompt] for prompt in prompts]]
         if self._context_slots and contexts is not None:
             for i, context in enumerate(contexts):
                 for pair in context.items():
@@ -175,6 +173,16 @@ class FeatureBuilder:
                     if slot is not None:
                         out[i, first_context + slot] = 1.0
         return out
+
+    def _prompt_part(self, prompts: Sequence[str], width: int) -> Rows:
+        stripped = [strip_boilerplate(prompt, self._boilerplate) for prompt in prompts]
+        part = np.zeros((len(prompts), width), dtype=np.float32)
+        embedded = self.spec.encoder_dim
+        part[:, :embedded] = self.encoder.encode([text for text, _ in stripped])
+        for i, prompt in enumerate(prompts):
+            part[i, embedded : width - 1] = prompt_features(prompt)
+            part[i, width - 1] = stripped[i][1]
+        return part
 
     def _place_history(self, out: Rows, history_rows: Rows | None) -> None:
         shape = (len(out), self.spec.history.dim if self.spec.history else 0)

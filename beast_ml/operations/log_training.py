@@ -1,7 +1,13 @@
-"""Train from a routed-request log: only the chosen models' outcomes are known, so all evidence is off-policy."""
+"""Train from a routed-request log: only the chosen models' outcomes are known, so all evidence is off-policy.
+
+A teacher that knows what it does not know (`beast_ml.predictors.log_teacher`) learns from the one outcome a request
+has; the served predictors learn from what it says of every model on the same requests. What is deployed is decided
+from lower bounds, cross-fitted (`beast_ml.operations.log_decision`), and tested once more on held-out questions.
+"""
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +22,10 @@ from beast_ml.features.history_replay import learn_history_spec, logged_history
 from beast_ml.logs.logged import LoggedOutcomes
 from beast_ml.logs.splits import holdout_mask
 from beast_ml.operations.cards import model_cards
-from beast_ml.operations.log_evidence import log_evidence, log_operating_point, log_verdict
+from beast_ml.operations.log_evidence import log_evidence, log_verdict
+from beast_ml.operations.log_exploration import ExplorationPlan, plan_exploration
+from beast_ml.operations.log_lesson import learn_from_log, with_lesson
+from beast_ml.operations.log_rounds import LoggedChoices, question_numbers
 from beast_ml.operations.recording import draw_plots, log_inputs, log_settings, log_targets, register
 from beast_ml.policy.learner import FittedRouter, RouterLearner, realised_cost
 from beast_ml.policy.utility import CostKind
@@ -30,6 +39,7 @@ __all__ = ["LogTrainingResult", "train_from_log"]
 
 _TEST_FRACTION: Final = 0.4
 _MIN_LABELS: Final = 30
+_EXPLORED: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,10 @@ class LogTrainingResult:
         Off-policy estimates on the held-out part of the log, against the policy that wrote it.
     effective_questions
         How many held-out questions speak of the router's decisions.
+    exploration
+        What the log cannot answer, and what would.
+    n_estimated
+        Requests whose propensity was not logged and is an estimate.
     left_out
         Candidates without enough labelled outcomes to learn from, and how many they had.
     router
@@ -59,6 +73,8 @@ class LogTrainingResult:
     sentence: str
     evidence: Evidence
     effective_questions: float
+    exploration: ExplorationPlan
+    n_estimated: int
     left_out: Mapping[str, int]
     router: FittedRouter
     registered: RegisteredRouter
@@ -78,14 +94,15 @@ def train_from_log(
 ) -> LogTrainingResult:
     """Learn a router from a log, estimate off-policy whether it beats the policy that wrote it, and register it.
 
-    Two fifths of the questions are held out for the estimate. The operating point is the cheapest whose out-of-fold
-    gain over the logging policy on the others is above zero (`log_operating_point`); without any, the router stays
-    with one model.
+    Two fifths of the questions are held out for the estimate. The operating point is `decide_from_log`'s on the others;
+    where that stays with the logging policy, the router always answers with the model that the log chose most often if
+    it did so on half of the requests, else with the best one by the estimates. Propensities that the log lacks are
+    estimated.
 
     Raises
     ------
     NotEnoughDataError
-        If propensities are unknown, or labels too few, to say anything.
+        If labels are too few to say anything.
     RegistryUnavailableError
         If MLflow does not answer.
     """
@@ -100,17 +117,24 @@ def train_from_log(
     tags = {"data": name, "encoder": learner.encoder, "kind of run": "training from a log"}
     with training_run(tracking, f"train {name}", f"Training a router on the log `{name}` ...", tags) as run:
         say(f"learning from {training.matrix.n_queries} requests, holding out {test.matrix.n_queries}")
+        lesson = learn_from_log(logged, ~held_out, learner, _cost_kind(training), seed)
+        if lesson.choices.n_estimated:
+            say(f"warning: {_estimated(lesson.choices)}")
         known = history.select(~held_out) if history else None
-        fitted = learner.fit(training.matrix, _cost_kind(training), seed, failed=_failed(training), history=known)
-        router = replace(fitted, operating_point=log_operating_point(fitted, training))
+        taught = replace(training.matrix, quality=lesson.targets)
+        fitted = learner.fit(taught, _cost_kind(training), seed, failed=_failed(training), history=known)
+        router = with_lesson(fitted, training, lesson)
         seen = history.select(held_out).rows if history else None
-        evidence, effective = log_evidence(router, test, seen, seed)
+        evidence, effective = log_evidence(router, test, lesson.choices.rows(held_out), seen, seed)
+        plan = _exploration(logged)
         sentence = log_verdict(router, evidence, effective)
         say("registering in MLflow")
         log_inputs(run, name, router, test.matrix, {"training": source, "test": source})
         log_settings(run, router, seed)
         log_targets(run, router)
-        run.metrics({"off_policy/effective_questions": effective})
+        run.metrics({"off_policy/effective_questions": effective, **lesson.metrics()})
+        run.text(f"{sentence}\n\n{plan.sentence()}\n", "exploration.md")
+        run.text(json.dumps(plan.to_dict(), indent=2), "exploration.json")
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
             (folder / "plots").mkdir()
@@ -118,19 +142,23 @@ def train_from_log(
             run.artifact(folder / "plots", "plots")
             cards = model_cards(router, sentence, evidence, name)
             registered, manifest = register(run, router, evidence, cards, folder / "bundle")
-        return LogTrainingResult(sentence, evidence, effective, left_out, router, registered, manifest, run.id)
+        return LogTrainingResult(
+            sentence,
+            evidence,
+            effective,
+            plan,
+            lesson.choices.n_estimated,
+            left_out,
+            router,
+            registered,
+            manifest,
+            run.id,
+        )
 
 
 def _usable(logged: LoggedOutcomes) -> tuple[LoggedOutcomes, dict[str, int]]:
-    """Return the rounds whose propensity is known and whose models can be learnt, and the models that cannot."""
-    n = len(logged.chosen)
-    known = np.isfinite(logged.propensity)
-    if known.mean() < 0.5:
-        raise NotEnoughDataError(
-            f"{int((~known).sum())} of {n} requests have no propensity, so the log cannot tell what another policy "
-            "would have got: log the probability of each choice, or train on an outcome table"
-        )
-    labels = np.isfinite(logged.matrix.quality[known]).sum(axis=0)
+    """Return the requests whose models can be learnt, and the models that cannot."""
+    labels = np.isfinite(logged.matrix.quality).sum(axis=0)
     enough = labels >= _MIN_LABELS
     if enough.sum() < 2:
         raise NotEnoughDataError(
@@ -139,7 +167,7 @@ def _usable(logged: LoggedOutcomes) -> tuple[LoggedOutcomes, dict[str, int]]:
         )
     left_out = {name: int(count) for name, count in zip(logged.matrix.models, labels, strict=True)}
     kept = [name for name, ok in zip(logged.matrix.models, enough, strict=True) if ok]
-    return logged.rows(known).pool(kept), {name: n for name, n in left_out.items() if name not in kept}
+    return logged.pool(kept), {name: n for name, n in left_out.items() if name not in kept}
 
 
 def _cost_kind(logged: LoggedOutcomes) -> CostKind:
@@ -149,6 +177,26 @@ def _cost_kind(logged: LoggedOutcomes) -> CostKind:
         if np.isfinite(realised_cost(logged.matrix, kind)).any(axis=0).all():
             return kind
     return "none"
+
+
+def _exploration(logged: LoggedOutcomes) -> ExplorationPlan:
+    question = question_numbers(logged.matrix.prompts)
+    return plan_exploration(logged.matrix.models, logged.matrix.quality, logged.matrix.tasks, question)
+
+
+def _estimated(choices: LoggedChoices) -> str:
+    """Say what estimated propensities are worth."""
+    text = (
+        f"{choices.n_estimated} requests have no propensity: estimated from what was chosen (calibration error "
+        f"{choices.report.calibration_error:.3f}), which is right only if the old router decided on nothing that the "
+        "prompt does not show and that also sways the outcome; log the probability of each choice"
+    )
+    if choices.report.explored < _EXPLORED:
+        text += (
+            f". On {1 - choices.report.explored:.0%} of the requests its choice was all but certain: what another "
+            "model would have got there, this log cannot tell"
+        )
+    return text
 
 
 def _failed(logged: LoggedOutcomes) -> Floats:

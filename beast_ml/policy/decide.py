@@ -73,9 +73,10 @@ class Choice(msgspec.Struct, frozen=True):
 def utilities(policy: PolicySpec, expected: Expected) -> Floats:
     """Return (n, m) utilities: willingness x quality x P(answers) - cost - latency x its price.
 
-    In the unit of cost of the policy; without costs, the quality itself.
+    In the unit of cost of the policy; without costs, the quality itself. Quality is lowered by the caution, where a
+    router has one.
     """
-    quality = expected.quality
+    quality = expected.quality if expected.caution is None else expected.quality - expected.caution
     if expected.failure is not None:
         quality = quality * (1.0 - expected.failure)
     if policy.cost == "none":
@@ -175,6 +176,7 @@ def _only(expected: Expected, row: int) -> Expected:
         None if expected.cost_usd is None else expected.cost_usd[one],
         None if expected.latency_s is None else expected.latency_s[one],
         None if expected.failure is None else expected.failure[one],
+        None if expected.caution is None else expected.caution[one],
     )
 
 

@@ -11,6 +11,7 @@ from beast_ml.domain import Price
 from beast_ml.predictors.amounts import AmountPredictor, fit_amounts
 from beast_ml.predictors.contract import Fitted, Floats, Predictor, Progress, Rows, TrainingSet
 from beast_ml.predictors.cost import TokenCostPredictor, recover_prices
+from beast_ml.predictors.pessimism import Pessimism
 from beast_ml.predictors.quality import QualityPredictor, fit_quality
 from beast_ml.predictors.reliability import ReliabilityPredictor, fit_reliability
 
@@ -19,12 +20,16 @@ __all__ = ["Expected", "FittedPool", "PoolPredictors", "fit_pool"]
 
 @dataclass(frozen=True)
 class Expected:
-    """What is expected of every candidate: (n, m) arrays, None for what the training data did not tell."""
+    """What is expected of every candidate: (n, m) arrays, None for what the training data did not tell.
+
+    ``caution`` is what to take off the quality before acting on it, for a router that learnt from a log.
+    """
 
     quality: Floats
     cost_usd: Floats | None = None
     latency_s: Floats | None = None
     failure: Floats | None = None
+    caution: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class PoolPredictors:
         Always there.
     cost, latency, reliability
         None where the training data did not tell.
+    pessimism
+        What a log tried too rarely; None where every candidate's outcome was known.
     """
 
     models: tuple[str, ...]
@@ -46,6 +53,7 @@ class PoolPredictors:
     cost: AmountPredictor | TokenCostPredictor | None = None
     latency: AmountPredictor | None = None
     reliability: ReliabilityPredictor | None = None
+    pessimism: Pessimism | None = None
 
     def predict(self, rows: Rows) -> Expected:
         """Return expectations for (n, d) features."""
@@ -54,6 +62,7 @@ class PoolPredictors:
             cost_usd=self.cost.predict(rows) if self.cost else None,
             latency_s=self.latency.predict(rows) if self.latency else None,
             failure=self.reliability.predict(rows) if self.reliability else None,
+            caution=self.pessimism.predict(rows) if self.pessimism else None,
         )
 
 

@@ -64,10 +64,31 @@ def test_a_log_that_hardly_explored_cannot_tell_and_deposes_nobody(config):
         promote(config)
 
 
-def test_without_propensities_nothing_is_learnt(config, uniform_log):
+def test_without_propensities_they_are_estimated_and_what_that_is_worth_is_said(config, uniform_log):
     unknown = replace(uniform_log, propensity=np.full(len(uniform_log.chosen), np.nan))
-    with pytest.raises(NotEnoughDataError, match="log the probability of each choice"):
-        train_from_log(unknown, tracking=config, learner=LEARNER)
+    heard = []
+    result = train_from_log(unknown, tracking=config, learner=LEARNER, say=heard.append)
+    assert "pays here" in result.sentence
+    assert result.n_estimated == len(unknown.chosen)
+    (warning,) = [line for line in heard if "have no propensity" in line]
+    assert "only if the old router decided on nothing that the prompt does not show" in warning
+    assert "all but certain" not in warning
+
+
+def test_a_log_of_one_model_a_task_is_no_evidence_on_the_others_and_is_told_what_to_explore(config):
+    fixed = log(PolicyConfig(kind="deterministic", per="task"), n_requests=1200)
+    unknown = replace(fixed, propensity=np.full(len(fixed.chosen), np.nan))
+    heard = []
+    try:
+        result = train_from_log(unknown, tracking=config, learner=LEARNER, say=heard.append)
+    except NotEnoughDataError as error:
+        assert "explore more" in str(error)  # noqa: PT017  one model may answer everything
+        return
+    assert any("all but certain" in line for line in heard)
+    assert "pays here" not in result.sentence
+    assert result.exploration.questions
+    text = connect(config).get_run(result.run_id).data.metrics
+    assert text["cross_fitted/leaves_logging_policy"] == 0.0
 
 
 def test_without_labels_nothing_is_learnt(config, uniform_log):

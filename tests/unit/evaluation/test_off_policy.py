@@ -64,7 +64,8 @@ def test_rounds_without_a_reward_are_left_out():
     reward = rounds.reward.copy()
     reward[50:] = np.nan
     half = LoggedRounds(rounds.chosen, rounds.propensity, reward, rounds.predicted, rounds.question)
-    first = LoggedRounds(*(getattr(rounds, name)[:50] for name in rounds.__dataclass_fields__))
+    parts = (rounds.chosen, rounds.propensity, rounds.reward, rounds.predicted, rounds.question)
+    first = LoggedRounds(*(part[:50] for part in parts))
     decisions = np.ones(100, int)
     assert half.value(decisions) == first.value(decisions[:50])
     assert half.gain(decisions) == first.gain(decisions[:50])

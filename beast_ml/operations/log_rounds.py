@@ -1,0 +1,73 @@
+"""A log as what off-policy methods read: choices with their probabilities, known or estimated, rewards, questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beast_ml.evaluation.off_policy import LoggedRounds
+from beast_ml.logs.logged import LoggedOutcomes
+from beast_ml.logs.splits import normalise_question
+from beast_ml.predictors.contract import Floats
+from beast_ml.predictors.logging_policy import LoggingPolicyReport, estimate_logging_policy
+
+__all__ = ["LoggedChoices", "logged_choices", "logged_rounds", "question_numbers"]
+
+
+@dataclass(frozen=True)
+class LoggedChoices:
+    """How the policy that wrote a log chose.
+
+    Parameters
+    ----------
+    probabilities
+        (n, m) estimated probability of every model, out of fold.
+    propensity
+        (n,) probability of the choice: as logged, else estimated.
+    n_estimated
+        Requests whose propensity is an estimate.
+    report
+        How good the estimates are.
+    """
+
+    probabilities: Floats
+    propensity: Floats
+    n_estimated: int
+    report: LoggingPolicyReport
+
+    def rows(self, kept: NDArray[np.bool_]) -> LoggedChoices:
+        """Return those of the requests that a mask selects."""
+        return replace(self, probabilities=self.probabilities[kept], propensity=self.propensity[kept])
+
+
+def logged_choices(
+    logged: LoggedOutcomes, columns: Floats, folds: NDArray[np.intp], rng: np.random.Generator
+) -> LoggedChoices:
+    """Return the choices of a log; propensities that it lacks are estimated from (n, k) columns of its requests."""
+    estimated = estimate_logging_policy(columns, logged.chosen, len(logged.matrix.models), folds, rng)
+    known = np.isfinite(logged.propensity)
+    propensity = np.where(known, logged.propensity, estimated.propensity(logged.chosen))
+    return LoggedChoices(estimated.probabilities, propensity, int((~known).sum()), estimated.report)
+
+
+def logged_rounds(logged: LoggedOutcomes, choices: LoggedChoices, values: Floats, predicted: Floats) -> LoggedRounds:
+    """Return the log as rounds of one value; a failure of the chosen model has no quality and is left out.
+
+    Parameters
+    ----------
+    values, predicted
+        (n, m) outcomes, and what was predicted of them without having seen them.
+    """
+    reward = values[np.arange(len(logged.chosen)), logged.chosen]
+    question = question_numbers(logged.matrix.prompts)
+    return LoggedRounds(logged.chosen, choices.propensity, reward, predicted, question, choices.probabilities)
+
+
+def question_numbers(prompts: Sequence[str]) -> NDArray[np.intp]:
+    """Return (n,) the number of each prompt's question, in order of first appearance; equal questions share one."""
+    # Not np.unique: an array of texts is as wide as its longest, gigabytes for a hundred thousand prompts.
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(normalise_question(prompt), len(numbers)) for prompt in prompts], dtype=np.intp)

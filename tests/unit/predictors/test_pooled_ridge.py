@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from beast_ml.errors import NotEnoughDataError
+from beast_ml.predictors.pooled_ridge import RidgePrior, choose_prior, fit_pooled_ridge, predict_out_of_fold
+
+PRIOR = RidgePrior(shared=0.7, own=2.0)
+
+
+@pytest.fixture
+def one_outcome_each():
+    rng = np.random.default_rng(0)
+    columns = rng.standard_normal((60, 3))
+    values = np.full((60, 4), np.nan)
+    values[np.arange(60), rng.integers(4, size=60)] = rng.random(60)
+    return columns, values
+
+
+def test_it_is_the_posterior_of_one_gaussian_process_over_requests_and_models(one_outcome_each):
+    columns, values = one_outcome_each
+    fitted = fit_pooled_ridge(columns, values, PRIOR)
+    row, model = np.nonzero(np.isfinite(values))
+    full = np.hstack([columns, np.full((60, 1), 2.0)])
+
+    def kernel(a, of_a, b, of_b):
+        return (a @ b.T) * (1 / PRIOR.shared + (of_a[:, None] == of_b[None]) / PRIOR.own)
+
+    gram = kernel(full[row], model, full[row], model) + np.eye(len(row))
+    target = values[row, model] - np.nanmean(values)
+    for j in range(4):
+        to = kernel(full, np.full(60, j), full[row], model)
+        mean = np.nanmean(values) + to @ np.linalg.solve(gram, target)
+        prior = (full**2).sum(axis=1) * (1 / PRIOR.shared + 1 / PRIOR.own)
+        variance = prior - np.einsum("ij,ji->i", to, np.linalg.solve(gram, to.T))
+        np.testing.assert_allclose(fitted.predict(columns)[:, j], mean)
+        np.testing.assert_allclose(fitted.spread(columns)[:, j], fitted.noise * np.sqrt(variance))
+
+
+def test_what_all_models_share_is_told_of_a_model_that_never_answered():
+    rng = np.random.default_rng(1)
+    columns = rng.standard_normal((400, 2))
+    values = np.full((400, 3), np.nan)
+    values[np.arange(400), rng.integers(2, size=400)] = columns[:, 0] + 0.1 * rng.standard_normal(400)
+    third = fit_pooled_ridge(columns, values, RidgePrior(1.0, 10.0)).predict(columns)[:, 2]
+    assert np.corrcoef(third, columns[:, 0])[0, 1] > 0.95
+
+
+def test_the_width_shrinks_with_the_root_of_the_outcomes_seen_near_there():
+    values = np.full((1010, 2), np.nan)
+    values[:1000, 0] = np.tile([0.0, 1.0], 500)
+    values[1000:, 1] = np.tile([0.0, 1.0], 5)
+    columns = np.zeros((1010, 1))
+    often, rarely = fit_pooled_ridge(columns, values, RidgePrior(1e-3, 1e-3)).spread(columns)[0]
+    assert often == pytest.approx(0.5 / 1000**0.5, rel=0.01)
+    assert rarely == pytest.approx(0.5 / 10**0.5, rel=0.01)
+
+
+def test_out_of_fold_predictions_have_not_seen_their_fold(one_outcome_each):
+    columns, values = one_outcome_each
+    folds = np.arange(60) % 3
+    before = predict_out_of_fold(columns, values, folds, PRIOR)
+    mean_kept = values.copy()
+    seen = (folds == 0)[:, None] & np.isfinite(values)
+    mean_kept[seen] = np.random.default_rng(2).permutation(values[seen])  # the centre is a mean over all folds
+    after = predict_out_of_fold(columns, mean_kept, folds, PRIOR)
+    np.testing.assert_allclose(after[folds == 0], before[folds == 0])
+    assert not np.allclose(after[folds == 1], before[folds == 1])
+
+
+def test_noise_is_shrunk_hard_and_signal_is_not():
+    rng = np.random.default_rng(3)
+    columns = rng.standard_normal((500, 5))
+    folds = np.arange(500) % 5
+    noise, signal = rng.standard_normal((500, 2)), columns[:, :2] * 3
+    assert choose_prior(columns, noise, folds).own == 150.0
+    assert choose_prior(columns, signal, folds).own == 1.5
+
+
+def test_nothing_observed_is_refused():
+    with pytest.raises(NotEnoughDataError, match="nothing to learn from"):
+        fit_pooled_ridge(np.zeros((3, 1)), np.full((3, 2), np.nan), PRIOR)
