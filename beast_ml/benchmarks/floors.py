@@ -10,7 +10,7 @@ from beast_ml.benchmarks.figures import Figure
 
 __all__ = ["FLOORS", "Floor", "Verdict", "judge", "judge_all"]
 
-Rule = Literal["at least", "at most", "not below"]
+Rule = Literal["at least", "at most", "not below", "upper bound at most"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Floor:
     rule
         ``at least`` and ``at most``: the mean over seeds reaches the value, or misses it by no more than one standard
         error. ``not below``: the 95% interval does not lie below the value; for sets too small to resolve more.
+        ``upper bound at most``: the whole interval lies below it.
     value
         The floor.
     encoder
@@ -65,6 +66,13 @@ class Verdict:
 _BIG: Final = ("mmlu", "mmlu_pro", "messplus", "routerdc7")  # more than 5,000 queries
 _SMALL: Final = ("bfcl", "zeroeval", "routerbench3")
 _PRICED: Final = ("routerbench3", "bfcl", "mmlu_pro")
+_LOGS: Final = tuple(
+    f"{name}, {policy}"
+    for name in ("routerbench3", "mmlu_pro", "bfcl")
+    for policy in ("uniform", "softmax", "epsilon-0.2", "epsilon-0.05")
+)
+_ROUTERS: Final = ("quickstart router, 3 models", "wide router, 30 models")
+_MEDIANS_US: Final = {20: 120.0, 50: 250.0, 330: 550.0}
 
 FLOORS: Final = (
     Floor("shares", "mmlu", "share_of_gap", "at least", 0.28, "static"),
@@ -86,6 +94,24 @@ FLOORS: Final = (
     *(Floor("calibration", name, "ece", "at most", 0.03) for name in _BIG),
     *(Floor("cost", name, "log_r2", "at least", 0.78) for name in _PRICED),
     *(Floor("cost", name, "median_ratio_error", "at most", 0.10) for name in _PRICED),
+    *(Floor("logs", cell, "loss", "upper bound at most", 0.005) for cell in _LOGS),
+    *(Floor("logs", cell, "intervals_below_excess", "at most", 0.0) for cell in _LOGS),
+    Floor("logs", "routerbench3, uniform", "share_kept", "at least", 0.70),
+    *(
+        Floor("speed", f"{router}, {tokens} tokens", "median_us", "at most", most, "static")
+        for router in _ROUTERS
+        for tokens, most in _MEDIANS_US.items()
+    ),
+    *(
+        Floor("speed", f"{router}, {tokens} tokens", "p99_to_median", "at most", 4.0, "static")
+        for router in _ROUTERS
+        for tokens in _MEDIANS_US
+    ),
+    *(Floor("speed", f"{router}, features given", "median_us", "at most", 25.0, "static") for router in _ROUTERS),
+    *(Floor("speed", f"{router}, batches", "decisions_per_s", "at least", 5000.0, "static") for router in _ROUTERS),
+    Floor("scale", "100,000 requests", "seconds", "at most", 600.0),  # "in minutes"
+    Floor("scale", "100,000 requests", "peak_memory_mb", "at most", 4096.0),
+    Floor("scale", "all sizes", "growth_exponent", "at most", 1.15),  # "near-linear"
 )
 """Every floor."""
 
@@ -105,6 +131,8 @@ def judge(floor: Floor, figure: Figure | None) -> Verdict:
         return Verdict(floor, figure, None)
     if floor.rule == "not below":
         return Verdict(floor, figure, (figure.value if figure.high is None else figure.high) >= floor.value)
+    if floor.rule == "upper bound at most":
+        return Verdict(floor, figure, (figure.value if figure.high is None else figure.high) <= floor.value)
     within = figure.standard_error or 0.0
     missed_by = floor.value - figure.value if floor.rule == "at least" else figure.value - floor.value
     return Verdict(floor, figure, missed_by <= within)

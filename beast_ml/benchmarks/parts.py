@@ -7,51 +7,20 @@ To add one, write a module with a function that returns a `PartResult` and name 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from beast_ml.benchmarks.accuracy import measure_calibration, measure_cost
 from beast_ml.benchmarks.figures import PartResult
+from beast_ml.benchmarks.logs_part import measure_logs, measure_scale
+from beast_ml.benchmarks.part_context import PartContext
 from beast_ml.benchmarks.savings import measure_savings
 from beast_ml.benchmarks.scored_set import ScoredSet
 from beast_ml.benchmarks.shares import measure_shares
+from beast_ml.benchmarks.speed_part import measure_speed
 from beast_ml.benchmarks.strong_calls import measure_strong_calls
 from beast_ml.errors import InputError
-from beast_ml.policy.learner import EncoderName
 
-__all__ = ["OWN_PARTS", "PARTS", "SCORED_PARTS", "PartContext", "choose_parts"]
-
-
-@dataclass(frozen=True)
-class PartContext:
-    """What a part of its own is given.
-
-    Parameters
-    ----------
-    data
-        Folder of the public sets, or None.
-    encoder
-        Name of the encoder.
-    n_seeds
-        How often to draw what is drawn.
-    quick
-        Whether a rough look will do.
-    peers
-        Whether peers are to be measured too.
-    folder
-        Where the part may keep what an interrupted run is to find again.
-    say
-        Called with what is being done.
-    """
-
-    data: Path | None
-    encoder: EncoderName
-    n_seeds: int
-    quick: bool
-    peers: bool
-    folder: Path
-    say: Callable[[str], None]
+__all__ = ["OWN_PARTS", "PARTS", "SCORED_PARTS", "choose_parts"]
 
 
 SCORED_PARTS: Final[Mapping[str, Callable[[ScoredSet], PartResult]]] = {
@@ -62,7 +31,11 @@ SCORED_PARTS: Final[Mapping[str, Callable[[ScoredSet], PartResult]]] = {
     "cost": measure_cost,
 }
 
-OWN_PARTS: Final[Mapping[str, Callable[[PartContext], PartResult]]] = {}
+OWN_PARTS: Final[Mapping[str, Callable[[PartContext], PartResult]]] = {
+    "logs": measure_logs,
+    "speed": measure_speed,
+    "scale": measure_scale,
+}
 
 PARTS: Final = (*SCORED_PARTS, *OWN_PARTS)
 """Every part, in the order of reports."""

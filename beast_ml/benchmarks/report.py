@@ -20,6 +20,9 @@ _PART_TITLES: Final = {
     "strong_calls": "Two-model pools by share of strong calls (RouteLLM's metrics)",
     "calibration": "Calibration of predicted quality",
     "cost": "Cost before the request",
+    "logs": "Learning from logs: loss against the logging policy, and what a uniform log keeps",
+    "speed": "Speed: microseconds of one core's CPU time a decision",
+    "scale": "Training on simulated logs of growing size",
 }
 _HOW_TO_READ: Final = (
     "Every figure: mean over seeds ± standard error over seeds, [95% interval by resampling queries]. All queries of a "
@@ -133,6 +136,8 @@ def interval(figure: Figure | None) -> str:
 def _number(value: float, *, percent: bool) -> str:
     if percent:
         return f"{100 * value:z.1f}%"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
     return f"{value:z.3f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.4g}"
 
 
@@ -155,13 +160,13 @@ def _floor_table(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _figure_table(figures: Sequence[Figure]) -> list[str]:
-    """Return a table of one figure: a row a router, references last, and a column a set."""
+    """Return a table of one figure by router, references last, and set; whatever there are more of goes down."""
     routers = sorted(dict.fromkeys(figure.router for figure in figures), key=lambda name: name in _REFERENCES)
-    sets = dict.fromkeys(figure.dataset for figure in figures)
+    sets = list(dict.fromkeys(figure.dataset for figure in figures))
     found = {(figure.router, figure.dataset): interval(figure) for figure in figures}
-    return _table(
-        ("router", *sets), ((router, *(found.get((router, one), "-") for one in sets)) for router in routers)
-    )
+    if len(routers) > len(sets):
+        return _table(("router", *sets), ((name, *(found.get((name, one), "-") for one in sets)) for name in routers))
+    return _table(("set", *routers), ((one, *(found.get((name, one), "-") for name in routers)) for one in sets))
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

@@ -15,7 +15,8 @@ from beast_ml.benchmarks.cached_encoder import CachedEncoder
 from beast_ml.benchmarks.cross_validation import CrossValidation, cross_validate
 from beast_ml.benchmarks.curves import Picture, draw_curves
 from beast_ml.benchmarks.figures import Figure, PartResult
-from beast_ml.benchmarks.parts import OWN_PARTS, SCORED_PARTS, PartContext
+from beast_ml.benchmarks.part_context import PartContext
+from beast_ml.benchmarks.parts import OWN_PARTS, SCORED_PARTS
 from beast_ml.benchmarks.peers.installed import peers_here
 from beast_ml.benchmarks.results import code_digest, result_key, write_bytes
 from beast_ml.benchmarks.scored_set import ScoredSet
