@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from beast_ml.errors import InputError
 from beast_ml.policy.utility import Predictions, choose, willingness_grid
 
 __all__ = [
@@ -62,7 +63,9 @@ class OperatingPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gain_margin: float | None = None
 
 
-def choose_operating_point(out_of_fold: Predictions, quality: Floats, cost: Floats) -> OperatingPoint:
+def choose_operating_point(
+    out_of_fold: Predictions, quality: Floats, cost: Floats, quality_target: float = 1.0
+) -> OperatingPoint:
     """Return the cheapest point that is as good as the best single model, or that model.
 
     Let d be the per-query difference in realised quality of out-of-fold decisions to the best single model, and SE its
@@ -80,7 +83,16 @@ def choose_operating_point(out_of_fold: Predictions, quality: Floats, cost: Floa
         Predictions for the n training queries by models that never saw them.
     quality, cost
         (n, m) realised outcomes, NaN where not observed; queries with a NaN are left out.
+    quality_target
+        Share of the best single model's quality that must be reached, (0, 1]: with 0.95, d is measured from 95% of it.
+
+    Raises
+    ------
+    InputError
+        If the target is not in (0, 1].
     """
+    if not 0.0 < quality_target <= 1.0:
+        raise InputError(f"`quality_target` == {quality_target}, must be in (0, 1]")
     complete = np.isfinite(quality).all(axis=1) & np.isfinite(cost).all(axis=1)
     best = best_single_model(quality, cost)
     model = out_of_fold.models[best]
@@ -94,9 +106,8 @@ def choose_operating_point(out_of_fold: Predictions, quality: Floats, cost: Floa
     for w in willingness_grid(out_of_fold)[:-1]:  # inf has no JSON, and the point before it decides alike
         chosen = choose(seen, w)[:, None]
         point_quality = np.take_along_axis(quality, chosen, axis=1)[:, 0]
-        gain = point_quality - quality[:, best]
-        mean, margin = gain_with_margin(gain)
-        if is_as_good(mean, margin):
+        mean, margin = gain_with_margin(point_quality - quality[:, best])
+        if is_as_good(mean + (1.0 - quality_target) * single_quality, margin):
             point_cost = float(np.take_along_axis(cost, chosen, axis=1).mean())
             passing.append((point_cost, -float(point_quality.mean()), -float(w), margin))
     single = OperatingPoint(
