@@ -11,8 +11,9 @@ import numpy as np
 
 from beast_ml.benchmarks.results import write_arrays
 from beast_ml.features.encoder import Encoder, Vectors
+from beast_ml.policy.learner import RouterLearner
 
-__all__ = ["CachedEncoder"]
+__all__ = ["CachedEncoder", "CachingLearner"]
 
 
 @dataclass
@@ -71,3 +72,20 @@ class CachedEncoder:
         if self.path is not None and self._rows:
             keys = np.frombuffer(b"".join(self._rows), dtype=np.uint8).reshape(len(self._rows), -1)
             write_arrays(self.path, hash=np.array(self.hash), keys=keys, vectors=self._vectors)
+
+
+@dataclass(frozen=True)
+class CachingLearner(RouterLearner):
+    """Learns routers with an encoder that remembers.
+
+    Parameters
+    ----------
+    remembering
+        The encoder; it must pass on the one that is named.
+    """
+
+    remembering: CachedEncoder | None = None
+
+    def load_encoder(self) -> Encoder:
+        """Return the encoder that remembers, where there is one."""
+        return self.remembering or super().load_encoder()

@@ -169,8 +169,8 @@ class _Chooser:
 
     def decide(self, name: str, out_of_fold: Predictions, predictions: Predictions) -> Decided:
         operating = {}
-        for target in QUALITY_TARGETS:
-            point = choose_operating_point(out_of_fold, self.quality, self.cost)
+        for target, share in QUALITY_TARGETS.items():
+            point = choose_operating_point(out_of_fold, self.quality, self.cost, quality_target=share)
             if point.willingness_to_pay is None:
                 single = predictions.models.index(point.model)
                 chosen = np.full(len(predictions.quality), single, dtype=np.int16)

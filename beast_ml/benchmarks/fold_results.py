@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 Choices = NDArray[np.int16]
 Target = str
 
-QUALITY_TARGETS: Final[dict[Target, float]] = {"100": 1.0}
+QUALITY_TARGETS: Final[dict[Target, float]] = {"100": 1.0, "99": 0.99, "95": 0.95}
 """Shares of the best single model's quality to which operating points are held, in percent as figures name them."""
 
 

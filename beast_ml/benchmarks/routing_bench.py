@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from beast_ml.benchmarks.cached_encoder import CachedEncoder
+from beast_ml.benchmarks.cached_encoder import CachedEncoder, CachingLearner
 from beast_ml.benchmarks.cross_validation import CrossValidation, cross_validate
 from beast_ml.benchmarks.curves import Picture, draw_curves
 from beast_ml.benchmarks.figures import Figure, PartResult
@@ -21,9 +21,10 @@ from beast_ml.benchmarks.peers.installed import peers_here
 from beast_ml.benchmarks.results import code_digest, result_key, write_bytes
 from beast_ml.benchmarks.scored_set import ScoredSet
 from beast_ml.benchmarks.sets import BenchmarkSet, load_set
+from beast_ml.evaluation.learner import Learner
 from beast_ml.evaluation.pool import choose_pool
 from beast_ml.logs.outcomes import OutcomeMatrix
-from beast_ml.policy.learner import EncoderName, RouterLearner, get_encoder
+from beast_ml.policy.learner import EncoderName, get_encoder
 
 __all__ = ["LEAVE_TASK_OUT", "BenchConfig", "BenchResult", "SetResult", "run_bench"]
 
@@ -31,6 +32,11 @@ LEAVE_TASK_OUT: Final = ("mmlu", "mmlu_pro")
 """Sets that are measured a second time with whole tasks left out of training."""
 
 Progress = Callable[[str, int, int], None]
+MakeLearner = Callable[[EncoderName, CachedEncoder], Learner]
+
+
+def _our_learner(name: EncoderName, encoder: CachedEncoder) -> Learner:
+    return CachingLearner(name, remembering=encoder)
 
 
 @dataclass(frozen=True)
@@ -133,6 +139,7 @@ def run_bench(
     config: BenchConfig,
     say: Callable[[str], None] = lambda _: None,
     progress: Progress = lambda _what, _done, _total: None,
+    make_learner: MakeLearner = _our_learner,
 ) -> BenchResult:
     """Run the benchmark, and return what was measured.
 
@@ -142,6 +149,8 @@ def run_bench(
         Called with what is being done.
     progress
         Called with (what, steps done, steps in all).
+    make_learner
+        Makes what learns the router named ``beast``, given the name of the encoder and the encoder.
 
     Raises
     ------
@@ -158,7 +167,7 @@ def run_bench(
             left_out[one.name] = f"no {one.folder}/outcomes.parquet in {config.data or 'a data folder: none was named'}"
             say(f"{one.name} is left out: {left_out[one.name]}")
             continue
-        sets += _measure_set(config, one, outcomes, scored_parts, say, progress)
+        sets += _measure_set(config, one, outcomes, scored_parts, say, progress, make_learner)
     own = tuple(_measure_own(config, name, say) for name in config.parts if name in OWN_PARTS)
     return BenchResult(tuple(sets), own, left_out, time.perf_counter() - start)
 
@@ -170,6 +179,7 @@ def _measure_set(
     parts: tuple[str, ...],
     say: Callable[[str], None],
     progress: Progress,
+    make_learner: MakeLearner,
 ) -> Iterator[SetResult]:
     outcomes = outcomes.pool(choose_pool(outcomes, cost=one.cost).models)
     encoder = CachedEncoder(
@@ -199,7 +209,7 @@ def _measure_set(
             yield msgspec.json.decode(path.read_bytes(), type=SetResult)
             continue
         say(f"{name}: {outcomes.n_queries} queries, {len(outcomes.models)} models")
-        learner = RouterLearner(config.encoder, loaded=encoder)
+        learner = make_learner(config.encoder, encoder)
         folds = config.out / "folds" / one.name
         seeds = tuple(
             cross_validate(

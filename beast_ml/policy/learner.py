@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
@@ -131,14 +131,11 @@ class RouterLearner:
         Token prices of candidates, where they are known from elsewhere than the recorded costs.
     progress
         Called with (what, steps done, steps in all) while fitting.
-    loaded
-        The encoder itself, where it is at hand; it must be the one that is named.
     """
 
     encoder: EncoderName = "static"
     prices: Mapping[str, Price] | None = None
     progress: Progress | None = None
-    loaded: Encoder | None = field(default=None, repr=False, compare=False)
 
     def fit(
         self,
@@ -183,7 +180,7 @@ class RouterLearner:
                 f"the {train.n_queries} queries are only {len(set(train.prompts))} different questions: "
                 f"at least {_MIN_QUERIES} are needed to learn and to check what was learnt"
             )
-        encoder = self.loaded or get_encoder(self.encoder, self.encoder_progress())
+        encoder = self.load_encoder()
         contexts = _task_contexts(train.tasks.tolist()) if use_task else None
         followed = history.spec if history else None
         spec = FeatureSpec.learn(encoder, train.prompts, contexts, ("task",) if use_task else (), followed)
@@ -194,6 +191,10 @@ class RouterLearner:
         out_of_fold = _as_predictions(train.models, pool.out_of_fold, cost)
         point = choose_operating_point(out_of_fold, train.quality, realised_cost(train, cost))
         return FittedRouter(features, pool, cost, point, use_task, train, history.end if history else None)
+
+    def load_encoder(self) -> Encoder:
+        """Return the encoder that features are built with."""
+        return get_encoder(self.encoder, self.encoder_progress())
 
     def encoder_progress(self) -> Callable[[int, int], None] | None:
         """Return the progress callback in the form that `get_encoder` takes."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from beast_ml.benchmarks.cross_validation import CrossValidation, cross_validate
-from beast_ml.benchmarks.peers.embedded import EmbeddedLearner, Examples, Score
+from beast_ml.benchmarks.peers.embedded import EmbeddedLearner, Examples, FitScores, Score
 from beast_ml.benchmarks.scored_set import ScoredSet
 from beast_ml.features.hashing import HashingEncoder
 from beast_ml.logs.outcomes import OutcomeMatrix
@@ -31,6 +31,11 @@ class CountingLearner:
     def fit(self, train: OutcomeMatrix, cost, seed: int, use_task: bool):
         self.fits.append(seed)
         return self.learner.fit(train, cost, seed, use_task)
+
+
+@pytest.fixture(scope="session")
+def ridge() -> FitScores:
+    return fit_ridge
 
 
 @pytest.fixture(scope="session")

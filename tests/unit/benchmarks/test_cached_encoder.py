@@ -2,7 +2,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from beast_ml.benchmarks.cached_encoder import CachedEncoder
+from beast_ml.benchmarks.cached_encoder import CachedEncoder, CachingLearner
 from beast_ml.features.hashing import HashingEncoder
 
 
@@ -50,3 +50,12 @@ def test_vectors_of_other_weights_are_made_anew(tmp_path):
     other = Asked(hash="other")
     CachedEncoder(other, path).encode(["one"])
     assert other.texts == ["one"]
+
+
+def test_a_learner_remembers_what_it_embeds_and_learns_the_same(outcomes):
+    asked = Asked(HashingEncoder(), HashingEncoder().hash, "hashing", HashingEncoder().dim)
+    learner = CachingLearner("hashing", remembering=CachedEncoder(asked))
+    features = [one.load_encoder().encode(outcomes.prompts[:9]) for one in (learner, CachingLearner("hashing"))]
+    assert np.array_equal(*features)
+    learner.load_encoder().encode(outcomes.prompts[:9])
+    assert len(asked.texts) == 9

@@ -1,5 +1,7 @@
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 
 from beast_ml.benchmarks import routing_bench
 from beast_ml.benchmarks.parts import SCORED_PARTS, choose_parts
+from beast_ml.benchmarks.peers.embedded import EmbeddedLearner, FitScores
 from beast_ml.benchmarks.plots import draw_all
 from beast_ml.benchmarks.report import describe, to_markdown
 from beast_ml.benchmarks.routing_bench import BenchConfig, BenchResult, run_bench
@@ -44,8 +47,13 @@ def config(data: Path, tmp_path_factory: pytest.TempPathFactory) -> BenchConfig:
 
 
 @pytest.fixture(scope="module")
-def result(config: BenchConfig) -> BenchResult:
-    return run_bench(config)
+def run(ridge: FitScores) -> Callable[[BenchConfig], BenchResult]:
+    return partial(run_bench, make_learner=lambda _, encoder: EmbeddedLearner(encoder, ridge))
+
+
+@pytest.fixture(scope="module")
+def result(config: BenchConfig, run: Callable[[BenchConfig], BenchResult]) -> BenchResult:
+    return run(config)
 
 
 def test_what_is_there_is_measured_and_what_is_not_is_named(result, config):
@@ -58,21 +66,21 @@ def test_what_is_there_is_measured_and_what_is_not_is_named(result, config):
     assert share["beast"] > 0
 
 
-def test_a_rerun_finds_every_result_again(result, config, monkeypatch):
+def test_a_rerun_finds_every_result_again(result, config, run, monkeypatch):
     monkeypatch.setattr(routing_bench, "cross_validate", None)
-    again = run_bench(config)
+    again = run(config)
     assert again.sets == result.sets
 
 
-def test_other_settings_are_measured_anew_on_the_folds_that_are_there(result, config, monkeypatch):
+def test_other_settings_are_measured_anew_on_the_folds_that_are_there(result, config, run, monkeypatch):
     monkeypatch.setattr("beast_ml.benchmarks.cross_validation.run_fold", None)
-    again = run_bench(replace(config, n_resamples=20))
+    again = run(replace(config, n_resamples=20))
     assert [figure.value for figure in again.figures] == [figure.value for figure in result.figures]
 
 
-def test_some_sets_are_measured_again_with_tasks_left_out(config, monkeypatch):
+def test_some_sets_are_measured_again_with_tasks_left_out(config, run, monkeypatch):
     monkeypatch.setattr(routing_bench, "LEAVE_TASK_OUT", ("world",))
-    found = run_bench(replace(config, parts=("shares",)))
+    found = run(replace(config, parts=("shares",)))
     assert [one.name for one in found.sets] == ["world", "world, leave task out"]
 
 
