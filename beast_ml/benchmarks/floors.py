@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from beast_ml.benchmarks.figures import Figure
 
-__all__ = ["FLOORS", "Floor", "Verdict", "judge", "judge_all"]
+__all__ = ["FLOORS", "Floor", "Verdict", "judge", "judge_all", "summary"]
 
 Rule = Literal["at least", "at most", "not below", "upper bound at most"]
 
@@ -146,3 +146,15 @@ def judge_all(figures: Iterable[Figure], encoder: str, router: str = "beast") ->
         for floor in FLOORS
         if floor.encoder in (None, encoder)
     )
+
+
+def summary(verdicts: Iterable[Verdict]) -> str:
+    """Return how many floors are met, in a sentence.
+
+    Examples
+    --------
+    >>> summary(judge_all([], "static")).endswith("0 met, 0 not met")
+    True
+    """
+    met = [verdict.met for verdict in verdicts]
+    return f"of {len(met)} floors {met.count(None)} not measured, {met.count(True)} met, {met.count(False)} not met"

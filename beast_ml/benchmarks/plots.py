@@ -37,6 +37,7 @@ _DOTS: Final[dict[str, tuple[str, str]]] = {
 _PEER_COLOURS: Final = ("#7b5ea7", "#3a86c8", "#c2569b", "#5a9367", "#a0522d", "#2f4858", "#e07a5f", "#6d597a")
 _LOG_FROM: Final = 30.0  # ratio of the dearest to the cheapest model from which a linear axis hides the cheap ones
 _GRID: Final = 150
+_WORST_SHARE: Final = -0.5
 _COST_NAMES: Final = {"cost_usd": "USD per query", "latency_s": "seconds per query", "none": "cost"}
 
 
@@ -116,7 +117,11 @@ def _draw_shares(path: Path, figures: Sequence[Figure], encoder: str) -> None:
             figure = found.get((name, router))
             if figure is not None and figure.value is not None:
                 height = row + 0.4 - (i + 0.5) * step
-                _dot(axes, figure, height, colour, label, big=router == "beast")
+                if figure.value < _WORST_SHARE:  # far off: an arrow and its value, not an axis that is mostly empty
+                    axes.plot(_WORST_SHARE, height, marker="<", color=colour, label=label, linestyle="", clip_on=False)
+                    axes.text(_WORST_SHARE + 0.01, height, f"{figure.value:.2f}", color=colour, fontsize=7, va="center")
+                else:
+                    _dot(axes, figure, height, colour, label, big=router == "beast")
         if name in floors:
             axes.plot([floors[name]] * 2, [row - 0.4, row + 0.4], color="black", linewidth=1.6, label="floor for beast")
         if row:
@@ -126,7 +131,7 @@ def _draw_shares(path: Path, figures: Sequence[Figure], encoder: str) -> None:
     axes.set_yticks(range(len(sets)), list(reversed(sets)), fontsize=9)
     axes.set_xlabel("share of the gap from the zero router (0) to the oracle (1), with 95% intervals")
     _keep_in_view(axes, figures)
-    _legend_below(picture, axes)
+    _legend_below(picture, axes, [label for _, label in styles.values()])
     _tidy(axes)
     picture.savefig(path)
 
@@ -165,7 +170,7 @@ def _draw_savings(path: Path, figures: Sequence[Figure]) -> None:
         axes.xaxis.set_major_formatter("{x:.0%}" if name.startswith("saving") else "{x:+.3f}")
         axes.locator_params(axis="x", nbins=5)
         _tidy(axes)
-    _legend_below(picture, grid[0])
+    _legend_below(picture, grid[0], ["beast", "tuned kNN"])
     picture.savefig(path)
 
 
@@ -201,13 +206,17 @@ def _keep_in_view(axes: Axes, figures: Sequence[Figure]) -> None:
     """Cut the axis where only intervals of the worst routers would go on."""
     values = [figure.value for figure in figures if figure.value is not None and figure.router != "random"]
     shown = [value for value in values if value < 1.0]
-    axes.set_xlim(max(min([*shown, 0.0]) - 0.06, -0.6), min(max([*shown, 0.1]) + 0.12, 1.0))
+    axes.set_xlim(max(min([*shown, 0.0]) - 0.06, _WORST_SHARE), min(max([*shown, 0.1]) + 0.12, 1.0))
 
 
-def _legend_below(picture: Any, axes: Axes) -> None:
+def _legend_below(picture: Any, axes: Axes, first: Sequence[str]) -> None:
+    """Draw each label once, those that are named first in their order."""
     handles, labels = axes.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
-    picture.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=3, frameon=False, fontsize=8.5)
+    order = [*(label for label in first if label in unique), *(label for label in unique if label not in first)]
+    picture.legend(
+        [unique[label] for label in order], order, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5
+    )
 
 
 def _tidy(axes: Axes) -> None:

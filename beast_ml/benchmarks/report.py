@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from beast_ml.benchmarks.figures import Figure
-from beast_ml.benchmarks.floors import Verdict, judge_all
+from beast_ml.benchmarks.floors import Verdict, judge_all, summary
 from beast_ml.benchmarks.routing_bench import BenchConfig, BenchResult
 from beast_ml.evaluation.report import package_versions
 
@@ -99,7 +99,8 @@ def to_markdown(config: BenchConfig, result: BenchResult, command: str) -> str:
     lines += ["## Sets", "", *_table(("set", "rows and models", "cost", "models", "queries", "scored"), (
         (one.name, one.about, one.cost, len(one.models), one.queries, one.scored) for one in result.sets
     )), ""]  # fmt: skip
-    lines += ["## Floors", "", *_floor_table(judge_all(result.figures, config.encoder)), ""]
+    verdicts = judge_all(result.figures, config.encoder)
+    lines += ["## Floors", "", f"{summary(verdicts).capitalize()}.", "", *_floor_table(verdicts), ""]
     for part in config.parts:
         figures = [figure for figure in result.figures if figure.part == part]
         notes = [note for one in _parts(result) if one.part == part for note in one.notes]

@@ -38,8 +38,9 @@ def measure_shares(scored: ScoredSet) -> PartResult:
         neighbours = statistics["knn"]["share_of_gap"]
         for router in seed.routers:
             mine = statistics[router.name]
-            unbounded = choose(router.predictions, np.inf)[scored.scored]
-            mine["calls_to_dearest"] = board.bootstrap.means((unbounded == dearest)[:, None].astype(float))[:, 0]
+            if scored.cost != "none":
+                unbounded = choose(router.predictions, np.inf)[scored.scored]
+                mine["calls_to_dearest"] = board.bootstrap.means((unbounded == dearest)[:, None].astype(float))[:, 0]
             with np.errstate(invalid="ignore", divide="ignore"):
                 # Nothing is a multiple of nothing, or of less.
                 mine["share_over_knn"] = np.where(neighbours > 0, mine["share_of_gap"] / neighbours, np.nan)

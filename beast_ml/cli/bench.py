@@ -46,7 +46,7 @@ def routing(
     Writes report.md, report.json and pictures. Hours for everything, minutes for one set with --quick; the quickstart
     set needs no data folder.
     """
-    from beast_ml.benchmarks.floors import judge_all
+    from beast_ml.benchmarks.floors import judge_all, summary
     from beast_ml.benchmarks.parts import choose_parts
     from beast_ml.benchmarks.plots import draw_all
     from beast_ml.benchmarks.report import describe, interval, to_markdown
@@ -77,9 +77,10 @@ def routing(
     if as_json:
         print_json(report)
         return
+    verdicts = judge_all(result.figures, config.encoder)
     words = {True: "met", False: "not met", None: "not measured"}
     print_table(
-        "floors",
+        summary(verdicts),
         ("part", "set", "figure", "floor", "measured", ""),
         [
             (
@@ -90,7 +91,7 @@ def routing(
                 interval(one.figure),
                 words[one.met],
             )
-            for one in judge_all(result.figures, config.encoder)
+            for one in verdicts
             if one.met is not None
         ],
         caption="Mean over seeds ± standard error over seeds [95% interval over queries].",
