@@ -9,7 +9,6 @@ from typing import Final
 import numpy as np
 
 from beast_ml.benchmarks.figures import Figure, PartResult
-from beast_ml.benchmarks.log_training_scale import log_training_scale
 from beast_ml.benchmarks.part_context import PartContext
 from beast_ml.benchmarks.partial_feedback import (
     LOGGING_POLICIES,
@@ -104,6 +103,8 @@ def _kept(name: str, outcomes: OutcomeMatrix, encoder: Encoder, n_logs: int) -> 
 
 
 def _scale(outcomes: OutcomeMatrix, sizes: Sequence[int], context: PartContext) -> tuple[Figure, ...]:
+    from beast_ml.benchmarks.log_training_scale import log_training_scale  # brings MLflow, which nothing else needs
+
     scale = log_training_scale(outcomes, sizes, 0, RouterLearner(context.encoder), context.say)
     figures = [Figure("scale", "all sizes", "beast", "growth_exponent", scale.growth)]
     for point in scale.points:
