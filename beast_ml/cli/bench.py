@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from beast_ml.cli.data import data_folder
 from beast_ml.cli.output import Bars, JsonOption, one_of, print_json, print_table, progress_bar, say, stdout
 
 __all__ = ["app"]
@@ -33,7 +34,9 @@ def routing(
     peers: Annotated[bool, typer.Option("--peers", help="Run installed external routers as well.")] = False,
     data: Annotated[
         Path | None,
-        typer.Option(envvar="BEAST_DATA_DIR", help="Folder of the public sets; sets not in it are left out."),
+        typer.Option(
+            envvar="BEAST_DATA_DIR", help="Folder of the public sets, as for `beast data`; sets not in it are left out."
+        ),
     ] = None,
     out: Annotated[
         Path, typer.Option(help="Folder for the report; what an interrupted run left there is used.")
@@ -61,7 +64,7 @@ def routing(
         n_folds=_QUICK_FOLDS if quick else folds,
         n_seeds=_QUICK_SEEDS if quick else seeds,
         encoder=one_of("--encoder", encoder, ENCODERS),
-        data=data,
+        data=data_folder(data),
         out=out,
         peers=peers,
         n_resamples=_QUICK_RESAMPLES if quick else 1000,
