@@ -204,9 +204,9 @@ axes.legend(fontsize=7, loc="lower right")
 axes.spines[["top", "right"]].set_visible(False)
 
 # %% [markdown]
-# Read the two with their references in mind. The router from the log was asked to be as good as *the policy
-# that wrote the log*, and cheaper; where that policy is worse than the best single model, such a router may be,
-# too. And look at the single models beside it: a router that lands next to one of them adds little to simply
+# Read the two with their references in mind. The router from the log was asked to be better than *the policy
+# that wrote the log* for no more money; where that policy is worse than the best single model, such a router
+# may be, too. And look at the single models beside it: a router that lands next to one of them adds little to simply
 # calling that one. A log that explores more, or is longer, lets a router aim higher.
 #
 # ## 5. Promote, load, route

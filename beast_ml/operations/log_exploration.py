@@ -89,9 +89,14 @@ class ExplorationPlan:
         rest = f"; and {more} more" if more > 0 else ""
         return (
             f"This log cannot answer {len(self.questions)} of {self.n_pairs} questions within ±{self.half_width:g}: "
-            f"{first}{rest}. What would: send {self.epsilon:.0%} of the requests to one of {len(self.models)} models "
-            f"drawn with equal probability ({', '.join(self.models)}), with its propensity logged, for about "
-            f"{self.n_requests:,} requests."
+            f"{first}{rest}. What would: send {self.advice()}."
+        )
+
+    def advice(self) -> str:
+        """Return what to explore, as the end of a sentence."""
+        return (
+            f"{self.epsilon:.0%} of the requests to one of {len(self.models)} models drawn with equal probability "
+            f"({', '.join(self.models)}), with its propensity logged, for about {self.n_requests:,} requests"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -140,7 +145,7 @@ def plan_exploration(
     labelled = float(np.isfinite(quality).any(axis=1).mean())
     found: list[tuple[float, OpenQuestion, float]] = []
     for kind, members in groups:
-        share = float(members.mean()) * labelled
+        share = float(members.mean()) * (labelled or 1.0)  # without a single label: as if all had one
         for j, model in enumerate(models):
             seen = members & np.isfinite(quality[:, j])
             n = len(np.unique(question[seen]))

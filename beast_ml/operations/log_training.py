@@ -163,7 +163,7 @@ def _usable(logged: LoggedOutcomes) -> tuple[LoggedOutcomes, dict[str, int]]:
     if enough.sum() < 2:
         raise NotEnoughDataError(
             f"{int(enough.sum())} models have at least {_MIN_LABELS} outcomes with a quality label, two are needed: "
-            "send feedback to the log (`quality`), or explore more"
+            f"send feedback to the log (`quality`), or explore: {_exploration(logged).advice()}"
         )
     left_out = {name: int(count) for name, count in zip(logged.matrix.models, labels, strict=True)}
     kept = [name for name, ok in zip(logged.matrix.models, enough, strict=True) if ok]

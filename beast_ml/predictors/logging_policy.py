@@ -17,7 +17,7 @@ from beast_ml.predictors.contract import Floats
 
 __all__ = ["LoggingPolicyReport", "LoggingProbabilities", "estimate_logging_policy"]
 
-_STRENGTHS: Final = (0.003, 0.03, 0.3)
+_STRENGTHS: Final = (0.01, 0.1, 1.0, 10.0, 100.0)
 _PSEUDO: Final = 1.0
 _SAMPLE: Final = 20_000
 _FLOOR: Final = 0.005
@@ -126,7 +126,7 @@ def _out_of_fold(
         present = np.unique(chosen[train])
         if len(present) < 2:
             continue
-        model = LogisticRegression(C=strength, max_iter=500, tol=1e-3).fit(columns[train], chosen[train])
+        model = LogisticRegression(C=strength, max_iter=2000, tol=1e-3).fit(columns[train], chosen[train])
         told = np.zeros((int(held.sum()), n_models))
         told[:, present] = model.predict_proba(columns[held])
         # A model that was hardly ever chosen was not impossible: one pseudo-choice in the whole log is spread by share.

@@ -129,3 +129,9 @@ def test_no_text_of_a_request_is_stored(builders):
     stored = msgspec.json.encode(builders["hashing"].spec).decode()
     assert len(builders["hashing"].spec.boilerplate) == 1
     assert "helpful" not in stored
+
+
+def test_a_prompt_that_is_asked_again_is_read_once_and_has_the_same_row(builders):
+    builder = builders["hashing"]
+    rows = builder.matrix(["one", "two", "one", "three", "two"])
+    assert rows.tobytes() == np.stack([builder.row(text) for text in ("one", "two", "one", "three", "two")]).tobytes()

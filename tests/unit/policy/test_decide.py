@@ -195,3 +195,9 @@ def test_tightening_keeps_the_stricter_of_both(floor, other_floor, ceiling, othe
     assert tight.min_quality == max((v for v in (floor, other_floor) if v is not None), default=None)
     ceilings = [v for v in (ceiling, other_ceiling) if v is not None]
     assert tight.max_cost_usd == tight.max_latency_s == min(ceilings, default=None)
+
+
+def test_caution_is_taken_off_quality_before_it_is_weighed():
+    cautious = Expected(EXPECTED.quality, EXPECTED.cost_usd, caution=np.full(EXPECTED.quality.shape, 0.1))
+    lowered = Expected(EXPECTED.quality - 0.1, EXPECTED.cost_usd)
+    np.testing.assert_allclose(utilities(policy(), cautious), utilities(policy(), lowered))
