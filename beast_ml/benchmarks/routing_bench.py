@@ -164,9 +164,8 @@ def run_bench(
     for one in config.sets if scored_parts else ():
         outcomes = load_set(one, config.data)
         if outcomes is None:
-            left_out[one.name] = (
-                f"no {one.folder}/outcomes.parquet in {config.data}: `beast data describe {one.folder}` says how to get it"
-            )
+            hint = f"`beast data describe {one.folder}` says how to get it"
+            left_out[one.name] = f"no {one.folder}/outcomes.parquet in {config.data}: {hint}"
             say(f"{one.name} is left out: {left_out[one.name]}")
             continue
         sets += _measure_set(config, one, outcomes, scored_parts, say, progress, make_learner)
