@@ -13,7 +13,7 @@ from beast_ml.errors import BundleError, BundleIntegrityError
 
 __all__ = ["FORMAT_VERSION", "MANIFEST", "Manifest", "file_sha256", "verify"]
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 MANIFEST: Final = "manifest.json"
 
 _ALLOWED: Final = frozenset(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.policy.utility import COST_KINDS, CostKind, Predictions
 
-__all__ = ["COST_KINDS", "CostKind", "FittedLearner", "Learner"]
+__all__ = ["COST_KINDS", "CostKind", "Distilled", "FittedLearner", "Learner"]
 
 
 class FittedLearner(Protocol):
@@ -26,6 +26,16 @@ class FittedLearner(Protocol):
 
     def predict(self, prompts: Sequence[str], tasks: Sequence[str] | None) -> Predictions:
         """Return predictions for new prompts; ``tasks`` is given exactly when the learner was fitted with tasks."""
+        ...
+
+
+@runtime_checkable
+class Distilled(Protocol):
+    """A fitted learner that serves a smaller version of what it learned."""
+
+    @property
+    def undistilled(self) -> FittedLearner:
+        """What it learned, for comparison."""
         ...
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.evaluation.decisions import RouterDecisions, decide
-from beast_ml.evaluation.learner import FittedLearner
+from beast_ml.evaluation.learner import Distilled, FittedLearner
 from beast_ml.features.boilerplate import find_boilerplate, strip_boilerplate
 from beast_ml.features.encoder import Encoder
 from beast_ml.logs.outcomes import OutcomeMatrix
@@ -27,13 +27,16 @@ from beast_ml.policy.learner import realised_cost
 from beast_ml.policy.neighbours import NeighbourRouter, tune_neighbours
 from beast_ml.policy.utility import CostKind, Predictions
 
-__all__ = ["ROUTER", "Contest", "Entrants", "embed_prompts"]
+__all__ = ["ROUTER", "UNDISTILLED", "Contest", "Entrants", "embed_prompts"]
 
 Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
 
 ROUTER: Final = "beast"
 """The name of the router under evaluation."""
+
+UNDISTILLED: Final = "beast_undistilled"
+"""The same router before its predictors were distilled into what is served: a reference."""
 
 _PROMPT_ONLY: Final = "prompt"
 _FOLDS: Final = 5
@@ -60,7 +63,7 @@ class Entrants:
     unlearned
         A coin, and every single model.
     references
-        Routers that read more of the test data than they may: to be scored, not to decide.
+        Routers that read more of the test data than they may, or are not served: to be scored, not to decide.
     notes
         What there is to say about them.
     """
@@ -126,6 +129,8 @@ class Contest:
         learned.append(neighbours)
         notes = [f"knn: k = {tuned.k}, {tuned.metric}, tuned on the training data"]
         references = []
+        if isinstance(ours, Distilled):
+            references.append(self.learned(UNDISTILLED, ours.undistilled))
         if len(np.unique(self.train.tasks)) > 1:
             learned.append(self.best_per_task(true_task=self.use_task))
             if not self.use_task:

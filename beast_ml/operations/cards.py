@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from beast_ml.policy.learner import FittedRouter
+from beast_ml.predictors.contract import Fitted, Predictor
 from beast_ml.predictors.cost import TokenCostPredictor
 from beast_ml.registry.evidence import Evidence
 
@@ -39,10 +40,9 @@ def model_cards(router: FittedRouter, verdict: str, evidence: Evidence, data_nam
         ),
         "quality": (
             f"Probability-like quality (0..1) of each candidate's answer. {training}\n\n"
-            f"A network over {len(spec.names)} features, shrunk to task means (shares "
-            f"{', '.join(f'{share:g}' for share in predictors.quality.mixture)} of network, task mean, model mean), "
-            f"then Platt-scaled. Calibration error on test queries {evidence.quality_ece:.3f}; a perfectly calibrated "
-            f"predictor would show {evidence.quality_ece_floor:.3f}."
+            f"{_how(fits['quality'])} of {len(spec.names)} features, distilled into one network and calibrated "
+            f"({predictors.quality.calibrated.kind}). Calibration error on test queries {evidence.quality_ece:.3f}; a "
+            f"perfectly calibrated predictor would show {evidence.quality_ece_floor:.3f}."
         ),
     }
     if predictors.cost is not None:
@@ -61,3 +61,14 @@ def model_cards(router: FittedRouter, verdict: str, evidence: Evidence, data_nam
             "depends on load and time of day, which prompts do not tell."
         )
     return cards
+
+
+def _how(fitted: Fitted[Predictor]) -> str:
+    """Say which family won, and from what a stack is mixed."""
+    winner = next((score for score in fitted.families if score.chosen), None)
+    if winner is None:
+        return "A model"
+    weights = [
+        f"{share:.0%} {name.removeprefix('weight of ')}" for name, share in winner.settings.items() if share >= 0.005
+    ]
+    return f"A stack ({', '.join(weights)})" if winner.name == "stack" else f"The family `{winner.name}`"

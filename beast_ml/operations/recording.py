@@ -14,6 +14,7 @@ from beast_ml.events import events
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.operations.plots import draw_calibration, draw_cost_accuracy, draw_learning_curves
 from beast_ml.policy.learner import FittedRouter
+from beast_ml.predictors.contract import FamilyScore
 from beast_ml.registry.evidence import Evidence
 from beast_ml.registry.models import RegisteredRouter, register_router
 from beast_ml.registry.tracking import TrainingRun
@@ -70,18 +71,31 @@ def log_settings(run: TrainingRun, router: FittedRouter, seed: int) -> None:
 
 
 def log_targets(run: TrainingRun, router: FittedRouter) -> None:
-    """Open a child run for each target, with its settings, losses by epoch, and what the shrinkage came to."""
+    """Open a child run for each target, and in it one for each family that competed, with its errors."""
     for target, fitted in router.pool.targets.items():
         label = target.replace("_", " ")
+        winner = next((score.name for score in fitted.families if score.chosen), "network")
         with run.child(
-            f"{label}: network",
+            f"{label}: {winner}",
             f"Predictor of {label} for {len(router.models)} candidates. Metrics are out of fold, on training queries.",
-            {"target": target, "family": "network"},
-            {"target": target, "family": "network", "epochs": len(fitted.learning_curve)},
+            {"target": target, "family": winner},
+            {"target": target, "family": winner, "epochs": len(fitted.learning_curve)},
         ) as child:
             child.metrics(dict(fitted.report))
             for epoch, (batches, held_out) in enumerate(fitted.learning_curve, start=1):
                 child.metrics({"loss/training_batches": batches, "loss/held_out_folds": held_out}, step=epoch)
+            for rank, score in enumerate(fitted.families, start=1):
+                _log_family(child, target, label, rank, score)
+
+
+def _log_family(child: TrainingRun, target: str, label: str, rank: int, score: FamilyScore) -> None:
+    with child.child(
+        f"{label}: {score.name}" + (" (chosen)" if score.chosen else ""),
+        f"The family `{score.name}` on {label}, by cross-validation: number {rank}.",
+        {"target": target, "family": score.name, "chosen": "yes" if score.chosen else "no"},
+        {"target": target, "family": score.name, **score.settings},
+    ) as family:
+        family.metrics({"routing_error": score.routing_error, "squared_error": score.squared_error, "rank": rank})
 
 
 def draw_plots(folder: Path, router: FittedRouter, test: OutcomeMatrix) -> None:

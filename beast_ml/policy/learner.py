@@ -24,9 +24,9 @@ from beast_ml.logs.splits import query_fold
 from beast_ml.policy.operating_point import OperatingPoint, choose_operating_point
 from beast_ml.policy.utility import CostKind, Predictions
 from beast_ml.predictors.contract import Floats, Progress, Rows, TrainingSet
-from beast_ml.predictors.pool import Expected, FittedPool, fit_pool
+from beast_ml.predictors.pool import POOL_FAMILIES, Expected, FittedPool, PoolFamilies, fit_pool
 
-__all__ = ["ENCODERS", "EncoderName", "FittedRouter", "RouterLearner", "get_encoder"]
+__all__ = ["ENCODERS", "EncoderName", "FittedRouter", "RouterLearner", "UndistilledRouter", "get_encoder"]
 
 EncoderName = Literal["static", "minilm", "hashing"]
 ENCODERS: Final[tuple[EncoderName, ...]] = ("static", "minilm", "hashing")
@@ -118,6 +118,33 @@ class FittedRouter:
         rows = self.rows(prompts, tasks, history_rows)
         return _as_predictions(self.models, self.pool.predictors.predict(rows), self.cost)
 
+    @property
+    def undistilled(self) -> UndistilledRouter:
+        """The same router before its predictors were distilled: what the distillation lost is the difference."""
+        return UndistilledRouter(self)
+
+
+@dataclass(frozen=True)
+class UndistilledRouter:
+    """A fitted router that decides by the families that won, for comparison; nothing serves them."""
+
+    fitted: FittedRouter
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The m candidates, sorted."""
+        return self.fitted.models
+
+    @property
+    def out_of_fold(self) -> Predictions:
+        """(n, m) predictions for the training queries: those that the distilled router is judged by, too."""
+        return self.fitted.out_of_fold
+
+    def predict(self, prompts: Sequence[str], tasks: Sequence[str] | None = None) -> Predictions:
+        """Return (n, m) predictions for new prompts; see `FittedRouter.predict`."""
+        rows = self.fitted.rows(prompts, tasks)
+        return _as_predictions(self.models, self.fitted.pool.undistilled(rows), self.fitted.cost)
+
 
 @dataclass(frozen=True)
 class RouterLearner:
@@ -131,11 +158,14 @@ class RouterLearner:
         Token prices of candidates, where they are known from elsewhere than the recorded costs.
     progress
         Called with (what, steps done, steps in all) while fitting.
+    families
+        Which families of predictors compete.
     """
 
     encoder: EncoderName = "static"
     prices: Mapping[str, Price] | None = None
     progress: Progress | None = None
+    families: PoolFamilies = POOL_FAMILIES
 
     def fit(
         self,
@@ -187,7 +217,7 @@ class RouterLearner:
         features = FeatureBuilder(spec, encoder)
         rows = features.matrix(train.prompts, contexts, history.rows if history else None)
         data = TrainingSet(rows, train, folds, failed)
-        pool = fit_pool(data, np.random.default_rng(seed), self.prices, self.progress)
+        pool = fit_pool(data, np.random.default_rng(seed), self.prices, self.progress, self.families)
         out_of_fold = _as_predictions(train.models, pool.out_of_fold, cost)
         point = choose_operating_point(out_of_fold, train.quality, realised_cost(train, cost))
         return FittedRouter(features, pool, cost, point, use_task, train, history.end if history else None)

@@ -11,13 +11,18 @@ from numpy.typing import NDArray
 
 from beast_ml.errors import NotEnoughDataError
 from beast_ml.predictors.contract import Fitted, Floats, Progress, Rows, TrainingSet
+from beast_ml.predictors.families.contract import Problem, silent
+from beast_ml.predictors.families.selection import FamiliesConfig, select_family
 from beast_ml.predictors.heads import DenseHead
-from beast_ml.predictors.network import NetworkConfig, fit_network
+from beast_ml.predictors.network import NetworkConfig
 
-__all__ = ["AMOUNT_NETWORK", "AmountPredictor", "fit_amounts"]
+__all__ = ["AMOUNT_FAMILIES", "AmountPredictor", "fit_amounts"]
 
 # Amounts follow the length and the form of a prompt: a smaller network than for quality does as well.
-AMOUNT_NETWORK: Final = NetworkConfig(hidden=(128, 64), dropout=0.1, task_weight=0.0)
+_NETWORK: Final = NetworkConfig(hidden=(128, 64), dropout=0.1, task_weight=0.0)
+AMOUNT_FAMILIES: Final = FamiliesConfig(("network", "kernel", "ridge"), _NETWORK, student=_NETWORK)
+"""What competes for amounts by default."""
+
 _COVERAGE: Final = 0.9
 _LOG_RANGE: Final = 30.0
 _SMEARING_LIMIT: Final = 5.0
@@ -92,7 +97,7 @@ def fit_amounts(
     amounts: Floats,
     what: str,
     rng: np.random.Generator,
-    config: NetworkConfig = AMOUNT_NETWORK,
+    config: FamiliesConfig = AMOUNT_FAMILIES,
     progress: Progress | None = None,
 ) -> Fitted[AmountPredictor]:
     """Fit amounts (n, m) >= 0 of a training set; NaN cells are left out.
@@ -115,17 +120,11 @@ def fit_amounts(
     logs = np.log(np.maximum(amounts, floor))
     center = np.nanmean(logs, axis=0)
     scale = np.nanstd(logs, axis=0) + 1e-3
-    fit = fit_network(
-        data.rows,
-        (logs - center) / scale,
-        data.folds,
-        loss="squared",
-        config=config,
-        rng=rng,
-        progress=progress,
-        label=what,
-    )
-    predicted = _to_log(fit.out_of_fold, center, scale)
+    one_task = np.zeros(len(logs), dtype=np.intp)
+    problem = Problem(data.rows, (logs - center) / scale, data.folds, "squared", one_task, 1, what, progress or silent)
+    selection = select_family(problem, rng, config)
+    winner = selection.winner
+    predicted = _to_log(winner.out_of_fold, center, scale)
     smearing = _smearing(amounts, predicted)
     spread = np.stack([_conformal(logs[:, j] - predicted[:, j]) for j in range(logs.shape[1])])
     out_of_fold = np.exp(predicted) * smearing
@@ -136,11 +135,18 @@ def fit_amounts(
         "log_r2_out_of_fold": float(np.median(1.0 - residual[varies] / total[varies])) if varies.any() else 1.0,
         "median_ratio_error_out_of_fold": float(np.nanmedian(np.exp(np.abs(logs - predicted))) - 1.0),
     }
-    predictor = AmountPredictor(data.outcomes.models, fit.head, center, scale, smearing, spread, floor)
-    return Fitted(predictor, out_of_fold, report, fit.learning_curve)
+    predictor = AmountPredictor(data.outcomes.models, selection.head, center, scale, smearing, spread, floor)
+    return Fitted(
+        predictor,
+        out_of_fold,
+        {**report, **selection.report},
+        selection.learning_curve,
+        selection.scores,
+        lambda rows: np.exp(_to_log(winner.predict(rows), center, scale)) * smearing,
+    )
 
 
-def _to_log(outputs: Rows, center: Floats, scale: Floats) -> Floats:
+def _to_log(outputs: Rows | Floats, center: Floats, scale: Floats) -> Floats:
     return np.asarray(np.clip(center + scale * outputs.astype(np.float64), -_LOG_RANGE, _LOG_RANGE))
 
 

@@ -1,8 +1,10 @@
 """What every predictor promises, and what fitting one returns.
 
 A predictor speaks of every candidate at once: features (n, d) in, one column a candidate out. What is served is
-numpy only; fitting may use any library. To add a family, write a module with a ``fit_...`` function that takes a
-`TrainingSet` and returns a `Fitted`, and name it in the table of `beast_ml.predictors.pool`.
+numpy only; fitting may use any library. To add a target, write a module with a ``fit_...`` function that takes a
+`TrainingSet` and returns a `Fitted`, and name it in `beast_ml.predictors.pool`. To add a family of models, write a
+function that takes a `beast_ml.predictors.families.contract.Problem` and returns a `FamilyFit`, and name it in
+`beast_ml.predictors.families.selection`.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from beast_ml.logs.outcomes import OutcomeMatrix
 
-__all__ = ["Fitted", "Floats", "Predictor", "Progress", "Rows", "TrainingSet"]
+__all__ = ["FamilyScore", "Fitted", "Floats", "Predictor", "Progress", "Rows", "TrainingSet"]
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.float32]
@@ -72,6 +74,31 @@ class TrainingSet:
     failed: Floats | None = None
 
 
+@dataclass(frozen=True)
+class FamilyScore:
+    """How one family of predictors did on a target, out of fold.
+
+    Parameters
+    ----------
+    name
+        The family.
+    routing_error
+        Mean squared error of what decisions look at; what families are chosen by.
+    squared_error
+        Mean squared error of all observed cells.
+    chosen
+        Whether it won.
+    settings
+        What cross-validation chose within the family.
+    """
+
+    name: str
+    routing_error: float
+    squared_error: float
+    chosen: bool
+    settings: Mapping[str, float]
+
+
 P_co = TypeVar("P_co", covariant=True)
 
 
@@ -89,9 +116,16 @@ class Fitted(Generic[P_co]):
         Numbers about the fit (chosen shrinkage, losses), for tracking.
     learning_curve
         After each epoch: loss on training batches, and on held-out folds.
+    families
+        Every family that competed for the target, best first.
+    undistilled
+        (n, d) features -> (n, m) predictions of the family that won, before it was distilled into what is served; None
+        where nothing was distilled. For comparison only: it may hold the whole training set.
     """
 
     predictor: P_co
     out_of_fold: Floats
     report: Mapping[str, float]
     learning_curve: tuple[tuple[float, float], ...] = ()
+    families: tuple[FamilyScore, ...] = ()
+    undistilled: Callable[[Rows], Floats] | None = None

@@ -56,8 +56,8 @@ class TokenCostPredictor:
         low_out, high_out = self.output_tokens.interval(rows)
         return self._cost(low_in, low_out), self._cost(high_in, high_out)
 
-    def out_of_fold(self, input_tokens: Floats, output_tokens: Floats) -> Floats:
-        """Return (n, m) costs of out-of-fold token predictions, USD."""
+    def of_tokens(self, input_tokens: Floats, output_tokens: Floats) -> Floats:
+        """Return (n, m) costs of (n, m) token counts, USD."""
         return self._cost(input_tokens, output_tokens)
 
     def with_prices(self, prices: Mapping[str, Price]) -> TokenCostPredictor:

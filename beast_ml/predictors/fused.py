@@ -1,9 +1,9 @@
 """All predictors of a pool put together for serving: one standardised row, one first layer, few numpy calls.
 
 Predictors of a pool read the same features. Where their heads are dense and standardise alike, a row is standardised
-once and their first layers are one matrix; what follows the heads (shrinkage, calibration, prices) is folded into as
-few operations as there can be, for on one row each costs more than its arithmetic. The numbers are those of the
-predictors within the rounding of float32; what this file cannot put together is served as it is.
+once, and first layers are one matrix; what follows the heads of amounts (scales, smearing, prices) is folded into
+one exponential, for on one row each operation costs more than its arithmetic. The numbers are those of the predictors
+within the rounding of float32; what this file cannot put together is served as it is.
 """
 
 from __future__ import annotations
@@ -21,131 +21,54 @@ from beast_ml.predictors.fused_heads import FusedHeads
 from beast_ml.predictors.heads import DenseHead
 from beast_ml.predictors.pool import Expected, PoolPredictors
 from beast_ml.predictors.quality import QualityPredictor
+from beast_ml.predictors.reliability import ReliabilityPredictor
 
 __all__ = ["FusedPredictors", "fuse"]
 
-_EDGE: Final = 5e-3
 _LOG_RANGE: Final = 30.0
-_LOGIT_RANGE: Final = 700.0  # whose exponential, and the sum of some hundreds of them, is a float64
 _N_PROBES: Final = 16
 _TOLERANCE: Final = 1e-4
 
-# Constants have shape (1, k) throughout: against a single row, numpy then takes its short way.
+
+class _Computed(DenseHead):
+    """A head whose outputs are computed elsewhere: it is given them in the place of features."""
+
+    def forward(self, rows: Rows) -> Rows:
+        return rows
 
 
 @dataclass(frozen=True)
-class _Exponents:
-    """The outputs of all heads as exponents: what every target begins with.
+class _Amounts:
+    """What follows the heads of amounts: exponents, kept in a range, and their exponentials.
 
     Parameters
     ----------
-    heads
-        Quality first, with the candidates' logits negated; then amounts, on the log scale.
     bias, low, high
-        (1, k): of the last layers, and the range that the exponents are kept in.
+        (1, k), as against a single row numpy then takes its short way. Whatever is multiplied with is in the bias.
     """
 
-    heads: FusedHeads
     bias: Floats
     low: Floats
     high: Floats
 
     @classmethod
-    def of(
-        cls, quality: QualityPredictor, amounts: Sequence[AmountPredictor], per_unit: Sequence[Floats]
-    ) -> _Exponents | None:
-        """Return exponents of a pool, or None where its heads do not standardise alike."""
-        heads, biases = [_quality_head(quality)], []
-        biases.append(heads[0].biases[-1].astype(np.float64))
-        ranges = [np.full((2, len(biases[0])), [[-_LOGIT_RANGE], [_LOGIT_RANGE]])]
-        for amount, unit in zip(amounts, per_unit, strict=True):
-            head, scale = amount.head, amount.scale.astype(np.float32)
-            heads.append(replace(head, weights=(*head.weights[:-1], head.weights[-1] * scale)))
+    def of(cls, predictors: Sequence[AmountPredictor], per_unit: Sequence[Floats]) -> _Amounts:
+        """Return what follows the heads that `_scaled` returns, with (m,) units wanted per unit of each amount."""
+        biases, log_factors = [], []
+        for predictor, unit in zip(predictors, per_unit, strict=True):
             with np.errstate(divide="ignore"):  # a model that is free: its exponent is minus infinity
-                log_factor = np.log(amount.smearing * unit)
-            biases.append(amount.center + amount.scale * head.biases[-1] + log_factor)
-            ranges.append(np.stack([log_factor - _LOG_RANGE, log_factor + _LOG_RANGE]))
-        fused = FusedHeads.of(heads)
-        low, high = np.hstack(ranges)
-        return None if fused is None else cls(fused, np.concatenate(biases)[None], low[None], high[None])
+                log_factors.append(np.log(predictor.smearing * unit))
+            biases.append(predictor.center + predictor.scale * predictor.head.biases[-1] + log_factors[-1])
+        log_factor = np.concatenate(log_factors)[None]
+        return cls(np.concatenate(biases)[None], log_factor - _LOG_RANGE, log_factor + _LOG_RANGE)
 
-    def exponentials(self, rows: Rows) -> Floats:
-        """Return (n, k) for (n, d) features."""
-        out: Floats = self.heads.products(rows).astype(np.float64)
+    def predict(self, products: Rows) -> Floats:
+        """Return (n, k) amounts in the units wanted."""
+        out: Floats = products.astype(np.float64)
         out += self.bias
         np.maximum(out, self.low, out=out)
         np.minimum(out, self.high, out=out)
         return np.exp(out, out=out)
-
-
-@dataclass(frozen=True)
-class _Quality:
-    """What follows the quality head: mixture, then Platt scaling, with the constants of both multiplied out.
-
-    Parameters
-    ----------
-    share, base
-        (1, m): share of the network, and what does not depend on the request.
-    means
-        (tasks, m + 1): task means times their share, and a column of ones whose product is the normaliser of the
-        softmax; None where tasks play no part.
-    low, high, half, one
-        (1, m): the limits of the logit, halves and ones.
-    slope, offset
-        (1, m), halved, for the sigmoid is computed as a tanh.
-    """
-
-    share: Floats
-    base: Floats
-    means: Floats | None
-    low: Floats
-    high: Floats
-    half: Floats
-    one: Floats
-    slope: Floats
-    offset: Floats
-
-    @classmethod
-    def of(cls, predictor: QualityPredictor) -> _Quality:
-        network, by_task, by_model = predictor.mixture
-        one = np.ones((1, len(predictor.models)))
-        base, means = by_model * predictor.means[-1:], None
-        if len(predictor.tasks) == 1:
-            base = base + by_task * predictor.means[:1]
-        elif by_task:
-            means = np.hstack([by_task * predictor.means[:-1], np.ones((len(predictor.tasks), 1))])
-        platt = predictor.platt
-        return cls(
-            share=network * one,
-            base=base,
-            means=means,
-            low=_EDGE * one,
-            high=(1.0 - _EDGE) * one,
-            half=0.5 * one,
-            one=one,
-            slope=0.5 * platt.slope[None],
-            offset=0.5 * platt.offset[None],
-        )
-
-    def predict(self, exponentials: Floats) -> Floats:
-        """Return (n, m) expected quality for (n, m + tasks) exponentials of negated logits, and of tasks' logits."""
-        m = self.one.shape[1]
-        p = exponentials[:, :m] + self.one
-        np.divide(self.share, p, out=p)
-        p += self.base
-        if self.means is not None:
-            summed = exponentials[:, m : m + len(self.means)].dot(self.means)
-            p += summed[:, :m] / summed[:, m:]
-        np.maximum(p, self.low, out=p)
-        np.minimum(p, self.high, out=p)
-        p /= self.one - p
-        np.log(p, out=p)
-        p *= self.slope
-        p += self.offset
-        np.tanh(p, out=p)
-        p += self.one
-        p *= self.half
-        return p
 
 
 @dataclass(frozen=True)
@@ -155,32 +78,42 @@ class FusedPredictors:
     Parameters
     ----------
     pool
-        The predictors; reliability is asked as it is.
-    exponents
-        Of quality, then of the parts of cost, then of latency.
-    quality
-        What follows the quality head.
+        The predictors.
+    heads
+        Their heads: quality, reliability where there is one, the parts of cost, latency.
+    bias
+        (1, k) of the last layers of quality and reliability.
+    quality, reliability
+        Read what their heads have computed.
+    amounts
+        What follows the other heads; None where there are none.
     """
 
     pool: PoolPredictors
-    exponents: _Exponents
-    quality: _Quality
+    heads: FusedHeads
+    bias: Rows
+    quality: QualityPredictor
+    reliability: ReliabilityPredictor | None
+    amounts: _Amounts | None
 
     def predict(self, rows: Rows) -> Expected:
         """Return expectations for (n, d) features."""
-        values = self.exponents.exponentials(rows)
+        products = self.heads.products(rows)
         pool, m = self.pool, len(self.pool.models)
-        cost = latency = None
-        end = values.shape[1]
-        if pool.latency is not None:
-            latency = values[:, end - m :]
-            end -= m
-        if pool.cost is not None:
-            cost = values[:, end - m : end]
-            if isinstance(pool.cost, TokenCostPredictor):
-                cost = cost + values[:, end - 2 * m : end - m]
-        failure = None if pool.reliability is None else pool.reliability.predict(rows)
-        return Expected(self.quality.predict(values), cost, latency, failure)
+        outputs = products[:, : self.bias.shape[1]] + self.bias
+        cost = latency = failure = None
+        if self.amounts is not None:
+            amounts = self.amounts.predict(products[:, self.bias.shape[1] :])
+            if pool.cost is not None:
+                cost = amounts[:, :m]
+                if isinstance(pool.cost, TokenCostPredictor):
+                    cost = cost + amounts[:, m : 2 * m]
+            if pool.latency is not None:
+                latency = amounts[:, -m:]
+        if self.reliability is not None:
+            failure = self.reliability.predict(outputs[:, -m:])
+            outputs = outputs[:, :-m]
+        return Expected(self.quality.predict(outputs), cost, latency, failure)
 
 
 def fuse(predictors: PoolPredictors) -> FusedPredictors | PoolPredictors:
@@ -189,15 +122,27 @@ def fuse(predictors: PoolPredictors) -> FusedPredictors | PoolPredictors:
     Whatever comes of it is compared with the predictors on some rows first: a predictor that has learnt to do more
     than this file knows of is never served without it.
     """
+    quality, reliability = predictors.quality, predictors.reliability
     amounts, per_unit = _amounts(predictors)
-    heads = [predictors.quality.head, *(amount.head for amount in amounts)]
+    plain = [quality.head] if reliability is None else [quality.head, reliability.head]
+    heads = [*plain, *(amount.head for amount in amounts)]
     if not all(type(head) is DenseHead for head in heads):
         return predictors
-    exponents = _Exponents.of(predictors.quality, amounts, per_unit)
-    if exponents is None:
-        return predictors
-    fused = FusedPredictors(predictors, exponents, _Quality.of(predictors.quality))
+    fused = FusedPredictors(
+        pool=predictors,
+        heads=FusedHeads.of([*plain, *map(_scaled, amounts)]),
+        bias=np.concatenate([head.biases[-1] for head in plain])[None],
+        quality=replace(quality, head=_Computed(**vars(quality.head))),
+        reliability=None if reliability is None else replace(reliability, head=_Computed(**vars(reliability.head))),
+        amounts=_Amounts.of(amounts, per_unit) if amounts else None,
+    )
     return fused if _agree(fused, predictors) else predictors
+
+
+def _scaled(predictor: AmountPredictor) -> DenseHead:
+    """Return the head of an amount with the scale of its logs in its last weight."""
+    head = predictor.head
+    return replace(head, weights=(*head.weights[:-1], head.weights[-1] * predictor.scale.astype(np.float32)))
 
 
 def _amounts(predictors: PoolPredictors) -> tuple[list[AmountPredictor], list[Floats]]:
@@ -218,24 +163,15 @@ def _amounts(predictors: PoolPredictors) -> tuple[list[AmountPredictor], list[Fl
     return amounts, per_unit
 
 
-def _quality_head(predictor: QualityPredictor) -> DenseHead:
-    """Return the head with the candidates' logits negated, and without the tasks' where they play no part."""
-    head, m = predictor.head, len(predictor.models)
-    used = head.weights[-1].shape[1] if predictor.mixture[1] else m
-    sign = np.where(np.arange(used) < m, np.float32(-1.0), np.float32(1.0))
-    return replace(
-        head,
-        weights=(*head.weights[:-1], head.weights[-1][:, :used] * sign),
-        biases=(*head.biases[:-1], head.biases[-1][:used] * sign),
-    )
-
-
 def _agree(fused: FusedPredictors, predictors: PoolPredictors) -> bool:
     head = predictors.quality.head
     # Fixed rows, about as far from the mean as the training data were; loading a router is no draw of chance.
     standardised = np.random.default_rng(0).standard_normal((_N_PROBES, len(head.center)), dtype=np.float32)
     rows: Rows = head.center + standardised / head.scale
-    pairs = zip(vars(fused.predict(rows)).values(), vars(predictors.predict(rows)).values(), strict=True)
+    try:
+        pairs = zip(vars(fused.predict(rows)).values(), vars(predictors.predict(rows)).values(), strict=True)
+    except (ValueError, IndexError):  # a predictor reads more of the features than its head
+        return False
     return all(_close(one, other) for one, other in pairs)
 
 

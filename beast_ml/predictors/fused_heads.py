@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -63,8 +63,8 @@ class _Group:
 
 
 @dataclass(frozen=True)
-class FusedHeads:
-    """Dense heads that standardise alike: the row is standardised once, and heads of equal depth share a first layer.
+class _Standardised:
+    """Standardised rows, and the groups of heads that read them.
 
     Parameters
     ----------
@@ -72,8 +72,6 @@ class FusedHeads:
         (1, d), as against a single row numpy then takes its short way; standardised features are clipped to low..high.
     groups
         One a depth.
-    order
-        Where the outputs of each head are among those of all groups, in the order of the heads.
     """
 
     center: Rows
@@ -81,46 +79,58 @@ class FusedHeads:
     low: Rows
     high: Rows
     groups: tuple[_Group, ...]
+
+    def products(self, rows: Rows) -> Iterator[Rows]:
+        row: Rows = rows - self.center
+        row *= self.scale
+        # np.clip takes longer than both of these.
+        np.maximum(row, self.low, out=row)
+        np.minimum(row, self.high, out=row)
+        for group in self.groups:
+            hidden = row
+            for layer in group.hidden:
+                hidden = layer.forward(hidden)
+            yield from _products(hidden, group.last)
+
+
+@dataclass(frozen=True)
+class FusedHeads:
+    """Dense heads on the same features: those that standardise alike share the row, of equal depth the first layer.
+
+    Parameters
+    ----------
+    parts
+        One a way to standardise.
+    order
+        Where the outputs of each head are among those of all parts, in the order of the heads.
+    """
+
+    parts: tuple[_Standardised, ...]
     order: tuple[int, ...]
 
     @classmethod
-    def of(cls, heads: Sequence[DenseHead]) -> FusedHeads | None:
-        """Return the heads together, or None where they do not standardise alike."""
-        first = heads[0]
-        for head in heads[1:]:
-            if not (np.array_equal(head.center, first.center) and np.array_equal(head.scale, first.scale)):
-                return None
-        by_depth: dict[int, list[int]] = {}
+    def of(cls, heads: Sequence[DenseHead]) -> FusedHeads:
+        """Return some heads together."""
+        by_input: dict[tuple[bytes, bytes], dict[int, list[int]]] = {}
         for number, head in enumerate(heads):
+            by_depth = by_input.setdefault((head.center.tobytes(), head.scale.tobytes()), {})
             by_depth.setdefault(len(head.weights), []).append(number)
-        grouped = [number for numbers in by_depth.values() for number in numbers]
-        center = first.center[None]
-        return cls(
-            center=center,
-            scale=first.scale[None],
-            low=np.full_like(center, -CLIP),
-            high=np.full_like(center, CLIP),
-            groups=tuple(_Group.of([heads[number] for number in numbers]) for numbers in by_depth.values()),
-            order=tuple(grouped.index(number) for number in range(len(heads))),
-        )
+        parts, placed = [], []
+        for by_depth in by_input.values():
+            groups = tuple(_Group.of([heads[number] for number in numbers]) for numbers in by_depth.values())
+            placed += [number for numbers in by_depth.values() for number in numbers]
+            first = heads[placed[-1]]
+            low = np.full_like(first.center[None], -CLIP)
+            parts.append(_Standardised(first.center[None], first.scale[None], low, -low, groups))
+        return cls(tuple(parts), tuple(placed.index(number) for number in range(len(heads))))
 
     def products(self, rows: Rows) -> Rows:
         """Return (n, outputs) float32 for (n, d) features: what the heads give, side by side, but for the last bias.
 
         That is left to the caller, who may have more to add.
         """
-        row: Rows = rows - self.center
-        row *= self.scale
-        # np.clip takes longer than both of these.
-        np.maximum(row, self.low, out=row)
-        np.minimum(row, self.high, out=row)
-        parts: list[Rows] = []
-        for group in self.groups:
-            hidden = row
-            for layer in group.hidden:
-                hidden = layer.forward(hidden)
-            parts += _products(hidden, group.last)
-        return _beside([parts[place] for place in self.order])
+        outputs = [product for part in self.parts for product in part.products(rows)]
+        return _beside([outputs[place] for place in self.order])
 
 
 def _products(hidden: Rows, blocks: Iterable[_Block]) -> list[Rows]:

@@ -89,7 +89,7 @@ def fit_network(
     targets
         (n, m); NaN cells carry no loss. In 0..1 for ``loss="probability"`` (fractions are welcome).
     folds
-        (n,) fold of each row.
+        (n,) fold of each row; -1 for rows that every network may see, of which there are no out-of-fold outputs (NaN).
     loss
         "probability": outputs are logits under the log loss; "squared": outputs are values.
     tasks
@@ -197,7 +197,7 @@ def fit_network(
         )
         for k in range(members)
     ]
-    out_of_fold = np.empty((n, m + n_tasks), dtype=np.float32)
+    out_of_fold = np.full((n, m + n_tasks), np.nan, dtype=np.float32)
     for k in range(n_folds):
         out_of_fold[folds == k] = heads[k].forward(rows[folds == k])
     return CrossFit(heads[-1], out_of_fold, tuple(curve))

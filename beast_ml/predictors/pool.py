@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
 from beast_ml.domain import Price
-from beast_ml.predictors.amounts import AmountPredictor, fit_amounts
+from beast_ml.predictors.amounts import AMOUNT_FAMILIES, AmountPredictor, fit_amounts
 from beast_ml.predictors.contract import Fitted, Floats, Predictor, Progress, Rows, TrainingSet
 from beast_ml.predictors.cost import TokenCostPredictor, recover_prices
+from beast_ml.predictors.families.selection import FamiliesConfig, FamilyName
 from beast_ml.predictors.pessimism import Pessimism
-from beast_ml.predictors.quality import QualityPredictor, fit_quality
+from beast_ml.predictors.quality import QUALITY_FAMILIES, QualityPredictor, fit_quality
 from beast_ml.predictors.reliability import ReliabilityPredictor, fit_reliability
 
-__all__ = ["Expected", "FittedPool", "PoolPredictors", "fit_pool"]
+__all__ = ["POOL_FAMILIES", "Expected", "FittedPool", "PoolFamilies", "PoolPredictors", "fit_pool"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,24 @@ class PoolPredictors:
 
 
 @dataclass(frozen=True)
+class PoolFamilies:
+    """Which families compete for quality, and which for amounts (tokens, cost, latency)."""
+
+    quality: FamiliesConfig = QUALITY_FAMILIES
+    amounts: FamiliesConfig = AMOUNT_FAMILIES
+
+    @classmethod
+    def of_names(cls, names: Sequence[FamilyName]) -> PoolFamilies:
+        """Return the same families for every target; the network's settings stay those of each target."""
+        members = tuple(names)
+        return cls(replace(QUALITY_FAMILIES, members=members), replace(AMOUNT_FAMILIES, members=members))
+
+
+POOL_FAMILIES: Final = PoolFamilies()
+"""What competes by default."""
+
+
+@dataclass(frozen=True)
 class FittedPool:
     """Fitted predictors, and what they said of the training queries without having seen their question.
 
@@ -78,12 +98,30 @@ class FittedPool:
     out_of_fold: Expected
     targets: Mapping[str, Fitted[Predictor]]
 
+    def undistilled(self, rows: Rows) -> Expected:
+        """Return what the families that won expect, before they were distilled into what is served."""
+
+        def expect(target: str) -> Floats | None:
+            fitted = self.targets.get(target)
+            if fitted is None:
+                return None
+            return fitted.predictor.predict(rows) if fitted.undistilled is None else fitted.undistilled(rows)
+
+        quality, cost = expect("quality"), expect("cost")
+        assert quality is not None  # noqa: S101  quality is always fitted
+        if isinstance(self.predictors.cost, TokenCostPredictor):
+            inputs, outputs = expect("input_tokens"), expect("output_tokens")
+            assert inputs is not None and outputs is not None  # noqa: S101, PT018  what the predictor is made of
+            cost = self.predictors.cost.of_tokens(inputs, outputs)
+        return Expected(quality, cost, expect("latency"), expect("reliability"))
+
 
 def fit_pool(
     data: TrainingSet,
     rng: np.random.Generator,
     prices: Mapping[str, Price] | None = None,
     progress: Progress | None = None,
+    families: PoolFamilies = POOL_FAMILIES,
 ) -> FittedPool:
     """Fit every target the training set tells something of.
 
@@ -91,7 +129,7 @@ def fit_pool(
     recorded costs); else it is learnt in dollars. A target of which some candidate has no observation is absent.
     """
     outcomes = data.outcomes
-    quality = fit_quality(data, rng, progress=progress)
+    quality = fit_quality(data, rng, families.quality, progress)
     targets: dict[str, Fitted[Predictor]] = {"quality": quality}
     folds: dict[str, Floats | None] = dict.fromkeys(("cost", "latency", "reliability"))
 
@@ -99,19 +137,19 @@ def fit_pool(
     known = recover_prices(outcomes) | dict(prices or {})
     has_tokens = _observed(outcomes.output_tokens) and _observed(outcomes.input_tokens)
     if has_tokens and all(name in known for name in outcomes.models):
-        inputs = fit_amounts(data, outcomes.input_tokens, "input tokens", rng, progress=progress)
-        outputs = fit_amounts(data, outcomes.output_tokens, "output tokens", rng, progress=progress)
+        inputs = fit_amounts(data, outcomes.input_tokens, "input tokens", rng, families.amounts, progress)
+        outputs = fit_amounts(data, outcomes.output_tokens, "output tokens", rng, families.amounts, progress)
         pool_prices = tuple(known[name] for name in outcomes.models)
         cost = TokenCostPredictor(inputs.predictor, outputs.predictor, pool_prices)
-        folds["cost"] = cost.out_of_fold(inputs.out_of_fold, outputs.out_of_fold)
+        folds["cost"] = cost.of_tokens(inputs.out_of_fold, outputs.out_of_fold)
         targets |= {"input_tokens": inputs, "output_tokens": outputs}
     elif _observed(outcomes.cost_usd):
-        dollars = fit_amounts(data, outcomes.cost_usd, "cost", rng, progress=progress)
+        dollars = fit_amounts(data, outcomes.cost_usd, "cost", rng, families.amounts, progress)
         cost, folds["cost"], targets["cost"] = dollars.predictor, dollars.out_of_fold, dollars
 
     latency: AmountPredictor | None = None
     if _observed(outcomes.latency_s):
-        seconds = fit_amounts(data, outcomes.latency_s, "latency", rng, progress=progress)
+        seconds = fit_amounts(data, outcomes.latency_s, "latency", rng, families.amounts, progress)
         latency, folds["latency"], targets["latency"] = seconds.predictor, seconds.out_of_fold, seconds
 
     reliability: ReliabilityPredictor | None = None

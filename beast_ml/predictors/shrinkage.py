@@ -1,4 +1,4 @@
-"""Shrink what the network says towards what is known of tasks and models, by as much as the data ask for."""
+"""What is known of tasks and models without looking at a prompt: means that little data cannot lead astray."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from numpy.typing import NDArray
 
 from beast_ml.predictors.contract import Floats
 
-__all__ = ["DEFAULT_MIXTURE", "choose_mixture", "cross_task_means", "task_means"]
+__all__ = ["cross_task_means", "group_tasks", "task_means"]
 
 _PRIOR_QUERIES: Final = 20.0
-
-DEFAULT_MIXTURE: Final = (0.5, 0.5, 0.0)
-"""Shares of (network, task mean, model mean): half-way was best or near it on every public set."""
-
-_MIXTURES: Final = tuple((a / 4, b / 4, (4 - a - b) / 4) for a in range(5) for b in range(5 - a))
+_MIN_TASK_QUERIES: Final = 10
+_MAX_TASKS: Final = 256
+_OTHER: Final = ""
 
 
 def task_means(quality: Floats, tasks: NDArray[np.intp], n_tasks: int) -> Floats:
@@ -51,24 +49,17 @@ def cross_task_means(
     return by_task, by_model
 
 
-def choose_mixture(parts: tuple[Floats, Floats, Floats], quality: Floats) -> tuple[float, float, float]:
-    """Return the shares of (network, task mean, model mean) that out-of-fold squared error asks for.
-
-    The default is left only for a mixture that is better by more than one standard error of the paired difference:
-    on small data the best of fifteen is mostly luck.
-    """
-
-    def loss(mixture: tuple[float, float, float]) -> Floats:
-        mixed = sum(share * part for share, part in zip(mixture, parts, strict=True))
-        return np.asarray(np.nanmean((mixed - quality) ** 2, axis=1))
-
-    usable = ~np.isnan(quality).all(axis=1)
-    parts = (parts[0][usable], parts[1][usable], parts[2][usable])
-    quality = quality[usable]
-    losses = {mixture: loss(mixture) for mixture in _MIXTURES}
-    best = min(losses, key=lambda mixture: float(losses[mixture].mean()))
-    gain = losses[DEFAULT_MIXTURE] - losses[best]
-    if len(gain) < 2:
-        return DEFAULT_MIXTURE
-    error = float(gain.std(ddof=1)) / np.sqrt(len(gain))
-    return best if gain.mean() > error else DEFAULT_MIXTURE
+def group_tasks(tasks: NDArray[np.str_]) -> tuple[tuple[str, ...], NDArray[np.intp]]:
+    """Return task names and each query's index; tasks of fewer than ten queries are put together."""
+    names, index, counts = np.unique(tasks, return_inverse=True, return_counts=True)
+    frequent = np.argsort(-counts, kind="stable")[:_MAX_TASKS]
+    kept = sorted(str(names[i]) for i in frequent if counts[i] >= _MIN_TASK_QUERIES)
+    position = {name: i for i, name in enumerate(kept)}
+    if all(str(name) in position for name in names):
+        lookup = np.array([position[str(name)] for name in names])
+        return tuple(kept), lookup[index]
+    if _OTHER not in position:
+        position[_OTHER] = len(kept)
+        kept.append(_OTHER)
+    lookup = np.array([position.get(str(name), position[_OTHER]) for name in names])
+    return tuple(kept), lookup[index]

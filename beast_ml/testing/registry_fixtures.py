@@ -21,6 +21,7 @@ from beast_ml.registry.models import RegisteredRouter, register_router
 from beast_ml.registry.tracking import training_run
 from beast_ml.testing.outcome_sets import random_outcomes
 from beast_ml.testing.registry import make_evidence
+from beast_ml.testing.router_fixtures import QUICK
 
 __all__ = ["Bundle", "config", "flip", "make_bundle", "migrated_store", "register", "small_bundle"]
 
@@ -51,7 +52,7 @@ class Bundle(msgspec.Struct, frozen=True):
 def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """Return a real router for the candidates large and small, fitted once on made-up outcomes."""
     outcomes = random_outcomes(np.random.default_rng(0), 60, 2, missing=0.0, models=("large", "small"))
-    router = RouterLearner("hashing").fit(outcomes)
+    router = RouterLearner("hashing", families=QUICK).fit(outcomes)
     folder = tmp_path_factory.mktemp("bundle") / "small"
     write_bundle(router, folder)
     return Bundle(folder, np.asarray(router.rows(outcomes.prompts[:2])))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pytest
@@ -21,9 +22,11 @@ from beast_ml.logs.splits import query_fold
 from beast_ml.policy.learner import FittedRouter, RouterLearner
 from beast_ml.policy.spec import PolicySpec
 from beast_ml.predictors.contract import TrainingSet
+from beast_ml.predictors.pool import PoolFamilies
 from beast_ml.testing.worlds import World, make_world
 
 __all__ = [
+    "QUICK",
     "distilled",
     "fitted",
     "loaded",
@@ -33,6 +36,9 @@ __all__ = [
     "training_set",
     "world",
 ]
+
+QUICK: Final = PoolFamilies.of_names(("network",))
+"""One network a target: for tests that look at what is done with predictors, not at how good they are."""
 
 _N_QUERIES = 300
 _N_FOLDS = 5
@@ -47,7 +53,7 @@ def _world() -> World:
 def _fitted() -> FittedRouter:
     outcomes = _world().outcomes
     failed = (np.random.default_rng(3).random(outcomes.quality.shape) < (0.02, 0.05, 0.2)).astype(float)
-    return RouterLearner("hashing").fit(outcomes, failed=failed)
+    return RouterLearner("hashing", families=QUICK).fit(outcomes, failed=failed)
 
 
 @functools.cache
@@ -58,7 +64,7 @@ def _distilled() -> StaticEncoder:
 @functools.cache
 def _static() -> FittedRouter:
     _distilled()
-    return RouterLearner("static").fit(make_world(np.random.default_rng(8), 120).outcomes)
+    return RouterLearner("static", families=QUICK).fit(make_world(np.random.default_rng(8), 120).outcomes)
 
 
 @pytest.fixture(scope="session")

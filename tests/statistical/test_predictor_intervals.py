@@ -11,14 +11,17 @@ from beast_ml.logs.splits import query_fold
 from beast_ml.predictors.amounts import fit_amounts
 from beast_ml.predictors.contract import TrainingSet
 from beast_ml.predictors.cost import TokenCostPredictor
+from beast_ml.predictors.families.selection import FamiliesConfig
 from beast_ml.predictors.network import NetworkConfig
 from beast_ml.predictors.quality import fit_quality
 from beast_ml.testing.worlds import WORLD_MODELS, WORLD_PRICES, make_world
 
 SEEDS = range(6)
 N_TRAIN, N_FRESH = 1000, 3000
-QUALITY = NetworkConfig(hidden=(32,), epochs=12, learning_rate=5e-3)
-AMOUNT = NetworkConfig(hidden=(32,), dropout=0.1, task_weight=0.0, epochs=12, learning_rate=5e-3)
+QUALITY = FamiliesConfig(("network",), NetworkConfig(hidden=(32,), epochs=12, learning_rate=5e-3))
+AMOUNT = FamiliesConfig(
+    ("network",), NetworkConfig(hidden=(32,), dropout=0.1, task_weight=0.0, epochs=12, learning_rate=5e-3)
+)
 
 
 @functools.cache

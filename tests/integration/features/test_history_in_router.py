@@ -24,6 +24,7 @@ from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.policy.learner import FittedRouter, RouterLearner
 from beast_ml.policy.spec import PolicySpec
 from beast_ml.serving.router import Router
+from beast_ml.testing.router_fixtures import QUICK
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 SPEC = HistorySpec(("left", "right"), ("quality", "log_latency"), ("tenant", "kind"), prior_strength=5.0)
@@ -88,7 +89,7 @@ def make_log(first: int, n: int) -> LoggedOutcomes:
 def trained() -> tuple[LoggedHistory, FittedRouter]:
     log = make_log(0, 700)
     history = logged_history(log, SPEC)
-    return history, RouterLearner("hashing").fit(log.matrix, use_task=True, history=history)
+    return history, RouterLearner("hashing", families=QUICK).fit(log.matrix, use_task=True, history=history)
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +190,7 @@ def test_what_cannot_be_observed_is_refused(folder: Path) -> None:
 
 def test_a_router_without_history_takes_outcomes_and_ignores_them(tmp_path: Path) -> None:
     log = make_log(0, 100)
-    write_bundle(RouterLearner("hashing").fit(log.matrix), tmp_path / "bundle")
+    write_bundle(RouterLearner("hashing", families=QUICK).fit(log.matrix), tmp_path / "bundle")
     router = Router.load(tmp_path / "bundle")
     before = router.forecast("request")
     router.observe("left", quality=0.0)
@@ -285,10 +286,10 @@ def test_history_rows_must_be_those_the_features_are_made_of(
 def test_a_history_of_other_requests_cannot_be_trained_on() -> None:
     log = make_log(0, 100)
     with pytest.raises(InputError, match="for 100 prompts"):
-        RouterLearner("hashing").fit(log.matrix, use_task=True, history=trained()[0])
+        RouterLearner("hashing", families=QUICK).fit(log.matrix, use_task=True, history=trained()[0])
 
 
 def test_a_history_by_kind_needs_leave_to_read_the_task() -> None:
     log = make_log(0, 100)
     with pytest.raises(InputError, match="set `use_task`"):
-        RouterLearner("hashing").fit(log.matrix, history=logged_history(log, SPEC))
+        RouterLearner("hashing", families=QUICK).fit(log.matrix, history=logged_history(log, SPEC))

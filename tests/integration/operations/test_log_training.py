@@ -16,9 +16,10 @@ from beast_ml.policy.learner import RouterLearner
 from beast_ml.registry.connection import connect
 from beast_ml.registry.promotion import promote
 from beast_ml.serving.router import Router
+from beast_ml.testing.router_fixtures import QUICK
 from beast_ml.testing.worlds import make_world
 
-LEARNER = RouterLearner("hashing")
+LEARNER = RouterLearner("hashing", families=QUICK)
 
 
 def log(policy, n_requests=2500, label_share=1.0, seed=0, n_queries=2500):

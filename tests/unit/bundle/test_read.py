@@ -82,7 +82,7 @@ def test_heads_that_are_no_archive_of_arrays_are_refused(copy, reseal, kind):
         ("features.json", lambda spec: spec.pop("encoder")),
         ("calibration.json", lambda numbers: numbers.pop("quality")),
         ("calibration.json", lambda numbers: numbers["quality"].pop("platt")),
-        ("calibration.json", lambda numbers: numbers["quality"].update(mixture=[1])),
+        ("calibration.json", lambda numbers: numbers["quality"].update(kind="magic")),
         ("calibration.json", lambda numbers: numbers.update(quality=[])),
         ("calibration.json", lambda numbers: numbers["latency"].update(center="high")),
         ("calibration.json", lambda numbers: numbers.update(happiness={})),
@@ -100,7 +100,7 @@ def test_documents_of_another_shape_are_refused_however_well_sealed(copy, reseal
     [
         lambda arrays: arrays.pop("quality/weight_0"),
         lambda arrays: arrays.update({"quality/weight_0": arrays["quality/weight_0"][:-1]}),
-        lambda arrays: arrays.update({"quality/means": arrays["quality/means"][:, :-1]}),
+        lambda arrays: arrays.update({"quality/center": arrays["quality/center"][:-1]}),
         lambda arrays: arrays.update({"latency/weight_2": arrays["latency/weight_2"][:, :1]}),
         lambda arrays: arrays.update({"quality/bias_2": arrays["quality/bias_2"][:-1]}),
     ],

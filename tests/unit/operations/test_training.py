@@ -14,32 +14,23 @@ from beast_ml.operations.cards import model_cards
 from beast_ml.operations.evidence import evidence_of, interval_coverage
 from beast_ml.operations.training import split_for_test, train
 from beast_ml.policy.learner import RouterLearner
-from beast_ml.predictors import pool as pool_module
-from beast_ml.predictors.amounts import fit_amounts
+from beast_ml.predictors.families.selection import FamiliesConfig
 from beast_ml.predictors.network import NetworkConfig
-from beast_ml.predictors.quality import fit_quality
+from beast_ml.predictors.pool import PoolFamilies
 from beast_ml.registry.config import TrackingConfig
 from beast_ml.registry.resolve import resolve
 from beast_ml.serving.router import Router
 from beast_ml.testing.registry_fixtures import migrated_store  # noqa: F401 - a fixture
 from beast_ml.testing.worlds import WORLD_MODELS, make_world
 
-TINY = NetworkConfig(hidden=(16,), dropout=0.1, epochs=4, learning_rate=1e-2)
-LEARNER = RouterLearner("hashing")
+TINY = FamiliesConfig(("network",), NetworkConfig(hidden=(16,), dropout=0.1, epochs=4, learning_rate=1e-2))
+FAMILIES = PoolFamilies(TINY, TINY)
+LEARNER = RouterLearner("hashing", families=FAMILIES)
 
 
 @pytest.fixture(scope="module")
 def parts():
     return split_for_test(make_world(np.random.default_rng(21), 400).outcomes)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny_networks():
-    patch = pytest.MonkeyPatch()
-    patch.setattr(pool_module, "fit_quality", lambda *args, **kw: fit_quality(*args, config=TINY, **kw))
-    patch.setattr(pool_module, "fit_amounts", lambda *args, **kw: fit_amounts(*args, config=TINY, **kw))
-    yield
-    patch.undo()
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +132,12 @@ def test_every_target_has_a_child_run_with_its_losses(trained, client):
     assert {child.data.tags["target"] for child in children} == set(trained.router.pool.targets)
     for child in children:
         history = client.get_metric_history(child.info.run_id, "loss/held_out_folds")
-        assert [point.step for point in history] == list(range(1, TINY.epochs + 1))
+        assert [point.step for point in history] == list(range(1, TINY.network.epochs + 1))
+        families = client.search_runs([experiment], f"tags.mlflow.parentRunId = '{child.info.run_id}'")
+        competed = {run.data.tags["family"]: run.data for run in families}
+        assert {"prior", "network"} <= set(competed)
+        assert [name for name, run in competed.items() if run.tags["chosen"] == "yes"] == [child.data.tags["family"]]
+        assert all({"routing_error", "squared_error", "rank"} <= set(run.metrics) for run in competed.values())
 
 
 def test_plots_and_the_report_are_kept(trained, client, tmp_path):

@@ -10,20 +10,14 @@ from beast_ml.features.hashing import HashingEncoder
 from beast_ml.logs.ingest_outcomes import read_outcomes
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.policy.learner import RouterLearner, get_encoder, realised_cost
-from beast_ml.predictors import pool as pool_module
-from beast_ml.predictors.amounts import fit_amounts
+from beast_ml.predictors.families.selection import FamiliesConfig
 from beast_ml.predictors.network import NetworkConfig
-from beast_ml.predictors.quality import fit_quality
+from beast_ml.predictors.pool import PoolFamilies
 from beast_ml.testing.worlds import WORLD_MODELS, WORLD_PRICES, make_world
 
-TINY = NetworkConfig(hidden=(16,), dropout=0.1, epochs=3, learning_rate=1e-2)
-LEARNER = RouterLearner("hashing")
-
-
-@pytest.fixture(autouse=True)
-def tiny_networks(monkeypatch):
-    monkeypatch.setattr(pool_module, "fit_quality", lambda *args, **kw: fit_quality(*args, config=TINY, **kw))
-    monkeypatch.setattr(pool_module, "fit_amounts", lambda *args, **kw: fit_amounts(*args, config=TINY, **kw))
+TINY = FamiliesConfig(("network",), NetworkConfig(hidden=(16,), dropout=0.1, epochs=3, learning_rate=1e-2))
+FAMILIES = PoolFamilies(TINY, TINY)
+LEARNER = RouterLearner("hashing", families=FAMILIES)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +105,7 @@ def test_a_cost_that_plays_no_part_need_not_be_known(outcomes):
 
 def test_given_prices_are_the_costs(outcomes):
     dearer = {name: Price(2 * p.input_usd_per_mtok, 2 * p.output_usd_per_mtok) for name, p in WORLD_PRICES.items()}
-    usual, doubled = LEARNER.fit(outcomes), RouterLearner("hashing", prices=dearer).fit(outcomes)
+    usual, doubled = LEARNER.fit(outcomes), RouterLearner("hashing", families=FAMILIES, prices=dearer).fit(outcomes)
     ratio = doubled.predict(outcomes.prompts).cost / usual.predict(outcomes.prompts).cost
     np.testing.assert_allclose(ratio, 2.0, rtol=1e-3)
 
@@ -146,7 +140,7 @@ def test_a_model_of_which_nothing_is_known_is_named(outcomes, field, cost):
 
 def test_progress_is_told_by_target(outcomes):
     steps = []
-    RouterLearner("hashing", progress=lambda *step: steps.append(step)).fit(outcomes)
+    RouterLearner("hashing", families=FAMILIES, progress=lambda *step: steps.append(step)).fit(outcomes)
     assert list(dict.fromkeys(label for label, _, _ in steps)) == [
         "quality",
         "input tokens",

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from beast_ml.errors import NotEnoughDataError
-from beast_ml.policy import neighbours
 from beast_ml.policy.neighbours import NeighbourRouter, tune_neighbours
 from beast_ml.policy.utility import Predictions
+from beast_ml.predictors.nearest import metrics_of, nearest, nearest_across_folds
 
 MODELS = ("cheap", "dear")
 
@@ -42,7 +42,7 @@ def test_predictions_are_means_over_the_observed_neighbours_alone():
 
 def test_out_of_fold_neighbours_are_of_other_folds():
     vectors, _, _, folds, _ = clusters(60)
-    found = neighbours._across_folds(vectors, folds, 10, "cosine")
+    found = nearest_across_folds(vectors, folds, 10, "cosine")
     assert found.shape == (60, 10)
     assert not (folds[found] == folds[:, None]).any()
 
@@ -59,12 +59,12 @@ def test_centring_helps_where_all_vectors_point_the_same_way():
 
 @pytest.mark.parametrize(("scale", "metrics"), [(1.0, 2), (3.0, 3)])
 def test_euclidean_distance_is_tried_where_it_differs_from_the_cosine(scale, metrics):
-    assert len(neighbours._metrics(np.eye(3, dtype=np.float32) * scale)) == metrics
+    assert len(metrics_of(np.eye(3, dtype=np.float32) * scale)) == metrics
 
 
 def test_euclidean_neighbours_are_the_near_ones():
     vectors = np.array([[1, 0], [10, 0], [0, 2]], dtype=np.float32)
-    found = neighbours._search(vectors, np.array([[9.0, 1.0]], dtype=np.float32), 1, "euclidean")
+    found = nearest(vectors, np.array([[9.0, 1.0]], dtype=np.float32), 1, "euclidean")
     assert found.tolist() == [[1]]
 
 

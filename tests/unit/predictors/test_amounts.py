@@ -3,10 +3,12 @@ import pytest
 
 from beast_ml.errors import NotEnoughDataError
 from beast_ml.predictors.amounts import AmountPredictor, fit_amounts
+from beast_ml.predictors.families.selection import FamiliesConfig
 from beast_ml.predictors.network import NetworkConfig
 from beast_ml.testing.worlds import make_world, thin_out
 
-SMALL = NetworkConfig(hidden=(32,), dropout=0.1, task_weight=0.0, epochs=12, learning_rate=5e-3)
+NETWORK = NetworkConfig(hidden=(32,), dropout=0.1, task_weight=0.0, epochs=12, learning_rate=5e-3)
+SMALL = FamiliesConfig(("network", "ridge"), NETWORK, student=NETWORK)
 
 
 def fit(data, amounts, what="cost"):

@@ -4,22 +4,15 @@ import numpy as np
 import pytest
 
 from beast_ml.domain import Price
-from beast_ml.predictors import pool as module
-from beast_ml.predictors.amounts import AmountPredictor, fit_amounts
+from beast_ml.predictors.amounts import AmountPredictor
 from beast_ml.predictors.cost import TokenCostPredictor
+from beast_ml.predictors.families.selection import FamiliesConfig
 from beast_ml.predictors.network import NetworkConfig
-from beast_ml.predictors.pool import fit_pool
-from beast_ml.predictors.quality import fit_quality
+from beast_ml.predictors.pool import PoolFamilies, fit_pool
 from beast_ml.testing.worlds import WORLD_PRICES
 
-TINY = NetworkConfig(hidden=(8,), dropout=0.0, epochs=2)
-
-
-@pytest.fixture(autouse=True)
-def tiny_networks(monkeypatch):
-    """What is fitted is looked at here, not how well."""
-    monkeypatch.setattr(module, "fit_quality", lambda *args, **kw: fit_quality(*args, config=TINY, **kw))
-    monkeypatch.setattr(module, "fit_amounts", lambda *args, **kw: fit_amounts(*args, config=TINY, **kw))
+TINY = FamiliesConfig(("network",), NetworkConfig(hidden=(8,), dropout=0.0, epochs=2))
+FAMILIES = PoolFamilies(TINY, TINY)  # what is fitted is looked at here, not how well
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +22,8 @@ def data(world, training_set):
 
 def fit(data, prices=None, failed=None, **changes):
     outcomes = dataclasses.replace(data.outcomes, **changes)
-    return fit_pool(dataclasses.replace(data, outcomes=outcomes, failed=failed), np.random.default_rng(0), prices)
+    changed = dataclasses.replace(data, outcomes=outcomes, failed=failed)
+    return fit_pool(changed, np.random.default_rng(0), prices, families=FAMILIES)
 
 
 def unknown(data):
@@ -97,3 +91,19 @@ def test_latency_that_is_not_known_of_every_model_is_not_predicted(data, missing
 def test_reliability_needs_failures(data, failed):
     failures = None if failed is None else np.full_like(data.outcomes.quality, failed)
     assert fit(data, failed=failures).predictors.reliability is None
+
+
+def test_before_distillation_the_families_that_won_predict_every_target(data):
+    several = FamiliesConfig(("network", "ridge"), TINY.network, student=TINY.network)
+    fitted = fit_pool(data, np.random.default_rng(0), families=PoolFamilies(several, several))
+    expected = fitted.undistilled(data.rows)
+    assert np.corrcoef(expected.quality.ravel(), fitted.predictors.predict(data.rows).quality.ravel())[0, 1] > 0.5
+    for values in (expected.quality, expected.cost_usd, expected.latency_s):
+        assert values.shape == data.outcomes.quality.shape
+        assert np.isfinite(values).all()
+
+
+def test_the_same_names_of_families_hold_for_every_target():
+    families = PoolFamilies.of_names(("ridge", "network"))
+    assert families.quality.members == families.amounts.members == ("ridge", "network")
+    assert families.quality.network != families.amounts.network

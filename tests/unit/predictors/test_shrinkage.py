@@ -1,11 +1,8 @@
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beast_ml.predictors.shrinkage import DEFAULT_MIXTURE, choose_mixture, cross_task_means, task_means
-
-N = 400
+from beast_ml.predictors.shrinkage import cross_task_means, group_tasks, task_means
 
 
 def test_means_are_shrunk_to_the_model_and_the_model_to_the_pool():
@@ -42,32 +39,10 @@ def test_out_of_fold_means_do_not_know_their_fold():
         assert not np.allclose(before[folds == 1], after[folds == 1])
 
 
-def parts(good):
-    """Three predictions of which one knows the truth."""
-    rng = np.random.default_rng(0)
-    truth = rng.random((N, 2))
-    guesses = [rng.random((N, 2)) for _ in range(3)]
-    guesses[good] = truth
-    return tuple(guesses), (rng.random((N, 2)) < truth).astype(float)
-
-
-@pytest.mark.parametrize("good", [0, 1, 2])
-def test_the_part_that_knows_gets_the_share(good):
-    guesses, quality = parts(good)
-    quality[rows := np.arange(N) % 7 == 0] = np.nan
-    assert rows.any()
-    shares = choose_mixture(guesses, quality)
-    assert sum(shares) == 1
-    assert shares[good] >= 0.75
-
-
-def test_the_default_is_left_only_on_evidence():
-    rng = np.random.default_rng(1)
-    alike = rng.random((N, 2))
-    assert choose_mixture((alike, alike, alike), np.round(alike)) == DEFAULT_MIXTURE
-
-
-def test_one_labelled_query_is_no_evidence():
-    guesses, quality = parts(2)
-    quality[1:] = np.nan
-    assert choose_mixture(guesses, quality) == DEFAULT_MIXTURE
+def test_rare_tasks_are_put_together():
+    tasks = np.array(["maths"] * 12 + ["code"] * 10 + ["rare"] * 9 + ["odd"])
+    names, index = group_tasks(tasks)
+    assert names == ("code", "maths", "")
+    assert index.tolist() == [1] * 12 + [0] * 10 + [2] * 10
+    assert group_tasks(np.array([""] * 50 + ["code"] * 10))[0] == ("", "code")
+    assert group_tasks(np.array(["rare"]))[0] == ("",)

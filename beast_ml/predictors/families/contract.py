@@ -1,0 +1,113 @@
+"""What a family is given and what it answers: a problem in, out-of-fold predictions and a way to predict out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beast_ml.predictors.contract import Floats, Progress, Rows
+from beast_ml.predictors.heads import CLIP
+
+__all__ = ["FamilyFit", "Loss", "Problem", "silent"]
+
+Loss = Literal["probability", "squared"]
+
+
+def silent(label: str, step: int, total: int) -> None:
+    """Say nothing of the progress."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One target of every candidate, to be predicted from features.
+
+    Parameters
+    ----------
+    rows
+        (n, d) float32 features.
+    targets
+        (n, m); NaN cells were not observed. In 0..1 for ``loss="probability"``.
+    folds
+        (n,) fold of each row, 0 .. k-1; the same question is always in the same fold.
+    loss
+        "probability" or "squared".
+    tasks, n_tasks
+        (n,) task of each row, and how many there are; a single task tells nothing.
+    label
+        What the target is called in progress bars.
+    progress
+        Called with (what, steps done, steps in all).
+    """
+
+    rows: Rows
+    targets: Floats
+    folds: NDArray[np.intp]
+    loss: Loss
+    tasks: NDArray[np.intp]
+    n_tasks: int = 1
+    label: str = "target"
+    progress: Progress = field(default=silent)
+
+    @cached_property
+    def center(self) -> Rows:
+        """(d,) means of the features."""
+        return np.asarray(self.rows.mean(axis=0))
+
+    @cached_property
+    def scale(self) -> Rows:
+        """(d,) one over the standard deviations of the features."""
+        return np.asarray(1.0 / (self.rows.std(axis=0) + np.float32(1e-3)))
+
+    @cached_property
+    def inputs(self) -> Floats:
+        """(n, d) standardised features, as `standardise` gives them."""
+        return self.standardise(self.rows)
+
+    def standardise(self, rows: Rows) -> Floats:
+        """Return features standardised and clipped, as every served head does it."""
+        return np.asarray(np.clip((rows - self.center) * self.scale, -CLIP, CLIP), dtype=np.float64)
+
+    @cached_property
+    def seen(self) -> NDArray[np.bool_]:
+        """(n, m) which cells were observed."""
+        return ~np.isnan(self.targets)
+
+    @property
+    def fold_ids(self) -> NDArray[np.intp]:
+        """The folds there are."""
+        return np.unique(self.folds)
+
+    def bounded(self, predicted: Floats) -> Floats:
+        """Return predictions within the range of the targets: 0..1 for probabilities."""
+        return np.clip(predicted, 0.0, 1.0) if self.loss == "probability" else predicted
+
+
+@dataclass(frozen=True)
+class FamilyFit:
+    """One fitted family.
+
+    Parameters
+    ----------
+    name
+        The family.
+    out_of_fold
+        (n, m) predictions for the training rows, each by a fit that did not see the row's fold; on the scale of the
+        targets.
+    predict
+        (n, d) features -> (n, m) predictions by the fit on all rows; training only, never served.
+    settings
+        What cross-validation chose within the family.
+    learning_curve
+        Mean loss on training batches and on held-out rows after each epoch, for families that learn by steps.
+    """
+
+    name: str
+    out_of_fold: Floats
+    predict: Callable[[Rows], Floats]
+    settings: Mapping[str, float] = field(default_factory=dict)
+    learning_curve: tuple[tuple[float, float], ...] = ()
