@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from beast_ml.benchmarks.fold_results import QUALITY_TARGETS, Decided, FoldResult, gather, join, read_fold
 from beast_ml.benchmarks.folds import Groups, split
 from beast_ml.benchmarks.results import LEARNING_CODE, PEER_CODE, code_digest, result_key
-from beast_ml.evaluation.learner import FittedLearner, Learner
-from beast_ml.evaluation.routers import ROUTER, Contest, embed_prompts
+from beast_ml.evaluation.learner import Distilled, FittedLearner, Learner
+from beast_ml.evaluation.routers import ROUTER, UNDISTILLED, Contest, embed_prompts
 from beast_ml.features.encoder import Encoder
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.policy.learner import realised_cost
@@ -133,6 +133,8 @@ def run_fold(
 ) -> FoldResult:
     """Return what a router learned on the training queries and decided for the test queries.
 
+    A learner that serves a smaller version of what it learned is measured before that as well.
+
     Without a learner these are the baselines: the tuned nearest neighbours, the best model per task as the prompt lets
     guess it, and the best model per true task, which sees more than a router may.
     """
@@ -142,6 +144,9 @@ def run_fold(
     if learner is not None:
         fitted: FittedLearner = learner.fit(learning, cost, seed, False)
         routers = [chooser.decide(name, fitted.out_of_fold, fitted.predict(deciding.prompts, None))]
+        if isinstance(fitted, Distilled):
+            whole = fitted.undistilled
+            routers.append(chooser.decide(UNDISTILLED, whole.out_of_fold, whole.predict(deciding.prompts, None)))
         seconds = {name: time.perf_counter() - start}
     else:
         vectors = embed_prompts(encoder, learning.prompts, deciding.prompts)

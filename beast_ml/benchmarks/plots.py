@@ -12,6 +12,7 @@ from beast_ml.benchmarks.figures import Figure
 from beast_ml.benchmarks.floors import FLOORS
 from beast_ml.benchmarks.fold_results import QUALITY_TARGETS
 from beast_ml.benchmarks.routing_bench import BenchResult, SetResult
+from beast_ml.evaluation.routers import UNDISTILLED
 from beast_ml.policy.frontier import Frontier
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _LINES: Final[dict[str, tuple[str, str, float, str]]] = {
 }
 _DOTS: Final[dict[str, tuple[str, str]]] = {
     "beast": (_OURS, "beast"),
+    UNDISTILLED: ("#6fb08f", "beast before distillation"),
     "knn": ("#d1495b", "tuned kNN"),
     "best_per_task": ("#edae49", "best per guessed task"),
     "best_per_true_task": ("#b08968", "best per true task (sees more than a router may)"),

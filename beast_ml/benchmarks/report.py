@@ -11,6 +11,7 @@ from beast_ml.benchmarks.figures import Figure
 from beast_ml.benchmarks.floors import Verdict, judge_all, summary
 from beast_ml.benchmarks.routing_bench import BenchConfig, BenchResult
 from beast_ml.evaluation.report import package_versions
+from beast_ml.evaluation.routers import UNDISTILLED
 
 __all__ = ["describe", "interval", "to_markdown"]
 
@@ -28,7 +29,7 @@ _HOW_TO_READ: Final = (
     "Every figure: mean over seeds ± standard error over seeds, [95% interval by resampling queries]. All queries of a "
     "set are decided out of fold and scored together, once a seed. Operating points are chosen on training folds."
 )
-_REFERENCES: Final = ("zero_router", "oracle", "random", "best_per_true_task")
+_REFERENCES: Final = (UNDISTILLED, "zero_router", "oracle", "random", "best_per_true_task")
 _PERCENT: Final = ("saving", "cpt")
 
 

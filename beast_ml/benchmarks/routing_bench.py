@@ -139,7 +139,7 @@ def run_bench(
     config: BenchConfig,
     say: Callable[[str], None] = lambda _: None,
     progress: Progress = lambda _what, _done, _total: None,
-    make_learner: MakeLearner = _our_learner,
+    make_learner: MakeLearner | None = None,
 ) -> BenchResult:
     """Run the benchmark, and return what was measured.
 
@@ -150,7 +150,7 @@ def run_bench(
     progress
         Called with (what, steps done, steps in all).
     make_learner
-        Makes what learns the router named ``beast``, given the name of the encoder and the encoder.
+        Makes what learns the router named ``beast``, given the name of the encoder and the encoder; default: ours.
 
     Raises
     ------
@@ -168,7 +168,7 @@ def run_bench(
             left_out[one.name] = f"no {one.folder}/outcomes.parquet in {config.data}: {hint}"
             say(f"{one.name} is left out: {left_out[one.name]}")
             continue
-        sets += _measure_set(config, one, outcomes, scored_parts, say, progress, make_learner)
+        sets += _measure_set(config, one, outcomes, scored_parts, say, progress, make_learner or _our_learner)
     own = tuple(_measure_own(config, name, say) for name in config.parts if name in OWN_PARTS)
     return BenchResult(tuple(sets), own, left_out, time.perf_counter() - start)
 

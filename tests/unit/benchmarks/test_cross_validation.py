@@ -1,11 +1,13 @@
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from beast_ml.benchmarks.cross_validation import CrossValidation, cross_validate, run_fold
 from beast_ml.benchmarks.folds import split
+from beast_ml.benchmarks.peers.embedded import EmbeddedRouter
 from beast_ml.logs.outcomes import OutcomeMatrix
+from beast_ml.policy.utility import Predictions
 from beast_ml.testing.worlds import thin_out
 
 
@@ -89,3 +91,27 @@ def test_queries_that_some_model_did_not_answer_are_decided_too(outcomes, counti
     holes = thin_out(outcomes, np.random.default_rng(0), 0.1)
     (seed,) = results(holes, counting(), encoder, tmp_path, protocol=CrossValidation(3, 1))
     assert all(np.isfinite(router.predictions.quality).all() for router in seed.routers)
+
+
+def test_a_distilled_router_is_measured_before_that_too(outcomes, counting, encoder):
+    @dataclass(frozen=True)
+    class Served:
+        undistilled: EmbeddedRouter
+
+        @property
+        def out_of_fold(self) -> Predictions:
+            return self.undistilled.out_of_fold
+
+        def predict(self, prompts, tasks) -> Predictions:
+            told = self.undistilled.predict(prompts, tasks)
+            return replace(told, quality=told.quality.round(1))
+
+    @dataclass(frozen=True)
+    class Distilling:
+        def fit(self, *arguments) -> Served:
+            return Served(counting().fit(*arguments))
+
+    train, test = next(iter(split(outcomes, "question", 3, 0)))
+    served, whole = run_fold(outcomes, train, test, "cost_usd", 0, "beast", Distilling(), encoder).routers
+    assert (served.name, whole.name) == ("beast", "beast_undistilled")
+    np.testing.assert_array_equal(served.predictions.quality, whole.predictions.quality.round(1))

@@ -4,8 +4,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from beast_ml.benchmarks import routing_bench
 from beast_ml.cli.main import app
 from beast_ml.errors import InputError
+from beast_ml.policy.learner import RouterLearner
+from beast_ml.testing.router_fixtures import QUICK
 
 
 def bench(*arguments: object) -> Result:
@@ -43,7 +46,8 @@ def test_wrong_input_is_refused_before_anything_runs(tmp_path: Path, options: li
 
 
 @pytest.mark.slow
-def test_the_quickstart_set_is_measured_without_a_data_folder(tmp_path: Path):
+def test_the_quickstart_set_is_measured_without_a_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(routing_bench, "_our_learner", lambda name, _: RouterLearner(name, families=QUICK))
     result = bench(
         "--sets", "quickstart", "--parts", "shares,savings", "--quick", "--encoder", "hashing", "--out", tmp_path
     )
