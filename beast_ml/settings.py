@@ -72,6 +72,8 @@ class Settings(BaseSettings):
     gates: GateSettings = GateSettings()
     logs: LogSettings = LogSettings()
     candidates: tuple[CandidateSettings, ...] = ()
+    kinds: dict[str, str] = {}
+    """Task (or its beginning and ``*``) -> kind of request, beside `beast_ml.features.kinds.KINDS`."""
 
     def prices(self) -> dict[str, Price]:
         """Return the token prices of the candidates by name."""

@@ -18,6 +18,7 @@ from beast_ml.bundle.write import write_bundle
 from beast_ml.errors import BeastError, InputError
 from beast_ml.evaluation.outcome_files import read_outcome_set
 from beast_ml.evaluation.routing import RoutingConfig
+from beast_ml.features.kinds import KIND_TABLE
 from beast_ml.logs.store import LogStore
 from beast_ml.operations.log_training import LogTrainingResult, train_from_log
 from beast_ml.operations.training import TrainingResult, split_for_test
@@ -45,7 +46,7 @@ def main(arguments: list[str]) -> int:
     try:
         settings = load_settings()
         tracking = TrackingConfig(**settings.tracking.model_dump())
-        learner = RouterLearner(options.encoder, prices=settings.prices())
+        learner = RouterLearner(options.encoder, prices=settings.prices(), kinds=KIND_TABLE.extended(settings.kinds))
         result = _from_log(options, tracking, learner) if options.log else _from_outcomes(options, tracking, learner)
         if options.out:
             run_ids = {"training": result.run_id}

@@ -24,11 +24,13 @@ from beast_ml.features.sentence import SentenceEncoder
 from beast_ml.features.spec import FeatureBuilder, FeatureSpec
 from beast_ml.policy.spec import PolicySpec
 from beast_ml.predictors.amounts import AmountPredictor
+from beast_ml.predictors.contract import Rows
 from beast_ml.predictors.cost import TokenCostPredictor
 from beast_ml.predictors.pessimism import Pessimism
 from beast_ml.predictors.pool import PoolPredictors
 from beast_ml.predictors.quality import QualityPredictor
 from beast_ml.predictors.reliability import ReliabilityPredictor
+from beast_ml.predictors.request_kind import RequestKindPredictor
 
 __all__ = [
     "UNREADABLE",
@@ -118,12 +120,20 @@ def _try_out(bundle: RouterBundle, folder: Path) -> None:
     try:
         if followed is not None:
             past = History(followed, bundle.history).features("", None, at_us=0)[None]
-        expected = bundle.predictors.predict(bundle.features.matrix(["warm up"], None, past))
+        rows = bundle.features.matrix(["warm up"], None, past)
+        expected = bundle.predictors.predict(rows)
         shapes = {values.shape for values in vars(expected).values() if values is not None}
+        _check_kinds(bundle, rows)
     except (ValueError, IndexError) as error:
         raise BundleError(f"the parts of the bundle in {folder} do not fit together: {error}") from error
     if shapes != {(1, len(bundle.manifest.models))}:
         raise BundleError(f"the predictors in {folder} are not for its {len(bundle.manifest.models)} candidates")
+
+
+def _check_kinds(bundle: RouterBundle, rows: Rows) -> None:
+    kind = bundle.predictors.kind
+    if kind is not None and (n := kind.posterior(rows).shape[1]) != len(kind.kinds):
+        raise ValueError(f"the classifier tells {n} kinds apart, but names {len(kind.kinds)}")
 
 
 def _history(folder: Path) -> HistoryState:
@@ -147,7 +157,7 @@ def restore_encoder(name: str, folder: Path) -> Encoder:
 def restore_predictor(
     target: str, candidates: Sequence[CandidateModel], arrays: Arrays, calibration: Mapping[str, Any]
 ) -> Any:
-    """Return the predictor of one target ("quality", "cost", "token_cost", "latency", "reliability", "pessimism")."""
+    """Return the predictor of one target, such as "quality", "token_cost" or "request_kind"."""
     models = tuple(candidate.name for candidate in candidates)
     if target == "quality":
         return QualityPredictor.restore(models, arrays, calibration)
@@ -155,6 +165,8 @@ def restore_predictor(
         return Pessimism.restore(arrays)
     if target == "reliability":
         return ReliabilityPredictor.restore(models, arrays, calibration)
+    if target == "request_kind":
+        return RequestKindPredictor.restore(arrays, calibration)
     if target == "token_cost":
         prices = tuple(candidate.price for candidate in candidates if candidate.price is not None)
         if len(prices) != len(models):
@@ -177,6 +189,7 @@ def _predictors(manifest: Manifest, arrays: Arrays, calibration: Mapping[str, An
         latency=restored.get("latency"),
         reliability=restored.get("reliability"),
         pessimism=restored.get("pessimism"),
+        kind=restored.get("request_kind"),
     )
 
 

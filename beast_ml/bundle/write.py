@@ -159,6 +159,7 @@ def _stored(predictors: PoolPredictors) -> tuple[dict[str, NDArray[Any]], dict[s
         "token_cost" if isinstance(predictors.cost, TokenCostPredictor) else "cost": predictors.cost,
         "latency": predictors.latency,
         "reliability": predictors.reliability,
+        "request_kind": predictors.kind,
     }
     arrays: dict[str, NDArray[Any]] = {}
     calibration: dict[str, Any] = {}

@@ -77,6 +77,8 @@ def estimate(prompt: Prompt, router: Source = _CHAMPION, context: Context = None
 def print_decision(decision: RoutingDecision) -> None:
     """Print a decision with its forecasts and the reason."""
     stdout.print(f"[bold]{decision.model}[/bold]  (propensity {decision.propensity:g})", highlight=False)
+    if decision.request_kind is not None:
+        stdout.print(f"kind of request: {decision.request_kind}", highlight=False, markup=False)
     if decision.explanation is not None:
         why = decision.explanation
         stdout.print(why.reason, highlight=False, markup=False)

@@ -66,6 +66,7 @@ def _train_on_outcomes(
 ) -> None:
     from beast_ml.evaluation.outcome_files import read_outcome_set
     from beast_ml.evaluation.routing import RoutingConfig
+    from beast_ml.features.kinds import KIND_TABLE
     from beast_ml.operations.training import split_for_test
     from beast_ml.operations.training import train as train_router
     from beast_ml.policy.learner import ENCODERS, RouterLearner
@@ -90,7 +91,10 @@ def _train_on_outcomes(
             *matrices,
             tracking=TrackingConfig(**settings.tracking.model_dump()),
             learner=RouterLearner(
-                one_of("--encoder", encoder, ENCODERS), prices=settings.prices(), progress=Bars(progress).advance
+                one_of("--encoder", encoder, ENCODERS),
+                prices=settings.prices(),
+                kinds=KIND_TABLE.extended(settings.kinds),
+                progress=Bars(progress).advance,
             ),
             config=config,
             name=name or outcomes.stem,
@@ -116,6 +120,7 @@ def _train_on_outcomes(
 
 
 def _train_on_log(log: Path, name: str | None, seed: int, encoder: str, as_json: bool) -> None:
+    from beast_ml.features.kinds import KIND_TABLE
     from beast_ml.logs.store import LogStore
     from beast_ml.operations.log_training import train_from_log
     from beast_ml.policy.learner import ENCODERS, RouterLearner
@@ -132,7 +137,10 @@ def _train_on_log(log: Path, name: str | None, seed: int, encoder: str, as_json:
             logged,
             tracking=TrackingConfig(**settings.tracking.model_dump()),
             learner=RouterLearner(
-                one_of("--encoder", encoder, ENCODERS), prices=settings.prices(), progress=Bars(progress).advance
+                one_of("--encoder", encoder, ENCODERS),
+                prices=settings.prices(),
+                kinds=KIND_TABLE.extended(settings.kinds),
+                progress=Bars(progress).advance,
             ),
             seed=seed,
             name=name or log.name,

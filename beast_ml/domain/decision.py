@@ -69,6 +69,8 @@ class RoutingDecision(msgspec.Struct, frozen=True):
         Digest of the bundle that decided.
     tenant
         Whose request it was.
+    request_kind
+        The most probable kind of the request; None where the router knows no kinds.
     forecasts, explanation
         What was expected of every candidate, and why this one was chosen; filled on demand.
     """
@@ -80,3 +82,4 @@ class RoutingDecision(msgspec.Struct, frozen=True):
     tenant: str = "default"
     forecasts: tuple[ModelForecast, ...] = ()
     explanation: Explanation | None = None
+    request_kind: str | None = None

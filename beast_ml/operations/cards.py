@@ -26,6 +26,7 @@ def model_cards(router: FittedRouter, verdict: str, evidence: Evidence, data_nam
     cards = {
         "router": (
             f"**{verdict}**\n\n{training}\n\n| on test queries | |\n|---|---|\n{figures}\n\n"
+            f"{_kinds(router)}"
             "The figures hold for requests like the test queries. Requests of another kind, or a provider that "
             "changes a model under its name, need new outcomes and a new training."
         ),
@@ -72,3 +73,15 @@ def _how(fitted: Fitted[Predictor]) -> str:
         f"{share:.0%} {name.removeprefix('weight of ')}" for name, share in winner.settings.items() if share >= 0.005
     ]
     return f"A stack ({', '.join(weights)})" if winner.name == "stack" else f"The family `{winner.name}`"
+
+
+def _kinds(router: FittedRouter) -> str:
+    """Return a paragraph on the classifier of kinds, or nothing."""
+    if router.pool.kind is None:
+        return ""
+    report, names = router.pool.kind.report, ", ".join(router.pool.kind.predictor.kinds)
+    return (
+        f"Tells {len(router.pool.kind.predictor.kinds)} kinds of request apart ({names}): macro-F1 "
+        f"{report['macro_f1_out_of_fold']:.2f} out of fold on training queries. Every request is given one of them, "
+        "also a request of another kind.\n\n"
+    )

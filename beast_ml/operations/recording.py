@@ -86,6 +86,16 @@ def log_targets(run: TrainingRun, router: FittedRouter) -> None:
                 child.metrics({"loss/training_batches": batches, "loss/held_out_folds": held_out}, step=epoch)
             for rank, score in enumerate(fitted.families, start=1):
                 _log_family(child, target, label, rank, score)
+    if router.pool.kind is not None:
+        kinds = router.pool.kind.predictor.kinds
+        family = "network" if router.pool.kind.report["is_network"] else "linear"
+        with run.child(
+            f"request kind: {family}",
+            f"Which of {len(kinds)} kinds a request is of. Metrics are out of fold, on training queries.",
+            {"target": "request_kind", "family": family},
+            {"target": "request_kind", "family": family, "kinds": ", ".join(kinds)},
+        ) as child:
+            child.metrics(dict(router.pool.kind.report))
 
 
 def _log_family(child: TrainingRun, target: str, label: str, rank: int, score: FamilyScore) -> None:

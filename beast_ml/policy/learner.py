@@ -17,6 +17,7 @@ from beast_ml.features.encoder import Encoder
 from beast_ml.features.hashing import HashingEncoder
 from beast_ml.features.history import History, HistoryState
 from beast_ml.features.history_replay import LoggedHistory
+from beast_ml.features.kinds import KIND_TABLE, KindTable
 from beast_ml.features.sentence import SentenceEncoder
 from beast_ml.features.spec import FeatureBuilder, FeatureSpec
 from beast_ml.logs.outcomes import OutcomeMatrix
@@ -156,6 +157,8 @@ class RouterLearner:
         Name of the encoder.
     prices
         Token prices of candidates, where they are known from elsewhere than the recorded costs.
+    kinds
+        Which task is of which kind.
     progress
         Called with (what, steps done, steps in all) while fitting.
     families
@@ -164,6 +167,7 @@ class RouterLearner:
 
     encoder: EncoderName = "static"
     prices: Mapping[str, Price] | None = None
+    kinds: KindTable = KIND_TABLE
     progress: Progress | None = None
     families: PoolFamilies = POOL_FAMILIES
 
@@ -216,7 +220,7 @@ class RouterLearner:
         spec = FeatureSpec.learn(encoder, train.prompts, contexts, ("task",) if use_task else (), followed)
         features = FeatureBuilder(spec, encoder)
         rows = features.matrix(train.prompts, contexts, history.rows if history else None)
-        data = TrainingSet(rows, train, folds, failed)
+        data = TrainingSet(rows, train, folds, failed, self.kinds.labels(train.tasks))
         pool = fit_pool(data, np.random.default_rng(seed), self.prices, self.progress, self.families)
         out_of_fold = _as_predictions(train.models, pool.out_of_fold, cost)
         point = choose_operating_point(out_of_fold, train.quality, realised_cost(train, cost))

@@ -66,12 +66,15 @@ class TrainingSet:
     failed
         (n, m): 1.0 where the model failed, 0.0 where it answered, NaN where it was not called. None when the source
         does not speak of failures.
+    kinds
+        (n,) kind of each query (`beast_ml.features.kinds`), "" where none is known; None: no kinds are learnt.
     """
 
     rows: Rows
     outcomes: OutcomeMatrix
     folds: NDArray[np.intp]
     failed: Floats | None = None
+    kinds: NDArray[np.str_] | None = None
 
 
 @dataclass(frozen=True)

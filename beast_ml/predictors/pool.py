@@ -16,6 +16,7 @@ from beast_ml.predictors.families.selection import FamiliesConfig, FamilyName
 from beast_ml.predictors.pessimism import Pessimism
 from beast_ml.predictors.quality import QUALITY_FAMILIES, QualityPredictor, fit_quality
 from beast_ml.predictors.reliability import ReliabilityPredictor, fit_reliability
+from beast_ml.predictors.request_kind import RequestKindPredictor, fit_request_kind
 
 __all__ = ["POOL_FAMILIES", "Expected", "FittedPool", "PoolFamilies", "PoolPredictors", "fit_pool"]
 
@@ -48,6 +49,8 @@ class PoolPredictors:
         None where the training data did not tell.
     pessimism
         What a log tried too rarely; None where every candidate's outcome was known.
+    kind
+        Of the request, for all candidates alike; None where fewer than two kinds could be claimed.
     """
 
     models: tuple[str, ...]
@@ -56,6 +59,7 @@ class PoolPredictors:
     latency: AmountPredictor | None = None
     reliability: ReliabilityPredictor | None = None
     pessimism: Pessimism | None = None
+    kind: RequestKindPredictor | None = None
 
     def predict(self, rows: Rows) -> Expected:
         """Return expectations for (n, d) features."""
@@ -91,12 +95,13 @@ class FittedPool:
     """Fitted predictors, and what they said of the training queries without having seen their question.
 
     ``targets`` has what was fitted, one entry a target: "quality", "cost" or "input_tokens" and "output_tokens",
-    "latency", "reliability".
+    "latency", "reliability". ``kind`` is the classifier of kinds, where there is one.
     """
 
     predictors: PoolPredictors
     out_of_fold: Expected
     targets: Mapping[str, Fitted[Predictor]]
+    kind: Fitted[RequestKindPredictor] | None = None
 
     def undistilled(self, rows: Rows) -> Expected:
         """Return what the families that won expect, before they were distilled into what is served."""
@@ -129,7 +134,10 @@ def fit_pool(
     recorded costs); else it is learnt in dollars. A target of which some candidate has no observation is absent.
     """
     outcomes = data.outcomes
-    quality = fit_quality(data, rng, families.quality, progress)
+    kind = None
+    if data.kinds is not None:
+        kind = fit_request_kind(data.rows, data.kinds, data.folds, rng, progress=progress)
+    quality = fit_quality(data, rng, families.quality, progress, kind)
     targets: dict[str, Fitted[Predictor]] = {"quality": quality}
     folds: dict[str, Floats | None] = dict.fromkeys(("cost", "latency", "reliability"))
 
@@ -159,9 +167,12 @@ def fit_pool(
         targets["reliability"] = failures
 
     return FittedPool(
-        PoolPredictors(outcomes.models, quality.predictor, cost, latency, reliability),
+        PoolPredictors(
+            outcomes.models, quality.predictor, cost, latency, reliability, kind.predictor if kind else None
+        ),
         Expected(quality.out_of_fold, folds["cost"], folds["latency"], folds["reliability"]),
         targets,
+        kind,
     )
 
 

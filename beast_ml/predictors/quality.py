@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 
 from beast_ml.predictors.calibration_choice import Calibration, choose_calibration
 from beast_ml.predictors.contract import Fitted, Floats, Progress, Rows, TrainingSet
-from beast_ml.predictors.families.contract import Problem, silent
+from beast_ml.predictors.families.contract import KindPosterior, Problem, silent
 from beast_ml.predictors.families.selection import FamiliesConfig, select_family
 from beast_ml.predictors.heads import DenseHead, sigmoid
+from beast_ml.predictors.kind_shrinkage import kinds_of_tasks, name_rare_tasks_by_kind
 from beast_ml.predictors.network import NetworkConfig
+from beast_ml.predictors.request_kind import RequestKindPredictor
 from beast_ml.predictors.shrinkage import group_tasks
 
 __all__ = ["QUALITY_FAMILIES", "QualityPredictor", "fit_quality"]
 
 QUALITY_FAMILIES: Final = FamiliesConfig(
-    ("task_means", "network", "kernel", "ridge", "low_rank", "neighbours"), NetworkConfig(), n_networks=2
+    ("task_means", "kind_means", "network", "kernel", "ridge", "low_rank", "neighbours"), NetworkConfig(), n_networks=2
 )
 """What competes for quality by default. Boosted trees take minutes and have won nowhere: name them to try them."""
 
@@ -75,11 +77,29 @@ def fit_quality(
     rng: np.random.Generator,
     config: FamiliesConfig = QUALITY_FAMILIES,
     progress: Progress | None = None,
+    kinds: Fitted[RequestKindPredictor] | None = None,
 ) -> Fitted[QualityPredictor]:
-    """Fit the families, choose and distil one, and calibrate what it says of rows it did not see."""
+    """Fit the families, choose and distil one, and calibrate what it says of rows it did not see.
+
+    ``kinds`` is the classifier of request kinds on the same rows, where there is one: its posterior, and which task is
+    of which kind, are what predictions are shrunk towards where there is little else.
+    """
     quality = data.outcomes.quality
-    names, tasks = group_tasks(data.outcomes.tasks)
-    problem = Problem(data.rows, quality, data.folds, "probability", tasks, len(names), "quality", progress or silent)
+    labelled = data.outcomes.tasks if data.kinds is None else name_rare_tasks_by_kind(data.outcomes.tasks, data.kinds)
+    names, tasks = group_tasks(labelled)
+    task_kinds = None if data.kinds is None else kinds_of_tasks(tasks, len(names), data.kinds)
+    problem = Problem(
+        rows=data.rows,
+        targets=quality,
+        folds=data.folds,
+        loss="probability",
+        tasks=tasks,
+        n_tasks=len(names),
+        task_kinds=task_kinds,
+        kinds=None if kinds is None or data.kinds is None else _posterior(kinds, data.kinds),
+        label="quality",
+        progress=progress or silent,
+    )
     selection = select_family(problem, rng, config)
     winner = selection.winner
     calibration, out_of_fold, judged = choose_calibration(winner.out_of_fold, quality, data.folds)
@@ -98,3 +118,9 @@ def fit_quality(
         selection.scores,
         lambda rows: calibration.apply(winner.predict(rows)),
     )
+
+
+def _posterior(fitted: Fitted[RequestKindPredictor], kinds: NDArray[np.str_]) -> KindPosterior:
+    names = np.array(fitted.predictor.kinds)
+    labels = np.where(np.isin(kinds, names), np.searchsorted(names, kinds), -1)
+    return KindPosterior(labels, fitted.out_of_fold, fitted.predictor.posterior)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from beast_ml.predictors.contract import Floats
 
-__all__ = ["cross_task_means", "group_tasks", "task_means"]
+__all__ = ["group_tasks", "task_means"]
 
 _PRIOR_QUERIES: Final = 20.0
 _MIN_TASK_QUERIES: Final = 10
@@ -31,22 +31,6 @@ def task_means(quality: Floats, tasks: NDArray[np.intp], n_tasks: int) -> Floats
     np.add.at(sums, tasks, values)
     np.add.at(counts, tasks, seen)
     return np.asarray((sums + _PRIOR_QUERIES * of_model) / (counts + _PRIOR_QUERIES))
-
-
-def cross_task_means(
-    quality: Floats, tasks: NDArray[np.intp], posterior: Floats, folds: NDArray[np.intp]
-) -> tuple[Floats, Floats]:
-    """Return out-of-fold posterior-task means and model means, (n, m) each.
-
-    ``posterior`` is (n, n_tasks), itself out of fold.
-    """
-    by_task, by_model = np.empty_like(quality), np.empty_like(quality)
-    one_task = np.zeros_like(tasks)
-    for fold in np.unique(folds):
-        held = folds == fold
-        by_task[held] = posterior[held] @ task_means(quality[~held], tasks[~held], posterior.shape[1])
-        by_model[held] = task_means(quality[~held], one_task[~held], 1)[0]
-    return by_task, by_model
 
 
 def group_tasks(tasks: NDArray[np.str_]) -> tuple[tuple[str, ...], NDArray[np.intp]]:

@@ -162,7 +162,7 @@ class Router:
         rows = self._rows([prompt], [context] if context else None, tenant)
         expected = self._predictors.predict(rows)
         (choice,) = self._decide(expected, constraints, candidates)
-        return self._answer(choice, tenant, (rows, expected) if explain else None)
+        return self._answer(choice, tenant, self._kinds(rows)[0], (rows, expected) if explain else None)
 
     def route_batch(
         self, prompts: Sequence[str], *, contexts: Sequence[Context] | None = None, tenant: str = "default"
@@ -172,8 +172,9 @@ class Router:
             raise InputError(f"{len(contexts)} contexts for {len(prompts)} prompts, give one each or none")
         if not prompts:
             return []
-        expected = self._predictors.predict(self._rows(prompts, contexts, tenant))
-        return [self._answer(choice, tenant, None) for choice in self._decide(expected, self._standing, None)]
+        rows = self._rows(prompts, contexts, tenant)
+        choices = self._decide(self._predictors.predict(rows), self._standing, None)
+        return [self._answer(choice, tenant, kind) for choice, kind in zip(choices, self._kinds(rows), strict=True)]
 
     def observe(
         self,
@@ -253,7 +254,13 @@ class Router:
         draws = self._rng.random((n, 2)).tolist() if policy.exploration_rate else None
         return decide_batch(policy, self.models, expected, constraints, draws, candidates)
 
-    def _answer(self, choice: Choice, tenant: str, why: tuple[Rows, Expected] | None) -> RoutingDecision:
+    def _kinds(self, rows: Rows) -> Sequence[str | None]:
+        kind = self.bundle.predictors.kind
+        return [None] * len(rows) if kind is None else kind.names(rows)
+
+    def _answer(
+        self, choice: Choice, tenant: str, kind: str | None, why: tuple[Rows, Expected] | None = None
+    ) -> RoutingDecision:
         models = self.models
         fallbacks = tuple(models[j] for j in choice.ranking if j != choice.chosen)
         return RoutingDecision(
@@ -262,6 +269,7 @@ class Router:
             fallbacks=fallbacks,
             policy_version=self._version,
             tenant=tenant,
+            request_kind=kind,
             forecasts=self._forecasts(*why) if why else (),
             explanation=self._explain(choice, why[1]) if why else None,
         )

@@ -74,6 +74,7 @@ def test_the_champion_routes_and_explains(home):
     assert len(decision["forecasts"]) == 3
     table = beast(folder, "route", "-", "--max-cost-usd", "0.001", stdin="What is 2 + 2?")
     assert "fallbacks:" in table
+    assert f"kind of request: {decision['request_kind']}" in table
     estimate = json.loads(beast(folder, "estimate", "What is 2 + 2?", "--json"))
     for candidate in estimate["candidates"]:
         assert candidate["cost_usd"]["low"] <= candidate["cost_usd"]["high"]

@@ -51,6 +51,11 @@ def test_a_file_sets_what_it_names_and_leaves_the_rest(tmp_path):
     assert settings.prices() == {"m": Price(1.0, 2.0)}
 
 
+def test_a_file_names_the_kinds_of_own_tasks(tmp_path):
+    write(tmp_path, "kinds:\n  our tickets: support\n  reports/*: summarisation\n")
+    assert load_settings(tmp_path).kinds == {"our tickets": "support", "reports/*": "summarisation"}
+
+
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "{}"])
 def test_an_empty_file_sets_nothing(tmp_path, text):
     write(tmp_path, text)

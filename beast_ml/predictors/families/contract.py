@@ -13,13 +13,32 @@ from numpy.typing import NDArray
 from beast_ml.predictors.contract import Floats, Progress, Rows
 from beast_ml.predictors.heads import CLIP
 
-__all__ = ["FamilyFit", "Loss", "Problem", "silent"]
+__all__ = ["FamilyFit", "KindPosterior", "Loss", "Problem", "silent"]
 
 Loss = Literal["probability", "squared"]
 
 
 def silent(label: str, step: int, total: int) -> None:
     """Say nothing of the progress."""
+
+
+@dataclass(frozen=True)
+class KindPosterior:
+    """What a classifier of request kinds knows.
+
+    Parameters
+    ----------
+    labels
+        (n,) position of each row's kind, -1 where it is not known.
+    out_of_fold
+        (n, k) probabilities of the kinds, each by a classifier that did not see the row's fold.
+    predict
+        (q, d) features -> (q, k) probabilities.
+    """
+
+    labels: NDArray[np.intp]
+    out_of_fold: Floats
+    predict: Callable[[Rows], Floats]
 
 
 @dataclass(frozen=True)
@@ -38,6 +57,10 @@ class Problem:
         "probability" or "squared".
     tasks, n_tasks
         (n,) task of each row, and how many there are; a single task tells nothing.
+    task_kinds
+        (n_tasks,) position of the kind that each task is of, -1 where none is known; None: nothing is known of kinds.
+    kinds
+        What a classifier says of the kind of a row, where there is one.
     label
         What the target is called in progress bars.
     progress
@@ -50,6 +73,8 @@ class Problem:
     loss: Loss
     tasks: NDArray[np.intp]
     n_tasks: int = 1
+    task_kinds: NDArray[np.intp] | None = None
+    kinds: KindPosterior | None = None
     label: str = "target"
     progress: Progress = field(default=silent)
 

@@ -1,23 +1,27 @@
-"""What is known without looking at a prompt: each candidate's mean, or its mean on each task."""
+"""What is known without looking at a prompt: each candidate's mean, or on each task or kind."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from beast_ml.predictors.contract import Floats, Rows
-from beast_ml.predictors.families.contract import FamilyFit, Problem
-from beast_ml.predictors.shrinkage import cross_task_means, task_means
+from beast_ml.predictors.families.contract import FamilyFit, KindPosterior, Problem
+from beast_ml.predictors.kind_shrinkage import kind_task_means
+from beast_ml.predictors.shrinkage import task_means
 
-__all__ = ["fit_prior", "fit_task_means"]
+__all__ = ["fit_kind_means", "fit_prior", "fit_task_means"]
 
 
 def fit_prior(problem: Problem) -> FamilyFit:
     """Fit each candidate's mean, shrunk to the mean of all as if by 20 more rows."""
     one_task = np.zeros(len(problem.rows), dtype=np.intp)
-    certain = np.ones((len(problem.rows), 1))
-    out_of_fold, _ = cross_task_means(problem.targets, one_task, certain, problem.folds)
+    out_of_fold = np.empty_like(problem.targets)
+    for fold in problem.fold_ids:
+        held = problem.folds == fold
+        out_of_fold[held] = task_means(problem.targets[~held], one_task[~held], 1)
     means = task_means(problem.targets, one_task, 1)[0]
     return FamilyFit("prior", out_of_fold, lambda rows: np.broadcast_to(means, (len(rows), len(means))))
 
@@ -25,13 +29,43 @@ def fit_prior(problem: Problem) -> FamilyFit:
 def fit_task_means(problem: Problem, posterior: Floats, predict_posterior: Callable[[Rows], Floats]) -> FamilyFit:
     """Fit each candidate's mean on every task, weighted by how likely a row is of that task.
 
+    Means of tasks are shrunk to the level of their kind, where one is known, and to the candidates' means.
+
     Parameters
     ----------
     posterior
         (n, n_tasks) probabilities of the tasks, each by a model that did not see the row's fold.
     predict_posterior
-        (n, d) features -> (n, n_tasks) probabilities, for rows that were not trained on.
+        (q, d) features -> (q, n_tasks) probabilities, for rows that were not trained on.
     """
-    out_of_fold, _ = cross_task_means(problem.targets, problem.tasks, posterior, problem.folds)
-    means = task_means(problem.targets, problem.tasks, problem.n_tasks)
-    return FamilyFit("task_means", out_of_fold, lambda rows: predict_posterior(rows) @ means)
+    return _fit_means(
+        "task_means", problem, problem.targets, problem.tasks, problem.task_kinds, posterior, predict_posterior
+    )
+
+
+def fit_kind_means(problem: Problem, kinds: KindPosterior) -> FamilyFit:
+    """Fit each candidate's mean on every kind of request, weighted by how likely a row is of that kind.
+
+    Means are taken over the rows whose kind is known.
+    """
+    targets = np.where((kinds.labels >= 0)[:, None], problem.targets, np.nan)
+    labels = np.maximum(kinds.labels, 0)
+    return _fit_means("kind_means", problem, targets, labels, None, kinds.out_of_fold, kinds.predict)
+
+
+def _fit_means(
+    name: str,
+    problem: Problem,
+    targets: Floats,
+    groups: NDArray[np.intp],
+    kinds: NDArray[np.intp] | None,
+    posterior: Floats,
+    predict_posterior: Callable[[Rows], Floats],
+) -> FamilyFit:
+    n_groups = posterior.shape[1]
+    out_of_fold = np.empty_like(targets)
+    for fold in problem.fold_ids:
+        held = problem.folds == fold
+        out_of_fold[held] = posterior[held] @ kind_task_means(targets[~held], groups[~held], n_groups, kinds)
+    means = kind_task_means(targets, groups, n_groups, kinds)
+    return FamilyFit(name, out_of_fold, lambda rows: predict_posterior(rows) @ means)

@@ -16,7 +16,7 @@ from beast_ml.predictors.families.kernel import fit_kernel
 from beast_ml.predictors.families.linear import fit_low_rank, fit_ridge
 from beast_ml.predictors.families.neighbours import fit_neighbours
 from beast_ml.predictors.families.networks import NetworkFit, fit_networks
-from beast_ml.predictors.families.prior import fit_prior, fit_task_means
+from beast_ml.predictors.families.prior import fit_kind_means, fit_prior, fit_task_means
 from beast_ml.predictors.families.stack import fit_stack, routing_errors
 from beast_ml.predictors.families.trees import fit_trees
 from beast_ml.predictors.heads import DenseHead
@@ -24,7 +24,9 @@ from beast_ml.predictors.network import NetworkConfig
 
 __all__ = ["FAMILIES", "FamiliesConfig", "FamilyName", "Selection", "select_family"]
 
-FamilyName = Literal["prior", "task_means", "neighbours", "ridge", "low_rank", "kernel", "trees", "network"]
+FamilyName = Literal[
+    "prior", "task_means", "kind_means", "neighbours", "ridge", "low_rank", "kernel", "trees", "network"
+]
 FAMILIES: Final[tuple[FamilyName, ...]] = get_args(FamilyName)
 
 _STUDENT: Final = NetworkConfig(hidden=(256, 96), dropout=0.1, epochs=30, task_weight=0.0)
@@ -138,6 +140,8 @@ def _fit_members(
         base = fit_task_means(problem, network.posterior, network.predict_posterior)
         if "task_means" in wanted:
             fits["task_means"] = base
+    if problem.kinds is not None and "kind_means" in wanted:
+        fits["kind_means"] = fit_kind_means(problem, problem.kinds)
     if network is not None and "network" in wanted:
         fits["network"] = network.fit
     if "neighbours" in wanted:

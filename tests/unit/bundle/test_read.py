@@ -42,6 +42,25 @@ def test_what_is_read_predicts_as_what_was_written_to_the_bit(fitted, loaded, wo
     for target in ("quality", "cost", "latency", "reliability"):
         ends = zip(getattr(written, target).interval(rows), getattr(read, target).interval(rows), strict=True)
         assert all(one.tobytes() == other.tobytes() for one, other in ends)
+    assert read.kind.kinds == written.kind.kinds
+    assert read.kind.posterior(rows).tobytes() == written.kind.posterior(rows).tobytes()
+
+
+def test_kinds_of_other_features_are_refused(copy, reseal):
+    def cut(arrays):
+        arrays["request_kind/weight_0"] = arrays["request_kind/weight_0"][:-1]
+
+    repack(copy, cut)
+    reseal(copy)
+    with pytest.raises(BundleError, match="do not fit together"):
+        read_bundle(copy)
+
+
+def test_more_kinds_than_outputs_are_refused(copy, reseal):
+    edit(copy / "calibration.json", lambda document: document["request_kind"]["kinds"].append("gossip"))
+    reseal(copy)
+    with pytest.raises(BundleError, match="tells 4 kinds apart, but names 5"):
+        read_bundle(copy)
 
 
 def test_pickled_objects_are_refused_and_never_run(copy, reseal, monkeypatch, tmp_path):

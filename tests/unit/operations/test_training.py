@@ -129,8 +129,12 @@ def test_the_run_holds_what_an_analyst_looks_for(trained, client, parts):
 def test_every_target_has_a_child_run_with_its_losses(trained, client):
     experiment = client.get_run(trained.run_id).info.experiment_id
     children = client.search_runs([experiment], f"tags.mlflow.parentRunId = '{trained.run_id}'")
-    assert {child.data.tags["target"] for child in children} == set(trained.router.pool.targets)
-    for child in children:
+    by_target = {child.data.tags["target"]: child for child in children}
+    kind = by_target.pop("request_kind")
+    assert kind.data.params["kinds"] == "code, conversation, maths, translation"
+    assert kind.data.metrics["macro_f1_out_of_fold"] == trained.router.pool.kind.report["macro_f1_out_of_fold"]
+    assert set(by_target) == set(trained.router.pool.targets)
+    for child in by_target.values():
         history = client.get_metric_history(child.info.run_id, "loss/held_out_folds")
         assert [point.step for point in history] == list(range(1, TINY.network.epochs + 1))
         families = client.search_runs([experiment], f"tags.mlflow.parentRunId = '{child.info.run_id}'")
@@ -164,6 +168,7 @@ def test_cards_say_what_it_is_and_how_good(trained):
     cards = model_cards(trained.router, verdict, trained.evidence, "a world")
     assert set(cards) == {"router", "encoder", "quality", "cost", "latency"}
     assert cards["router"].startswith(f"**{verdict}**")
+    assert "Tells 4 kinds of request apart (code, conversation, maths, translation): macro-F1 " in cards["router"]
     for name in WORLD_MODELS:
         assert f"`{name}`" in cards["router"]
     assert "`hashing` encoder, 512 dimensions" in cards["encoder"]

@@ -146,6 +146,7 @@ def test_progress_is_told_by_target(outcomes):
         "input tokens",
         "output tokens",
         "latency",
+        "request kind",
     ]
     assert all(0 < done <= total for _, done, total in steps)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from beast_ml.domain import Price
+from beast_ml.features.kinds import KIND_TABLE
 from beast_ml.predictors.amounts import AmountPredictor
 from beast_ml.predictors.cost import TokenCostPredictor
 from beast_ml.predictors.families.selection import FamiliesConfig
@@ -85,6 +86,16 @@ def test_latency_that_is_not_known_of_every_model_is_not_predicted(data, missing
     fitted = fit(data, latency_s=missing(data))
     assert fitted.predictors.latency is None
     assert fitted.out_of_fold.latency_s is None
+
+
+def test_kinds_are_told_where_tasks_are_known(data):
+    assert fit(data).kind is None
+    kinds = KIND_TABLE.labels(data.outcomes.tasks)
+    fitted = fit_pool(dataclasses.replace(data, kinds=kinds), np.random.default_rng(0))
+    assert fitted.predictors.kind is fitted.kind.predictor
+    assert fitted.predictors.kind.kinds == ("code", "conversation", "maths", "translation")
+    plain = fit(data).predictors.predict(data.rows)
+    assert fitted.predictors.predict(data.rows).quality.tobytes() == plain.quality.tobytes()
 
 
 @pytest.mark.parametrize("failed", [None, 0.0], ids=["not known", "none failed"])

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beast_ml.predictors.shrinkage import cross_task_means, group_tasks, task_means
+from beast_ml.predictors.shrinkage import group_tasks, task_means
 
 
 def test_means_are_shrunk_to_the_model_and_the_model_to_the_pool():
@@ -23,20 +23,6 @@ def test_means_stay_within_what_was_seen(seed, hidden):
     quality[rng.random((30, 3)) < hidden] = np.nan
     means = task_means(quality, rng.integers(0, 4, 30), 4)
     assert ((means >= 0) & (means <= 1)).all()
-
-
-def test_out_of_fold_means_do_not_know_their_fold():
-    rng = np.random.default_rng(0)
-    quality, tasks, folds = rng.random((60, 2)), rng.integers(0, 2, 60), np.arange(60) % 3
-    posterior = np.eye(2)[tasks]
-    poisoned = np.where((folds == 0)[:, None], 1 - quality, quality)
-    for before, after in zip(
-        cross_task_means(quality, tasks, posterior, folds),
-        cross_task_means(poisoned, tasks, posterior, folds),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(before[folds == 0], after[folds == 0])
-        assert not np.allclose(before[folds == 1], after[folds == 1])
 
 
 def test_rare_tasks_are_put_together():

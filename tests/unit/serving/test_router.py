@@ -55,6 +55,20 @@ def test_a_decision_names_everybody_once_and_its_policy(router):
     assert decision.explanation is None
 
 
+def test_a_decision_names_the_kind_as_training_would(router, fitted):
+    expected = fitted.pool.predictors.kind.names(fitted.rows(PROMPTS))
+    assert [decision.request_kind for decision in router.route_batch(PROMPTS)] == expected
+    assert router.route("integral of a prime matrix").request_kind == "maths"
+    assert router.route("compile the python loop").request_kind == "code"
+
+
+def test_a_router_that_knows_no_kinds_names_none(loaded):
+    bundle = dataclasses.replace(loaded, predictors=dataclasses.replace(loaded.predictors, kind=None))
+    router = Router(bundle)
+    assert router.route("integral of a prime matrix").request_kind is None
+    assert [decision.request_kind for decision in router.route_batch(["a", "b"])] == [None, None]
+
+
 @pytest.mark.parametrize("prompt", PROMPTS[:20])
 def test_explanations_agree_with_the_forecasts(router, prompt):
     decision = router.route(prompt, explain=True)
