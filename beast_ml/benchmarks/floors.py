@@ -109,6 +109,7 @@ FLOORS: Final = (
     ),
     *(Floor("speed", f"{router}, features given", "median_us", "at most", 25.0, "static") for router in _ROUTERS),
     *(Floor("speed", f"{router}, batches", "decisions_per_s", "at least", 5000.0, "static") for router in _ROUTERS),
+    Floor("kinds", "all sets", "macro_f1", "at least", 0.85),
     Floor("scale", "100,000 requests", "seconds", "at most", 600.0),  # "in minutes"
     Floor("scale", "100,000 requests", "peak_memory_mb", "at most", 4096.0),
     Floor("scale", "all sizes", "growth_exponent", "at most", 1.15),  # "near-linear"

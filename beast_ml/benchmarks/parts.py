@@ -11,6 +11,7 @@ from typing import Final
 
 from beast_ml.benchmarks.accuracy import measure_calibration, measure_cost
 from beast_ml.benchmarks.figures import PartResult
+from beast_ml.benchmarks.kinds_part import measure_kinds
 from beast_ml.benchmarks.logs_part import measure_logs, measure_scale
 from beast_ml.benchmarks.part_context import PartContext
 from beast_ml.benchmarks.savings import measure_savings
@@ -35,6 +36,7 @@ OWN_PARTS: Final[Mapping[str, Callable[[PartContext], PartResult]]] = {
     "logs": measure_logs,
     "speed": measure_speed,
     "scale": measure_scale,
+    "kinds": measure_kinds,
 }
 
 PARTS: Final = (*SCORED_PARTS, *OWN_PARTS)

@@ -23,6 +23,7 @@ _PART_TITLES: Final = {
     "cost": "Cost before the request",
     "logs": "Learning from logs: loss against the logging policy, and what a uniform log keeps",
     "speed": "Speed: microseconds of one core's CPU time a decision",
+    "kinds": "Request kinds: in domain, and on sets whose like was never seen",
     "scale": "Training on simulated logs of growing size",
 }
 _HOW_TO_READ: Final = (

@@ -47,10 +47,10 @@ class PoolPredictors:
         Always there.
     cost, latency, reliability
         None where the training data did not tell.
-    pessimism
-        What a log tried too rarely; None where every candidate's outcome was known.
     kind
         Of the request, for all candidates alike; None where fewer than two kinds could be claimed.
+    pessimism
+        What a log tried too rarely; None where every candidate's outcome was known.
     """
 
     models: tuple[str, ...]
@@ -58,8 +58,8 @@ class PoolPredictors:
     cost: AmountPredictor | TokenCostPredictor | None = None
     latency: AmountPredictor | None = None
     reliability: ReliabilityPredictor | None = None
-    pessimism: Pessimism | None = None
     kind: RequestKindPredictor | None = None
+    pessimism: Pessimism | None = None
 
     def predict(self, rows: Rows) -> Expected:
         """Return expectations for (n, d) features."""
