@@ -121,7 +121,15 @@ def fit_amounts(
     center = np.nanmean(logs, axis=0)
     scale = np.nanstd(logs, axis=0) + 1e-3
     one_task = np.zeros(len(logs), dtype=np.intp)
-    problem = Problem(data.rows, (logs - center) / scale, data.folds, "squared", one_task, 1, what, progress or silent)
+    problem = Problem(
+        rows=data.rows,
+        targets=(logs - center) / scale,
+        folds=data.folds,
+        loss="squared",
+        tasks=one_task,
+        label=what,
+        progress=progress or silent,
+    )
     selection = select_family(problem, rng, config)
     winner = selection.winner
     predicted = _to_log(winner.out_of_fold, center, scale)
