@@ -79,11 +79,14 @@ class MissingExtraError(BeastError, ImportError):
         The feature that was asked for.
     extra
         The pip extra that brings it.
+    command
+        What else to run, where the extra alone does not do.
     """
 
-    def __init__(self, what: str, extra: str) -> None:
+    def __init__(self, what: str, extra: str, command: str | None = None) -> None:
         self.extra = extra
-        super().__init__(f'{what} needs the "{extra}" extra: pip install "beast-ml[{extra}]"')
+        then = "" if command is None else f" && {command}"
+        super().__init__(f'{what} needs the "{extra}" extra: pip install "beast-ml[{extra}]"{then}')
 
 
 class DownloadError(BeastError, ConnectionError):

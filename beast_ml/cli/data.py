@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from beast_ml.logs.public.local import LocalSet
     from beast_ml.logs.public.pull import Pulled
 
-__all__ = ["app"]
+__all__ = ["app", "data_folder"]
 
 app = typer.Typer(name="data", help="List, pull and describe public outcome sets.", no_args_is_help=True)
 
@@ -32,7 +32,7 @@ def list_sets(directory: DirOption = None, as_json: JsonOption = False) -> None:
     from beast_ml.logs.public.catalogue import CATALOGUE
     from beast_ml.logs.public.local import local_state
 
-    folder = _folder(directory)
+    folder = data_folder(directory)
     states = [(public_set, local_state(public_set, folder)) for public_set in CATALOGUE]
     if as_json:
         print_json(
@@ -86,7 +86,7 @@ def pull_sets(
     from beast_ml.logs.public.catalogue import find_set
     from beast_ml.logs.public.local import local_state
 
-    folder = _folder(directory)
+    folder = data_folder(directory)
     results = []
     for public_set in [find_set(name) for name in names]:
         local = local_state(public_set, folder)
@@ -118,7 +118,7 @@ def describe_set(
     from beast_ml.logs.public.local import local_state, summarise
 
     public_set = find_set(name)
-    local = local_state(public_set, _folder(directory))
+    local = local_state(public_set, data_folder(directory))
     summary = summarise(local.outcomes) if local.state == "here" else None
     if as_json:
         statistics = None if summary is None else asdict(summary)
@@ -149,7 +149,8 @@ def describe_set(
     print_table("Columns", ("column", "share of rows known"), list(summary.known.items()))
 
 
-def _folder(directory: Path | None) -> Path:
+def data_folder(directory: Path | None) -> Path:
+    """Return where public sets are kept: the given folder, else the user's."""
     from platformdirs import user_data_path
 
     return directory or user_data_path("beast-ml") / "data"

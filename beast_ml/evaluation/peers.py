@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Final, cast
 
-from beast_ml.errors import InputError
+from beast_ml.errors import InputError, MissingExtraError
 from beast_ml.evaluation.learner import Learner
 
 __all__ = ["PEER_GROUP", "installed_peers"]
@@ -16,17 +16,22 @@ PEER_GROUP: Final = "beast_ml.peers"
 
 
 def installed_peers() -> dict[str, Learner]:
-    """Return the installed external routers by name.
+    """Return the installed external routers by name; those that lack what they wrap are passed over.
 
     Raises
     ------
     InputError
         If none is installed.
     """
-    found = sorted(entry_points(group=PEER_GROUP), key=lambda point: point.name)
-    if not found:
+    peers = {}
+    for point in sorted(entry_points(group=PEER_GROUP), key=lambda point: point.name):
+        try:
+            peers[point.name] = cast("Callable[[], Learner]", point.load())()
+        except MissingExtraError:
+            continue
+    if not peers:
         raise InputError(
             f"no external router is installed to compare with: pip install a package that offers one (an entry point "
             f"in the group {PEER_GROUP!r}), or leave out the peers"
         )
-    return {point.name: cast("Callable[[], Learner]", point.load())() for point in found}
+    return peers

@@ -220,7 +220,7 @@ class RouterLearner:
                 f"the {train.n_queries} queries are only {len(set(train.prompts))} different questions: "
                 f"at least {_MIN_QUERIES} are needed to learn and to check what was learnt"
             )
-        encoder = get_encoder(self.encoder, self.encoder_progress())
+        encoder = self.load_encoder()
         contexts = _task_contexts(train.tasks.tolist()) if use_task else None
         followed = history.spec if history else None
         spec = FeatureSpec.learn(encoder, train.prompts, contexts, ("task",) if use_task else (), followed)
@@ -234,6 +234,10 @@ class RouterLearner:
         out_of_fold = _as_predictions(train.models, pool.out_of_fold, cost)
         point = choose_operating_point(out_of_fold, train.quality, realised_cost(train, cost))
         return FittedRouter(features, pool, cost, point, use_task, train, history.end if history else None)
+
+    def load_encoder(self) -> Encoder:
+        """Return the encoder that features are built with."""
+        return get_encoder(self.encoder, self.encoder_progress())
 
     def encoder_progress(self) -> Callable[[int, int], None] | None:
         """Return the progress callback in the form that `get_encoder` takes."""

@@ -114,7 +114,6 @@ def test_programs_get_json_and_nothing_else_on_standard_output(files: tuple[Path
         (["--pool", "large,huge"], "no outcome of model 'huge'"),
         (["--pool", "large"], "routing needs at least two models"),
         (["--cost", "latency_s"], "no model of the training data has any latency_s"),
-        (["--peers"], "no external router is installed"),
         (["--train", "none.parquet"], "none.parquet"),
     ],
 )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from beast_ml.predictors.contract import Floats, Progress, Rows
 from beast_ml.predictors.heads import CLIP
+from beast_ml.predictors.network import standardise_by
 
 __all__ = ["FamilyFit", "KindPosterior", "Loss", "Problem", "silent"]
 
@@ -79,14 +80,9 @@ class Problem:
     progress: Progress = field(default=silent)
 
     @cached_property
-    def center(self) -> Rows:
-        """(d,) means of the features."""
-        return np.asarray(self.rows.mean(axis=0))
-
-    @cached_property
-    def scale(self) -> Rows:
-        """(d,) one over the standard deviations of the features."""
-        return np.asarray(1.0 / (self.rows.std(axis=0) + np.float32(1e-3)))
+    def standardisation(self) -> tuple[Rows, Rows]:
+        """Center and scale of the features, (d,) each: every head of a pool uses the same."""
+        return standardise_by(self.rows)
 
     @cached_property
     def inputs(self) -> Floats:
@@ -95,7 +91,8 @@ class Problem:
 
     def standardise(self, rows: Rows) -> Floats:
         """Return features standardised and clipped, as every served head does it."""
-        return np.asarray(np.clip((rows - self.center) * self.scale, -CLIP, CLIP), dtype=np.float64)
+        center, scale = self.standardisation
+        return np.asarray(np.clip((rows - center) * scale, -CLIP, CLIP), dtype=np.float64)
 
     @cached_property
     def seen(self) -> NDArray[np.bool_]:

@@ -67,6 +67,7 @@ def distil(problem: Problem, teacher: FamilyFit, rng: np.random.Generator, confi
         rng=rng,
         progress=problem.progress,
         label=f"{problem.label}: distilling",
+        standardisation=problem.standardisation,
     )
     said = fit.out_of_fold[held]
     squared = float((((sigmoid(said) if problem.loss == "probability" else said) - taught[held]) ** 2).mean())

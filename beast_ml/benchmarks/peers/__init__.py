@@ -1,0 +1,1 @@
+"""Other people's routers behind our learner contract, on the same embeddings."""
