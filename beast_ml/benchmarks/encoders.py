@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -107,6 +107,7 @@ def compare_encoders(
     cost: CostKind = "cost_usd",
     seeds: Sequence[int] = (0, 1, 2),
     n_resamples: int = 1000,
+    learner: RouterLearner | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> EncoderComparison:
     """Return what each encoder is worth on splits of 70% to learn from and 30% to decide on, by question.
@@ -120,6 +121,8 @@ def compare_encoders(
         Full-information outcomes of the pool.
     encoders
         What to compare; gains are over the first.
+    learner
+        How to learn, but for the encoder; default: the recipe.
     say
         Called with what is being done.
 
@@ -132,6 +135,7 @@ def compare_encoders(
     """
     if not encoders or not seeds:
         raise InputError(f"{len(encoders)} encoders and {len(seeds)} seeds to compare, give at least one of each")
+    learner = learner or RouterLearner()
     runs: dict[EncoderName, list[_OneSplit]] = {name: [] for name in encoders}
     sizes = []
     for seed in seeds:
@@ -144,7 +148,7 @@ def compare_encoders(
         board = _scoreboard(train, test, cost, QueryBootstrap.draw(_rng(seed), test.n_queries, n_resamples))
         for name in runs:
             say(f"seed {seed}: learning with the {name} encoder from {train.n_queries} queries")
-            runs[name].append(_measure(RouterLearner(name), train, test, board, cost, seed))
+            runs[name].append(_measure(replace(learner, encoder=name), train, test, board, cost, seed))
     first = runs[encoders[0]]
     results = tuple(_summary(name, splits, first) for name, splits in runs.items())
     n_train, n_test = np.mean(sizes, axis=0)

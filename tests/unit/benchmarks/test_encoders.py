@@ -1,21 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from beast_ml.benchmarks.encoders import compare_encoders
 from beast_ml.errors import InputError, NotEnoughDataError
-from beast_ml.predictors import pool as pool_module
-from beast_ml.predictors.amounts import fit_amounts
+from beast_ml.policy.learner import RouterLearner
+from beast_ml.predictors.families.selection import FamiliesConfig
 from beast_ml.predictors.network import NetworkConfig
-from beast_ml.predictors.quality import fit_quality
+from beast_ml.predictors.pool import PoolFamilies
 from beast_ml.testing.worlds import make_world
 
-TINY = NetworkConfig(hidden=(16,), dropout=0.1, epochs=3, learning_rate=1e-2)
-
-
-@pytest.fixture(autouse=True)
-def tiny_networks(monkeypatch):
-    monkeypatch.setattr(pool_module, "fit_quality", lambda *args, **kw: fit_quality(*args, config=TINY, **kw))
-    monkeypatch.setattr(pool_module, "fit_amounts", lambda *args, **kw: fit_amounts(*args, config=TINY, **kw))
+TINY = FamiliesConfig(("network",), NetworkConfig(hidden=(16,), dropout=0.1, epochs=3, learning_rate=1e-2))
+LEARNER = RouterLearner(families=PoolFamilies(TINY, TINY))
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +22,9 @@ def outcomes():
 
 def test_every_encoder_is_measured_on_the_same_splits(outcomes, distilled):
     said = []
-    compared = compare_encoders(outcomes, ("hashing", "tuned"), seeds=(0, 1), n_resamples=50, say=said.append)
+    compared = compare_encoders(
+        outcomes, ("hashing", "tuned"), seeds=(0, 1), n_resamples=50, learner=LEARNER, say=said.append
+    )
     hashing, tuned = compared.results
     assert (hashing.encoder, tuned.encoder) == ("hashing", "tuned")
     assert compared.n_train + compared.n_test == outcomes.n_queries
@@ -43,8 +42,6 @@ def test_every_encoder_is_measured_on_the_same_splits(outcomes, distilled):
 
 
 def test_a_split_without_a_complete_test_query_is_refused(outcomes):
-    from dataclasses import replace
-
     cost = outcomes.cost_usd.copy()
     cost[:, 0] = np.nan
     with pytest.raises(NotEnoughDataError, match="on no held-out query was every model observed"):

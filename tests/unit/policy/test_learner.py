@@ -171,7 +171,7 @@ def test_encoders_are_known_by_name(distilled):
 
 
 def test_a_tuned_encoder_learns_from_the_training_outcomes_and_is_served_from_the_bundle(outcomes, distilled, tmp_path):
-    router = RouterLearner("tuned").fit(outcomes)
+    router = RouterLearner("tuned", families=FAMILIES).fit(outcomes)
     spec = router.features.spec
     assert (spec.encoder, spec.encoder_dim) == ("tuned", distilled.dim)
     assert spec.encoder_hash == router.features.encoder.hash != distilled.hash
