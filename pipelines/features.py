@@ -16,6 +16,7 @@ from pathlib import Path
 from beast_ml.errors import BeastError, InputError
 from beast_ml.evaluation.outcome_files import read_outcome_set
 from beast_ml.features.table import FeatureTable, feature_table
+from beast_ml.features.tuning import TUNED
 from beast_ml.policy.learner import ENCODERS, get_encoder
 from beast_ml.registry.config import TrackingConfig
 from beast_ml.registry.tracking import training_run
@@ -29,7 +30,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--outcomes", type=Path, default=SAMPLE)
     parser.add_argument("--out", type=Path, default=Path("beast-out/features"))
-    parser.add_argument("--encoder", choices=ENCODERS, default="static")
+    # A tuned encoder is made while training a router: apart from one there is none.
+    parser.add_argument("--encoder", choices=[name for name in ENCODERS if name != TUNED], default="static")
     parser.add_argument("--use-task", action="store_true", help="make features of the task, too")
     options = parser.parse_args(arguments)
     try:

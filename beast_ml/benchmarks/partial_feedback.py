@@ -36,10 +36,12 @@ from beast_ml.predictors.teacher_columns import TeacherColumns
 
 __all__ = [
     "LOGGING_POLICIES",
+    "MMLU_PRO_POOL",
     "LogSet",
     "NoHarmCell",
     "PolicyName",
     "UniformShare",
+    "learn_from_simulated_log",
     "no_harm_cell",
     "prepare_log_set",
     "uniform_share",
@@ -55,6 +57,18 @@ LOGGING_POLICIES: Final[dict[PolicyName, PolicyConfig]] = {
 }
 """Mean quality over the whole set decides what is preferred: the strongest single model, which is the hardest to leave
 without harm. The softmax's temperature of 0.1 gives a model that is 0.23 worse a tenth of the best one's share."""
+
+MMLU_PRO_POOL: Final = (
+    "Meta-Llama-3_1-70B-Instruct",
+    "Meta-Llama-3_1-8B-Instruct",
+    "Mixtral-8x7B-Instruct-v0.1",
+    "Phi-3-mini-4k-instruct",
+    "Qwen1.5-110B",
+    "gemini-1.5-flash-002",
+    "gemini-1.5-pro-002",
+    "jamba-1.5-large",
+)
+"""Eight of the 29 models of mmlu_pro, one or two of a vendor, over the whole range of quality and of price."""
 
 _TEST_FRACTION: Final = 0.3
 _FOLDS: Final = 5

@@ -22,6 +22,7 @@ from beast_ml.features.history import History, HistoryState
 from beast_ml.features.prompt import PROMPT_FEATURES
 from beast_ml.features.sentence import SentenceEncoder
 from beast_ml.features.spec import FeatureBuilder, FeatureSpec
+from beast_ml.features.tuning import TUNED
 from beast_ml.policy.spec import PolicySpec
 from beast_ml.predictors.amounts import AmountPredictor
 from beast_ml.predictors.contract import Rows
@@ -141,10 +142,10 @@ def _history(folder: Path) -> HistoryState:
 
 
 def restore_encoder(name: str, folder: Path) -> Encoder:
-    """Return the encoder a feature spec names; the static one is read from its folder in the bundle."""
-    if name == "static":
+    """Return the encoder a feature spec names; a static table is read from its folder in the bundle."""
+    if name in ("static", TUNED):
         try:
-            return StaticEncoder.load(folder)
+            return replace(StaticEncoder.load(folder), name=name)
         except EncoderError as error:
             raise BundleError(f"{error}; fetch the bundle again") from error
     if name == "hashing":
@@ -190,6 +191,7 @@ def _predictors(manifest: Manifest, arrays: Arrays, calibration: Mapping[str, An
         reliability=restored.get("reliability"),
         pessimism=restored.get("pessimism"),
         kind=restored.get("request_kind"),
+        pessimism=restored.get("pessimism"),
     )
 
 

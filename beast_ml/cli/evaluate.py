@@ -30,7 +30,9 @@ def routing(
     out: Annotated[Path, typer.Option(help="Folder for decisions.parquet, report.json and frontier.png.")],
     pool: Annotated[str | None, typer.Option(help="Models to choose from, separated by commas; default: all.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")] = 0,
-    encoder: Annotated[str, typer.Option(help="static, or minilm (slower).")] = "static",
+    encoder: Annotated[
+        str, typer.Option(help="static, tuned (learnt from the outcomes, as fast), or minilm (slower).")
+    ] = "static",
     cost: Annotated[
         str | None,
         typer.Option(help="cost_usd, latency_s or none; default: the first of them that the training data have."),

@@ -34,7 +34,9 @@ def train(
     pool: Annotated[str | None, typer.Option(help="Models to choose from, separated by commas; default: all.")] = None,
     name: Annotated[str | None, typer.Option(help="What the data are called in MLflow; default: the file.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")] = 0,
-    encoder: Annotated[str, typer.Option(help="static, minilm (slower), or hashing (needs no weights).")] = "static",
+    encoder: Annotated[
+        str, typer.Option(help="static, tuned (learnt from the outcomes), minilm (slower), or hashing.")
+    ] = "static",
     cost: Annotated[str | None, typer.Option(help="cost_usd, latency_s or none; default: what the data have.")] = None,
     use_task: Annotated[bool, typer.Option("--use-task", help="Let the router read the task of a request.")] = False,
     as_json: JsonOption = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from beast_ml.features.tuning import TUNED
 from beast_ml.policy.learner import FittedRouter
 from beast_ml.predictors.contract import Fitted, Predictor
 from beast_ml.predictors.cost import TokenCostPredictor
@@ -35,8 +36,14 @@ def model_cards(router: FittedRouter, verdict: str, evidence: Evidence, data_nam
             + (
                 "A static table distilled from all-MiniLM-L6-v2 (Apache-2.0): mean of weighted token vectors, unit "
                 "length. Word order and negation are lost; good enough for routing, not for a semantic cache."
-                if spec.encoder == "static"
+                if spec.encoder in ("static", TUNED)
                 else "Vectors of unit length."
+            )
+            + (
+                " Its token vectors were fine-tuned on the training outcomes; the predictors were fitted on vectors "
+                "from tables that had not seen the query's fold."
+                if spec.encoder == TUNED
+                else ""
             )
         ),
         "quality": (

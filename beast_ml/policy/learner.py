@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ from beast_ml.features.history_replay import LoggedHistory
 from beast_ml.features.kinds import KIND_TABLE, KindTable
 from beast_ml.features.sentence import SentenceEncoder
 from beast_ml.features.spec import FeatureBuilder, FeatureSpec
+from beast_ml.features.tuning import TUNED, tune_features
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.logs.splits import query_fold
 from beast_ml.policy.operating_point import OperatingPoint, choose_operating_point
@@ -29,8 +30,8 @@ from beast_ml.predictors.pool import POOL_FAMILIES, Expected, FittedPool, PoolFa
 
 __all__ = ["ENCODERS", "EncoderName", "FittedRouter", "RouterLearner", "UndistilledRouter", "get_encoder"]
 
-EncoderName = Literal["static", "minilm", "hashing"]
-ENCODERS: Final[tuple[EncoderName, ...]] = ("static", "minilm", "hashing")
+EncoderName = Literal["static", "tuned", "minilm", "hashing"]
+ENCODERS: Final[tuple[EncoderName, ...]] = ("static", "tuned", "minilm", "hashing")
 
 _N_FOLDS: Final = 5
 _MIN_QUERIES: Final = 50
@@ -39,9 +40,14 @@ Context = Mapping[str, str]
 
 
 def get_encoder(name: EncoderName, progress: EncoderProgress | None = None) -> Encoder:
-    """Return an encoder by name: "static" (distilled on first use), "minilm", or "hashing" (needs no weights)."""
+    """Return an encoder by name: "static" (distilled on first use), "minilm", or "hashing" (needs no weights).
+
+    "tuned" is the static one under that name: what `RouterLearner` starts from, before it has seen an outcome.
+    """
     if name == "static":
         return static_encoder(progress=progress)
+    if name == TUNED:
+        return replace(static_encoder(progress=progress), name=TUNED)
     if name == "minilm":
         return SentenceEncoder.minilm()
     if name == "hashing":
@@ -220,6 +226,9 @@ class RouterLearner:
         spec = FeatureSpec.learn(encoder, train.prompts, contexts, ("task",) if use_task else (), followed)
         features = FeatureBuilder(spec, encoder)
         rows = features.matrix(train.prompts, contexts, history.rows if history else None)
+        if self.encoder == TUNED:
+            tuned = tune_features(features, rows, train, folds, np.random.default_rng([seed, 1]), self.progress)
+            features, rows = tuned.features, tuned.rows
         data = TrainingSet(rows, train, folds, failed, self.kinds.labels(train.tasks))
         pool = fit_pool(data, np.random.default_rng(seed), self.prices, self.progress, self.families)
         out_of_fold = _as_predictions(train.models, pool.out_of_fold, cost)

@@ -25,7 +25,7 @@ _NUMBERS: Final = ("slope", "offset", "covariance", "misfit")
 
 def logit(probability: Floats) -> Floats:
     """Return log(p / (1 - p)) with p kept 0.005 away from 0 and 1."""
-    clipped = np.clip(probability, _EDGE, 1.0 - _EDGE)
+    clipped = np.minimum(np.maximum(probability, _EDGE), 1.0 - _EDGE)  # np.clip takes longer than both
     return np.asarray(np.log(clipped / (1.0 - clipped)))
 
 

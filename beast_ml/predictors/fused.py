@@ -1,7 +1,7 @@
 """All predictors of a pool put together for serving: one standardised row, one first layer, few numpy calls.
 
 Predictors of a pool read the same features. Where their heads are dense and standardise alike, a row is standardised
-once, and first layers are one matrix; what follows the heads of amounts (scales, smearing, prices) is folded into
+once, and first layers are one matrix; what follows the heads (Platt's curve, scales, smearing, prices) is folded into
 one exponential, for on one row each operation costs more than its arithmetic. The numbers are those of the predictors
 within the rounding of float32; what this file cannot put together is served as it is.
 """
@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
 from beast_ml.predictors.amounts import AmountPredictor
+from beast_ml.predictors.calibration import PlattScaling, logit
 from beast_ml.predictors.contract import Floats, Rows
 from beast_ml.predictors.cost import TokenCostPredictor
 from beast_ml.predictors.fused_heads import FusedHeads
@@ -24,6 +25,8 @@ from beast_ml.predictors.quality import QualityPredictor
 from beast_ml.predictors.reliability import ReliabilityPredictor
 
 __all__ = ["FusedPredictors", "fuse"]
+
+P = TypeVar("P", QualityPredictor, ReliabilityPredictor)
 
 _LOG_RANGE: Final = 30.0
 _N_PROBES: Final = 16
@@ -35,6 +38,44 @@ class _Computed(DenseHead):
 
     def forward(self, rows: Rows) -> Rows:
         return rows
+
+
+@dataclass(frozen=True)
+class _Platt:
+    """Quality from logits where Platt's curve calibrates it: the logit of a sigmoid is what went into it.
+
+    Parameters
+    ----------
+    low, high, half, one
+        (1, m): the limits of the logit, halves and ones.
+    slope, offset
+        (1, m), halved, for the sigmoid is computed as a tanh.
+    """
+
+    low: Floats
+    high: Floats
+    half: Floats
+    one: Floats
+    slope: Floats
+    offset: Floats
+
+    @classmethod
+    def of(cls, curve: PlattScaling) -> _Platt:
+        one = np.ones((1, len(curve.slope)))
+        limit = logit(one)
+        return cls(-limit, limit, 0.5 * one, one, 0.5 * curve.slope[None], 0.5 * curve.offset[None])
+
+    def predict(self, logits: Rows) -> Floats:
+        """Return (n, m) expected quality."""
+        out: Floats = logits.astype(np.float64)
+        np.maximum(out, self.low, out=out)
+        np.minimum(out, self.high, out=out)
+        out *= self.slope
+        out += self.offset
+        np.tanh(out, out=out)
+        out += self.one
+        out *= self.half
+        return out
 
 
 @dataclass(frozen=True)
@@ -92,7 +133,7 @@ class FusedPredictors:
     pool: PoolPredictors
     heads: FusedHeads
     bias: Rows
-    quality: QualityPredictor
+    quality: QualityPredictor | _Platt
     reliability: ReliabilityPredictor | None
     amounts: _Amounts | None
 
@@ -122,7 +163,7 @@ def fuse(predictors: PoolPredictors) -> FusedPredictors | PoolPredictors:
     Whatever comes of it is compared with the predictors on some rows first: a predictor that has learnt to do more
     than this file knows of is never served without it.
     """
-    quality, reliability = predictors.quality, predictors.reliability
+    quality, reliability, curves = predictors.quality, predictors.reliability, predictors.quality.calibrated
     amounts, per_unit = _amounts(predictors)
     plain = [quality.head] if reliability is None else [quality.head, reliability.head]
     heads = [*plain, *(amount.head for amount in amounts)]
@@ -132,11 +173,15 @@ def fuse(predictors: PoolPredictors) -> FusedPredictors | PoolPredictors:
         pool=predictors,
         heads=FusedHeads.of([*plain, *map(_scaled, amounts)]),
         bias=np.concatenate([head.biases[-1] for head in plain])[None],
-        quality=replace(quality, head=_Computed(**vars(quality.head))),
-        reliability=None if reliability is None else replace(reliability, head=_Computed(**vars(reliability.head))),
+        quality=_Platt.of(curves.platt) if curves.knots is None else _given_outputs(quality),
+        reliability=None if reliability is None else _given_outputs(reliability),
         amounts=_Amounts.of(amounts, per_unit) if amounts else None,
     )
     return fused if _agree(fused, predictors) else predictors
+
+
+def _given_outputs(predictor: P) -> P:
+    return replace(predictor, head=_Computed(**vars(predictor.head)))
 
 
 def _scaled(predictor: AmountPredictor) -> DenseHead:

@@ -54,7 +54,7 @@ class RequestKindPredictor:
 
     def names(self, rows: Rows) -> list[str]:
         """Return the n most probable kinds by name."""
-        return [self.kinds[j] for j in self.predict(rows)]
+        return [self.kinds[j] for j in self.predict(rows).tolist()]
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays to be stored with a router bundle."""

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from beast_ml.bundle.read import read_bundle
+from beast_ml.bundle.write import write_bundle
 from beast_ml.domain import Price
 from beast_ml.errors import InputError, NotEnoughDataError
 from beast_ml.features.hashing import HashingEncoder
@@ -163,5 +165,18 @@ def test_encoders_are_known_by_name(distilled):
     assert get_encoder("hashing") == HashingEncoder()
     assert get_encoder("static").hash == distilled.hash
     assert get_encoder("minilm").name == "minilm"
-    with pytest.raises(InputError, match="`encoder` == 'bert', must be one of static, minilm, hashing"):
+    assert (get_encoder("tuned").name, get_encoder("tuned").hash) == ("tuned", distilled.hash)
+    with pytest.raises(InputError, match="`encoder` == 'bert', must be one of static, tuned, minilm, hashing"):
         get_encoder("bert")
+
+
+def test_a_tuned_encoder_learns_from_the_training_outcomes_and_is_served_from_the_bundle(outcomes, distilled, tmp_path):
+    router = RouterLearner("tuned").fit(outcomes)
+    spec = router.features.spec
+    assert (spec.encoder, spec.encoder_dim) == ("tuned", distilled.dim)
+    assert spec.encoder_hash == router.features.encoder.hash != distilled.hash
+    write_bundle(router, tmp_path / "bundle")
+    loaded = read_bundle(tmp_path / "bundle")
+    prompts = outcomes.prompts[:20]
+    assert loaded.features.matrix(prompts).tobytes() == router.rows(prompts).tobytes()
+    assert loaded.manifest.encoder == "tuned"

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from beast_ml.predictors.calibration_choice import Calibration
 from beast_ml.predictors.fused import FusedPredictors, fuse
 from beast_ml.predictors.fused_heads import FusedHeads
 from beast_ml.predictors.heads import DenseHead
@@ -61,6 +62,9 @@ POOLS = {
     "costs in dollars": lambda pool: dataclasses.replace(pool, cost=pool.cost.output_tokens),
     "latency alone": lambda pool: without(pool, "cost"),
     "quality alone": lambda pool: without(pool, "cost", "latency", "reliability"),
+    "free curves": lambda pool: with_quality(
+        pool, calibrated=Calibration("isotonic", pool.quality.calibrated.platt, np.linspace([0.1] * 3, [0.9] * 3, 33).T)
+    ),
     "a quality head that standardises on its own": lambda pool: with_quality(
         pool, head=dataclasses.replace(pool.quality.head, scale=pool.quality.head.scale * 2)
     ),
