@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Final
 
-import numpy as np
-
 from beast_ml.benchmarks.figures import Figure, PartResult
 from beast_ml.benchmarks.part_context import PartContext
 from beast_ml.benchmarks.partial_feedback import (
     LOGGING_POLICIES,
+    MMLU_PRO_POOL,
     LogSet,
     PolicyName,
     no_harm_cell,
@@ -23,10 +22,10 @@ from beast_ml.features.encoder import Encoder
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.policy.learner import RouterLearner, get_encoder
 
-__all__ = ["fewer_models", "measure_logs", "measure_scale"]
+__all__ = ["measure_logs", "measure_scale"]
 
-_LOG_SETS: Final = {"routerbench3": None, "mmlu_pro": 8, "bfcl": None}
-"""Set -> how many of its models to simulate logs with: a log of 28 would try most of them a few hundred times."""
+_LOG_SETS: Final = {"routerbench3": None, "mmlu_pro": MMLU_PRO_POOL, "bfcl": None}
+"""Set -> the models to simulate logs with, where not all: a log of 28 would try most of them a few hundred times."""
 
 _UNIFORM_SET: Final = "routerbench3"
 _N_LOGS: Final = 20
@@ -46,12 +45,12 @@ def measure_logs(context: PartContext) -> PartResult:
     encoder = get_encoder(context.encoder)
     figures: list[Figure] = []
     notes = []
-    for name, n_models in _LOG_SETS.items():
+    for name, models in _LOG_SETS.items():
         outcomes = load_set(SETS[name], context.data)
         if outcomes is None:
             notes.append(f"{name} is not there: no logs were simulated from it")
             continue
-        pool = outcomes if n_models is None else fewer_models(outcomes, n_models)
+        pool = outcomes if models is None else outcomes.pool(models)
         prepared = cache(partial(prepare_log_set, pool, encoder))  # not at all where every cell is kept
         for policy in LOGGING_POLICIES:
             settings = {"set": pool.digest(), "policy": policy, "logs": n_logs}
@@ -70,13 +69,6 @@ def measure_scale(context: PartContext) -> PartResult:
     sizes = _QUICK_SIZES if context.quick else _SIZES
     settings = {"set": outcomes.digest(), "sizes": sizes}
     return PartResult("scale", context.kept("training", settings, partial(_scale, outcomes, sizes, context)))
-
-
-def fewer_models(outcomes: OutcomeMatrix, n_models: int) -> OutcomeMatrix:
-    """Return the outcomes of this many models, spread evenly over the pool from the cheapest to the dearest."""
-    by_cost = np.argsort(np.nanmean(outcomes.cost_usd, axis=0), kind="stable")
-    picked = by_cost[np.linspace(0, len(by_cost) - 1, n_models).round().astype(int)]
-    return outcomes.pool([outcomes.models[i] for i in picked])
 
 
 def _no_harm(name: str, policy: PolicyName, prepared: Callable[[], LogSet], n_logs: int) -> tuple[Figure, ...]:

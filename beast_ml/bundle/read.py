@@ -189,7 +189,6 @@ def _predictors(manifest: Manifest, arrays: Arrays, calibration: Mapping[str, An
         cost=restored.get("cost") or restored.get("token_cost"),
         latency=restored.get("latency"),
         reliability=restored.get("reliability"),
-        pessimism=restored.get("pessimism"),
         kind=restored.get("request_kind"),
     )
 

@@ -51,10 +51,6 @@ def test_every_logging_policy_is_measured_and_a_rerun_measures_nothing(context, 
     assert logs_part.measure_logs(context) == result
 
 
-def test_fewer_models_span_the_pool_by_cost(outcomes):
-    assert logs_part.fewer_models(outcomes, 2).models == ("large", "small")
-
-
 def test_times_become_figures_of_each_length(context, monkeypatch):
     timing = Timing(10, 50.0, 60.0, 100.0)
     times = DecisionTimes(3, 9, {20: {"decision": timing}}, timing, 7000.0)
