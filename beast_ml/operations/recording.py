@@ -116,7 +116,7 @@ def draw_plots(folder: Path, router: FittedRouter, test: OutcomeMatrix) -> None:
     if router.cost != "none":
         realised, unit = (pooled.cost_usd, "USD") if router.cost == "cost_usd" else (pooled.latency_s, "s")
         draw_cost_accuracy(folder / "cost.png", router.models, predicted.cost, realised, unit)
-    curves = {name: fitted.learning_curve for name, fitted in router.pool.targets.items()}
+    curves = {name: fit.learning_curve for name, fit in router.pool.targets.items() if fit.learning_curve}
     draw_learning_curves(folder / "learning.png", curves)
 
 

@@ -1,9 +1,9 @@
-"""Positive amounts (cost, tokens, latency) of every candidate, on the log scale, with conformal intervals."""
+"""Positive amounts (cost, tokens, latency) of every candidate, on the log scale, with conformal quantiles."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -14,25 +14,34 @@ from beast_ml.predictors.contract import Fitted, Floats, Progress, Rows, Trainin
 from beast_ml.predictors.families.contract import Problem, silent
 from beast_ml.predictors.families.selection import FamiliesConfig, select_family
 from beast_ml.predictors.heads import DenseHead
+from beast_ml.predictors.intervals import (
+    COVERAGE,
+    ConformalOffsets,
+    cross_coverage,
+    fit_scale,
+    local_scale,
+    worst_group,
+)
 from beast_ml.predictors.network import NetworkConfig
 
-__all__ = ["AMOUNT_FAMILIES", "AmountPredictor", "fit_amounts"]
+__all__ = ["AMOUNT_FAMILIES", "AmountPredictor", "FittedAmounts", "coverage_report", "fit_amounts"]
 
 # Amounts follow the length and the form of a prompt: a smaller network than for quality does as well.
 _NETWORK: Final = NetworkConfig(hidden=(128, 64), dropout=0.1, task_weight=0.0)
 AMOUNT_FAMILIES: Final = FamiliesConfig(("network", "kernel", "ridge"), _NETWORK, student=_NETWORK)
 """What competes for amounts by default."""
 
-_COVERAGE: Final = 0.9
 _LOG_RANGE: Final = 30.0
 _SMEARING_LIMIT: Final = 5.0
 _CONSTANT: Final = 1e-6
 _FLOOR_TOLERANCE: Final = 1.01
+_SCALE: Final = "scale_head/"
+_NUMBERS: Final = ("center", "scale", "smearing", "scale_center")
 
 
 @dataclass(frozen=True)
 class AmountPredictor:
-    """Expected amount per candidate, and an interval that holds 90% of realised amounts.
+    """Expected amount per candidate, its quantiles, and an interval that holds 90% of realised amounts.
 
     The network predicts standardised logs, ``center + scale x output``. The mean of a skewed amount is above the
     exponential of its mean log: ``smearing`` is the ratio, per candidate (Duan 1983).
@@ -45,9 +54,10 @@ class AmountPredictor:
         The network, m outputs.
     center, scale, smearing
         (m,).
+    scale_head, scale_center
+        Log of how far the predicted log is off on a request: what the head says, and (m,) its mean.
     spread
-        (m, 2): what is added to the predicted log for the lower and upper end (split conformal on out-of-fold
-        residuals).
+        Quantiles of the residuals in units of that scale.
     floor
         Where zeros were seen, the smallest positive amount, else 0. Amounts below it are taken for it, so that a zero
         has a logarithm; an interval that reaches down to it reaches down to zero.
@@ -58,38 +68,84 @@ class AmountPredictor:
     center: Floats
     scale: Floats
     smearing: Floats
-    spread: Floats
+    scale_head: DenseHead
+    scale_center: Floats
+    spread: ConformalOffsets
     floor: float
 
     def predict(self, rows: Rows) -> Floats:
         """Return (n, m) expected amounts."""
         return np.asarray(np.exp(self._log(rows)) * self.smearing)
 
+    def quantile(self, rows: Rows, q: float) -> Floats:
+        """Return (n, m) amounts that realised ones stay below with probability ``q``.
+
+        ``q=0.5`` is the typical amount, ``q=0.95`` what a budget reserves.
+
+        Raises
+        ------
+        InputError
+            If ``q`` is not from 0.01 to 0.99.
+        """
+        return self._above_floor(np.exp(self._log(rows) + self.spread.at(q) * self.log_scale(rows)))
+
     def interval(self, rows: Rows) -> tuple[Floats, Floats]:
         """Return the ends, (n, m) each, of intervals that hold 90% of the realised amounts."""
-        logs = self._log(rows)
-        low, high = np.exp(logs + self.spread[:, 0]), np.exp(logs + self.spread[:, 1])
-        return np.where(low <= _FLOOR_TOLERANCE * self.floor, 0.0, low), high
+        tail = (1.0 - COVERAGE) / 2.0
+        logs, scale = self._log(rows), self.log_scale(rows)
+        low, high = np.exp(logs + self.spread.at(tail) * scale), np.exp(logs + self.spread.at(1.0 - tail) * scale)
+        return self._above_floor(low), high
+
+    def log_scale(self, rows: Rows) -> Floats:
+        """Return (n, m): by how much the predicted log is typically off."""
+        return local_scale(self.scale_head.forward(rows), self.scale_center)
 
     def _log(self, rows: Rows) -> Floats:
         return _to_log(self.head.forward(rows), self.center, self.scale)
 
+    def _above_floor(self, amounts: Floats) -> Floats:
+        return np.where(amounts <= _FLOOR_TOLERANCE * self.floor, 0.0, amounts)
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays to be stored with a router bundle."""
-        return self.head.arrays()
+        scale = {f"{_SCALE}{name}": array for name, array in self.scale_head.arrays().items()}
+        return {**self.head.arrays(), **scale}
 
     def calibration(self) -> dict[str, Any]:
         """Return the JSON-able numbers to be stored with a router bundle."""
-        numbers = {name: getattr(self, name).tolist() for name in ("center", "scale", "smearing", "spread")}
-        return {**numbers, "floor": self.floor}
+        numbers = {name: getattr(self, name).tolist() for name in _NUMBERS}
+        return {**numbers, "spread": self.spread.to_dict(), "floor": self.floor}
 
     @classmethod
     def restore(
         cls, models: tuple[str, ...], arrays: Mapping[str, NDArray[Any]], calibration: Mapping[str, Any]
     ) -> AmountPredictor:
         """Rebuild from what `arrays` and `calibration` returned."""
-        numbers = {name: np.asarray(calibration[name], float) for name in ("center", "scale", "smearing", "spread")}
-        return cls(models, DenseHead.from_arrays(arrays), floor=float(calibration["floor"]), **numbers)
+        scale_arrays = {name.removeprefix(_SCALE): a for name, a in arrays.items() if name.startswith(_SCALE)}
+        return cls(
+            models,
+            DenseHead.from_arrays({name: array for name, array in arrays.items() if not name.startswith(_SCALE)}),
+            scale_head=DenseHead.from_arrays(scale_arrays),
+            spread=ConformalOffsets.from_dict(calibration["spread"]),
+            floor=float(calibration["floor"]),
+            **{name: np.asarray(calibration[name], float) for name in _NUMBERS},
+        )
+
+
+@dataclass(frozen=True)
+class FittedAmounts(Fitted[AmountPredictor]):
+    """Fitted amounts, with how uncertain each out-of-fold prediction was.
+
+    Parameters
+    ----------
+    out_of_fold_scale
+        (n, m): by how much the predicted log was expected to be off.
+    out_of_fold_inside
+        (n, m): 1.0 where the realised amount was inside its 90% interval, 0.0 where not, NaN where unobserved.
+    """
+
+    out_of_fold_scale: Floats = field(kw_only=True)
+    out_of_fold_inside: Floats = field(kw_only=True)
 
 
 def fit_amounts(
@@ -99,7 +155,7 @@ def fit_amounts(
     rng: np.random.Generator,
     config: FamiliesConfig = AMOUNT_FAMILIES,
     progress: Progress | None = None,
-) -> Fitted[AmountPredictor]:
+) -> FittedAmounts:
     """Fit amounts (n, m) >= 0 of a training set; NaN cells are left out.
 
     Raises
@@ -134,7 +190,10 @@ def fit_amounts(
     winner = selection.winner
     predicted = _to_log(winner.out_of_fold, center, scale)
     smearing = _smearing(amounts, predicted)
-    spread = np.stack([_conformal(logs[:, j] - predicted[:, j]) for j in range(logs.shape[1])])
+    scale_head, scale_center, local = fit_scale(data.rows, logs - predicted, data.folds, rng)
+    scores = (logs - predicted) / local
+    spread = ConformalOffsets.fit(scores)
+    inside = cross_coverage(scores, data.folds)
     out_of_fold = np.exp(predicted) * smearing
     residual = np.nansum((logs - predicted) ** 2, axis=0)
     total = np.nansum((logs - center) ** 2, axis=0)
@@ -142,16 +201,37 @@ def fit_amounts(
     report = {
         "log_r2_out_of_fold": float(np.median(1.0 - residual[varies] / total[varies])) if varies.any() else 1.0,
         "median_ratio_error_out_of_fold": float(np.nanmedian(np.exp(np.abs(logs - predicted))) - 1.0),
+        **coverage_report(inside, data.outcomes.tasks),
     }
-    predictor = AmountPredictor(data.outcomes.models, selection.head, center, scale, smearing, spread, floor)
-    return Fitted(
+    # The residuals are the winner's; what is served may be its student, which is off by a little more.
+    lost = selection.report.get("distillation_rmse", 0.0) * scale
+    own = np.nanmean((logs - predicted) ** 2, axis=0)
+    served_center = scale_center + 0.5 * np.log1p(lost**2 / np.maximum(own, _CONSTANT))
+    predictor = AmountPredictor(
+        data.outcomes.models, selection.head, center, scale, smearing, scale_head, served_center, spread, floor
+    )
+    return FittedAmounts(
         predictor,
         out_of_fold,
         {**report, **selection.report},
         selection.learning_curve,
         selection.scores,
         lambda rows: np.exp(_to_log(winner.predict(rows), center, scale)) * smearing,
+        out_of_fold_scale=local,
+        out_of_fold_inside=inside,
     )
+
+
+def coverage_report(inside: Floats, tasks: NDArray[np.str_]) -> dict[str, float]:
+    """Return the shares of amounts inside their 90% intervals: of all, of the worst model, of the worst task."""
+    per_model = np.nanmean(inside[:, ~np.isnan(inside).all(axis=0)], axis=0)
+    if not per_model.size:
+        return {}
+    return {
+        "coverage_out_of_fold": float(np.nanmean(inside)),
+        "coverage_of_worst_model": float(per_model[np.abs(per_model - COVERAGE).argmax()]),
+        "coverage_of_worst_task": worst_group(inside, tasks),
+    }
 
 
 def _to_log(outputs: Rows | Floats, center: Floats, scale: Floats) -> Floats:
@@ -168,13 +248,3 @@ def _smearing(amounts: Floats, predicted: Floats) -> Floats:
     fitted = np.where(seen, np.exp(predicted), 0.0).sum(axis=0)
     ratio = np.clip(total / np.maximum(fitted, 1e-300), 1.0 / _SMEARING_LIMIT, _SMEARING_LIMIT)
     return np.where(total > 0, ratio, 0.0)
-
-
-def _conformal(residuals: Floats) -> Floats:
-    """Return the two residual quantiles that hold 90% of future ones (split conformal, both tails)."""
-    residuals = residuals[~np.isnan(residuals)]
-    n = len(residuals)
-    tail = (1.0 - _COVERAGE) / 2.0
-    upper = min(1.0, np.ceil((n + 1) * (1.0 - tail)) / n)
-    lower = max(0.0, np.floor((n + 1) * tail) / n)
-    return np.asarray(np.quantile(residuals, [lower, upper], method="inverted_cdf"))

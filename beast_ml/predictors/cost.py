@@ -1,8 +1,8 @@
-"""Cost of every candidate: price x predicted tokens where both are known, else predicted in dollars directly."""
+"""Cost of every candidate: price x predicted tokens (and seconds, for machines paid by the hour)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -10,21 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.domain import Price
-from beast_ml.errors import UnknownModelError
+from beast_ml.errors import InputError, UnknownModelError
 from beast_ml.logs.outcomes import OutcomeMatrix
-from beast_ml.predictors.amounts import AmountPredictor
-from beast_ml.predictors.contract import Floats, Rows
+from beast_ml.predictors.amounts import AmountPredictor, FittedAmounts, coverage_report
+from beast_ml.predictors.contract import Fitted, Floats, Rows, TrainingSet
+from beast_ml.predictors.intervals import COVERAGE, ConformalOffsets, cross_coverage
 
-__all__ = ["TokenCostPredictor", "recover_prices"]
+__all__ = ["TokenCostPredictor", "fit_token_cost", "recover_prices"]
 
 _PRICE_FIT_ERROR: Final = 0.01
 _PRICE_FIT_SHARE: Final = 0.99
 _MIN_CALLS: Final = 10
+_MIN_SCALE: Final = 1e-3
+_PARTS: Final = ("input", "output", "latency")
 
 
 @dataclass(frozen=True)
 class TokenCostPredictor:
-    """Cost = price x tokens: a price change is a change of two numbers, not a retraining.
+    """Cost = price x tokens (+ price x seconds): a price change is a change of a few numbers, not a retraining.
+
+    The interval is that of the cost itself, not of its parts. Its scale follows from the parts' scales by the delta
+    method, each weighted by its share of the cost, so that it stays right when prices shift the shares.
 
     Parameters
     ----------
@@ -32,11 +38,25 @@ class TokenCostPredictor:
         Predictors of what each candidate's own tokenizer and verbosity make of a request.
     prices
         One a candidate, in the order of the models.
+    spread
+        Quantiles of the residuals of log cost, in units of that scale.
+    latency
+        Predictor of seconds; needed just when a candidate is paid by the second.
     """
 
     input_tokens: AmountPredictor
     output_tokens: AmountPredictor
     prices: tuple[Price, ...]
+    spread: ConformalOffsets
+    latency: AmountPredictor | None = None
+
+    def __post_init__(self) -> None:
+        by_the_hour = [name for name, price in zip(self.models, self.prices, strict=True) if price.usd_per_s]
+        if by_the_hour and self.latency is None:
+            raise InputError(
+                f"{by_the_hour[0]!r} is paid by the hour, but there is no prediction of its latency: train on outcomes "
+                "with `latency_s`, or price it by throughput (`output_tokens_per_s`)"
+            )
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -45,20 +65,31 @@ class TokenCostPredictor:
 
     def predict(self, rows: Rows) -> Floats:
         """Return (n, m) expected cost, USD."""
-        return self._cost(self.input_tokens.predict(rows), self.output_tokens.predict(rows))
+        return np.asarray(_priced([part.predict(rows) for part in self._parts], self.prices).sum(axis=0))
+
+    def quantile(self, rows: Rows, q: float) -> Floats:
+        """Return (n, m) costs that realised ones stay below with probability ``q``, USD; see `AmountPredictor`."""
+        cost, scale = self._cost_and_scale(rows)
+        return np.asarray(cost * np.exp(self.spread.at(q) * scale))
 
     def interval(self, rows: Rows) -> tuple[Floats, Floats]:
-        """Return the ends, (n, m) each, of intervals that hold at least 90% of the realised costs.
+        """Return the ends, (n, m) each, of intervals that hold 90% of the realised costs."""
+        tail = (1.0 - COVERAGE) / 2.0
+        cost, scale = self._cost_and_scale(rows)
+        return cost * np.exp(self.spread.at(tail) * scale), cost * np.exp(self.spread.at(1.0 - tail) * scale)
 
-        The ends of input and output tokens are put together, so they are a little wide.
-        """
-        low_in, high_in = self.input_tokens.interval(rows)
-        low_out, high_out = self.output_tokens.interval(rows)
-        return self._cost(low_in, low_out), self._cost(high_in, high_out)
+    @property
+    def _parts(self) -> tuple[AmountPredictor, ...]:
+        parts = (self.input_tokens, self.output_tokens)
+        return parts if self.latency is None else (*parts, self.latency)
 
     def of_tokens(self, input_tokens: Floats, output_tokens: Floats) -> Floats:
-        """Return (n, m) costs of (n, m) token counts, USD."""
-        return self._cost(input_tokens, output_tokens)
+        """Return (n, m) costs of (n, m) token counts, USD; without what is paid by the second."""
+        return np.asarray(_priced([input_tokens, output_tokens], self.prices).sum(axis=0))
+
+    def _cost_and_scale(self, rows: Rows) -> tuple[Floats, Floats]:
+        shares = _priced([part.predict(rows) for part in self._parts], self.prices)
+        return shares.sum(axis=0), _pooled_scale(shares, [part.log_scale(rows) for part in self._parts])
 
     def with_prices(self, prices: Mapping[str, Price]) -> TokenCostPredictor:
         """Return the same predictor under new prices of some candidates.
@@ -67,6 +98,8 @@ class TokenCostPredictor:
         ------
         UnknownModelError
             If a price is for a model that is not in the pool.
+        InputError
+            If a price is by the hour and latency is not predicted.
         """
         unknown = sorted(set(prices) - set(self.models))
         if unknown:
@@ -74,21 +107,18 @@ class TokenCostPredictor:
         changed = tuple(prices.get(name, old) for name, old in zip(self.models, self.prices, strict=True))
         return replace(self, prices=changed)
 
-    def _cost(self, input_tokens: Floats, output_tokens: Floats) -> Floats:
-        per_input = np.array([price.input_usd_per_mtok for price in self.prices])
-        per_output = np.array([price.output_usd_per_mtok for price in self.prices])
-        return np.asarray((input_tokens * per_input + output_tokens * per_output) / 1e6)
-
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays to be stored with a router bundle."""
         return {
-            **{f"input/{name}": array for name, array in self.input_tokens.arrays().items()},
-            **{f"output/{name}": array for name, array in self.output_tokens.arrays().items()},
+            f"{name}/{key}": array
+            for name, part in zip(_PARTS, self._parts, strict=False)
+            for key, array in part.arrays().items()
         }
 
     def calibration(self) -> dict[str, Any]:
         """Return the JSON-able numbers to be stored with a router bundle; the prices are in its candidate pool."""
-        return {"input": self.input_tokens.calibration(), "output": self.output_tokens.calibration()}
+        parts = {name: part.calibration() for name, part in zip(_PARTS, self._parts, strict=False)}
+        return {**parts, "spread": self.spread.to_dict()}
 
     @classmethod
     def restore(
@@ -105,7 +135,61 @@ class TokenCostPredictor:
             own = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
             return AmountPredictor.restore(models, own, calibration[name])
 
-        return cls(part("input"), part("output"), prices)
+        latency = part("latency") if "latency" in calibration else None
+        spread = ConformalOffsets.from_dict(calibration["spread"])
+        return cls(part("input"), part("output"), prices, spread, latency)
+
+
+def fit_token_cost(
+    data: TrainingSet,
+    input_tokens: FittedAmounts,
+    output_tokens: FittedAmounts,
+    prices: tuple[Price, ...],
+    latency: FittedAmounts | None = None,
+) -> Fitted[TokenCostPredictor]:
+    """Put fitted tokens and prices together, and calibrate the cost's own interval on out-of-fold costs.
+
+    The latency is kept with it only where a price is by the hour.
+
+    Raises
+    ------
+    InputError
+        If a price is by the hour and there is no latency.
+    """
+    outcomes = data.outcomes
+    timed = latency if any(price.usd_per_s for price in prices) else None
+    fits = (input_tokens, output_tokens) if timed is None else (input_tokens, output_tokens, timed)
+    amounts = [outcomes.input_tokens, outcomes.output_tokens, outcomes.latency_s][: len(fits)]
+    shares = _priced([fit.out_of_fold for fit in fits], prices)
+    predicted, realised = shares.sum(axis=0), _priced(amounts, prices).sum(axis=0)
+    scale = _pooled_scale(shares, [fit.out_of_fold_scale for fit in fits])
+    # What is free needs no interval: any offset times its zero cost is zero.
+    billed = (predicted > 0) & (realised > 0)
+    scores = np.log(np.where(billed, realised, 1.0) / np.where(billed, predicted, 1.0)) / scale
+    scores[np.isnan(realised)] = np.nan
+    inside = cross_coverage(scores, data.folds)
+    predictor = TokenCostPredictor(
+        input_tokens.predictor,
+        output_tokens.predictor,
+        prices,
+        ConformalOffsets.fit(scores),
+        timed.predictor if timed else None,
+    )
+    return Fitted(predictor, predicted, coverage_report(inside, outcomes.tasks))
+
+
+def _priced(amounts: Sequence[Floats], prices: tuple[Price, ...]) -> Floats:
+    """Return (parts + 1, n, m): what input tokens, output tokens (and seconds) cost, and what any request costs."""
+    per_unit = np.array([[p.input_usd_per_mtok / 1e6, p.output_usd_per_mtok / 1e6, p.usd_per_s] for p in prices])
+    fixed = np.broadcast_to([price.usd_per_request for price in prices], amounts[0].shape)
+    return np.stack([*(part * per_unit[:, i] for i, part in enumerate(amounts)), fixed])
+
+
+def _pooled_scale(shares: Floats, scales: Sequence[Floats]) -> Floats:
+    """Return (n, m): by how much log cost is off when its parts are off independently (delta method)."""
+    total = np.maximum(shares.sum(axis=0), 1e-300)
+    variance = sum((share / total * scale) ** 2 for share, scale in zip(shares[:-1], scales, strict=True))
+    return np.asarray(np.maximum(np.sqrt(variance), _MIN_SCALE))
 
 
 def recover_prices(outcomes: OutcomeMatrix) -> dict[str, Price]:

@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 
 from beast_ml.domain import Price
-from beast_ml.predictors.amounts import AMOUNT_FAMILIES, AmountPredictor, fit_amounts
+from beast_ml.predictors.amounts import AMOUNT_FAMILIES, AmountPredictor, FittedAmounts, fit_amounts
 from beast_ml.predictors.contract import Fitted, Floats, Predictor, Progress, Rows, TrainingSet
-from beast_ml.predictors.cost import TokenCostPredictor, recover_prices
+from beast_ml.predictors.cost import TokenCostPredictor, fit_token_cost, recover_prices
 from beast_ml.predictors.families.selection import FamiliesConfig, FamilyName
 from beast_ml.predictors.pessimism import Pessimism
 from beast_ml.predictors.quality import QUALITY_FAMILIES, QualityPredictor, fit_quality
@@ -141,6 +141,11 @@ def fit_pool(
     targets: dict[str, Fitted[Predictor]] = {"quality": quality}
     folds: dict[str, Floats | None] = dict.fromkeys(("cost", "latency", "reliability"))
 
+    seconds: FittedAmounts | None = None
+    if _observed(outcomes.latency_s):
+        seconds = fit_amounts(data, outcomes.latency_s, "latency", rng, families.amounts, progress)
+        folds["latency"], targets["latency"] = seconds.out_of_fold, seconds
+
     cost: AmountPredictor | TokenCostPredictor | None = None
     known = recover_prices(outcomes) | dict(prices or {})
     has_tokens = _observed(outcomes.output_tokens) and _observed(outcomes.input_tokens)
@@ -148,17 +153,12 @@ def fit_pool(
         inputs = fit_amounts(data, outcomes.input_tokens, "input tokens", rng, families.amounts, progress)
         outputs = fit_amounts(data, outcomes.output_tokens, "output tokens", rng, families.amounts, progress)
         pool_prices = tuple(known[name] for name in outcomes.models)
-        cost = TokenCostPredictor(inputs.predictor, outputs.predictor, pool_prices)
-        folds["cost"] = cost.of_tokens(inputs.out_of_fold, outputs.out_of_fold)
-        targets |= {"input_tokens": inputs, "output_tokens": outputs}
+        priced = fit_token_cost(data, inputs, outputs, pool_prices, seconds)
+        cost, folds["cost"] = priced.predictor, priced.out_of_fold
+        targets |= {"input_tokens": inputs, "output_tokens": outputs, "cost": priced}
     elif _observed(outcomes.cost_usd):
         dollars = fit_amounts(data, outcomes.cost_usd, "cost", rng, families.amounts, progress)
         cost, folds["cost"], targets["cost"] = dollars.predictor, dollars.out_of_fold, dollars
-
-    latency: AmountPredictor | None = None
-    if _observed(outcomes.latency_s):
-        seconds = fit_amounts(data, outcomes.latency_s, "latency", rng, families.amounts, progress)
-        latency, folds["latency"], targets["latency"] = seconds.predictor, seconds.out_of_fold, seconds
 
     reliability: ReliabilityPredictor | None = None
     if data.failed is not None and np.nansum(data.failed) > 0:
@@ -168,7 +168,12 @@ def fit_pool(
 
     return FittedPool(
         PoolPredictors(
-            outcomes.models, quality.predictor, cost, latency, reliability, kind.predictor if kind else None
+            outcomes.models,
+            quality.predictor,
+            cost,
+            seconds.predictor if seconds else None,
+            reliability,
+            kind.predictor if kind else None,
         ),
         Expected(quality.out_of_fold, folds["cost"], folds["latency"], folds["reliability"]),
         targets,

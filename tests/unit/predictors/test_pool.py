@@ -42,7 +42,7 @@ def test_everything_is_fitted_when_everything_was_observed(data):
     failed[::7] = 1.0
     fitted = fit(data, failed=failed)
     assert isinstance(fitted.predictors.cost, TokenCostPredictor)
-    assert set(fitted.targets) == {"quality", "input_tokens", "output_tokens", "latency", "reliability"}
+    assert set(fitted.targets) == {"quality", "input_tokens", "output_tokens", "cost", "latency", "reliability"}
     expected = fitted.predictors.predict(data.rows)
     missing = [name for part in (expected, fitted.out_of_fold) for name, values in vars(part).items() if values is None]
     assert missing == ["caution", "caution"]  # nothing was left untried
