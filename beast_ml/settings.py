@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnparsableError
 
@@ -56,11 +56,62 @@ class LogSettings(_Part):
 
 
 class CandidateSettings(_Part):
-    """A candidate model whose prices are known, in USD per million tokens."""
+    """What a candidate model costs: by token, or by the hour of its machine; or its name in the public price list.
+
+    Parameters
+    ----------
+    name
+        As the logs write it.
+    input_usd_per_mtok, output_usd_per_mtok
+        USD per million tokens; both or none.
+    usd_per_request
+        USD for every call beside them.
+    usd_per_hour
+        Of a self-hosted model's machine, with what it yields: ``output_tokens_per_s`` (and ``input_tokens_per_s``), or
+        the mean number of requests in flight, ``concurrency``.
+    listed_as
+        Its name in ``genai-prices``, such as ``openai/gpt-4o``.
+    """
 
     name: str
-    input_usd_per_mtok: float = Field(ge=0, allow_inf_nan=False)
-    output_usd_per_mtok: float = Field(ge=0, allow_inf_nan=False)
+    input_usd_per_mtok: float | None = Field(None, ge=0, allow_inf_nan=False)
+    output_usd_per_mtok: float | None = Field(None, ge=0, allow_inf_nan=False)
+    usd_per_request: float = Field(0.0, ge=0, allow_inf_nan=False)
+    usd_per_hour: float | None = Field(None, ge=0, allow_inf_nan=False)
+    output_tokens_per_s: float | None = Field(None, gt=0, allow_inf_nan=False)
+    input_tokens_per_s: float | None = Field(None, gt=0, allow_inf_nan=False)
+    concurrency: float | None = Field(None, gt=0, allow_inf_nan=False)
+    listed_as: str | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        by_token = self.input_usd_per_mtok is not None or self.output_usd_per_mtok is not None
+        if by_token + (self.usd_per_hour is not None) + (self.listed_as is not None) != 1:
+            raise ValueError(
+                f"{self.name!r} needs one of: input_usd_per_mtok with output_usd_per_mtok, usd_per_hour, listed_as"
+            )
+        if by_token and (self.input_usd_per_mtok is None or self.output_usd_per_mtok is None):
+            raise ValueError(f"{self.name!r} needs both input_usd_per_mtok and output_usd_per_mtok")
+        yields = (self.output_tokens_per_s, self.input_tokens_per_s, self.concurrency)
+        if self.usd_per_hour is None and any(value is not None for value in yields):
+            raise ValueError(f"{self.name!r} has a throughput or a concurrency, which go with usd_per_hour")
+        if self.usd_per_request and not by_token:
+            raise ValueError(f"{self.name!r} has usd_per_request, which goes with prices by token")
+        self.price()
+        return self
+
+    def price(self) -> Price | None:
+        """Return the price given here; None where it stands in the public list."""
+        if self.usd_per_hour is not None:
+            return Price.of_machine(
+                self.usd_per_hour,
+                output_tokens_per_s=self.output_tokens_per_s,
+                input_tokens_per_s=self.input_tokens_per_s,
+                concurrency=self.concurrency,
+            )
+        if self.input_usd_per_mtok is None or self.output_usd_per_mtok is None:
+            return None
+        return Price(self.input_usd_per_mtok, self.output_usd_per_mtok, usd_per_request=self.usd_per_request)
 
 
 class Settings(BaseSettings):
@@ -76,11 +127,13 @@ class Settings(BaseSettings):
     """Task (or its beginning and ``*``) -> kind of request, beside `beast_ml.features.kinds.KINDS`."""
 
     def prices(self) -> dict[str, Price]:
-        """Return the token prices of the candidates by name."""
-        return {
-            candidate.name: Price(candidate.input_usd_per_mtok, candidate.output_usd_per_mtok)
-            for candidate in self.candidates
-        }
+        """Return the prices that are given here, by candidate."""
+        priced = {candidate.name: candidate.price() for candidate in self.candidates}
+        return {name: price for name, price in priced.items() if price is not None}
+
+    def listed_names(self) -> dict[str, str]:
+        """Return what candidates are called in the public price list, where it is said."""
+        return {each.name: each.listed_as for each in self.candidates if each.listed_as is not None}
 
     @classmethod
     def settings_customise_sources(

@@ -10,6 +10,7 @@ import beast_ml
 
 HEAVY = (
     "duckdb",
+    "genai_prices",
     "lightgbm",
     "matplotlib",
     "mlflow",

@@ -99,7 +99,12 @@ def test_other_variables_of_ours_are_no_settings(tmp_path, monkeypatch):
         ("traking: {}", "`traking` in .*not permitted"),
         ("tracking: {url: x}", "`tracking.url` in .*not permitted"),
         ("tracking: 3", "`tracking` in"),
-        ("candidates: [{name: m}]", "`candidates.0.input_usd_per_mtok` in .*required"),
+        ("candidates: [{name: m}]", "`candidates.0` in .*'m' needs one of: input_usd_per_mtok"),
+        ("candidates: [{name: m, input_usd_per_mtok: 1}]", "'m' needs both input_usd_per_mtok and output_usd_per_mtok"),
+        ("candidates: [{name: m, usd_per_hour: 1}]", "either its `output_tokens_per_s` or its `concurrency`"),
+        ("candidates: [{name: m, usd_per_hour: 1, listed_as: a/b}]", "'m' needs one of"),
+        ("candidates: [{name: m, listed_as: a/b, concurrency: 2}]", "which go with usd_per_hour"),
+        ("candidates: [{name: m, listed_as: a/b, usd_per_request: 2}]", "which goes with prices by token"),
         ("candidates: [{name: m, input_usd_per_mtok: .inf, output_usd_per_mtok: 1}]", "finite number"),
         ("candidates: [{name: m, input_usd_per_mtok: -1, output_usd_per_mtok: 1}]", "greater than or equal to 0"),
         ("1: 2", "`1` in .*not permitted"),
@@ -152,3 +157,16 @@ def test_a_mistyped_variable_is_not_passed_over(monkeypatch, tmp_path):
     monkeypatch.setenv("BEAST_TRACKING_URI", "sqlite:///other.db")
     with pytest.raises(SettingsError, match="BEAST_TRACKING_URI sets nothing"):
         load_settings(tmp_path)
+
+
+def test_a_candidate_may_be_paid_by_the_hour_or_stand_in_the_public_list(tmp_path):
+    write(
+        tmp_path,
+        "candidates:\n"
+        "  - {name: gpu, usd_per_hour: 3.6, output_tokens_per_s: 1000}\n"
+        "  - {name: slow, usd_per_hour: 3.6, concurrency: 10}\n"
+        "  - {name: prod, listed_as: openai/gpt-4o}\n",
+    )
+    settings = load_settings(tmp_path)
+    assert settings.prices() == {"gpu": Price(0.0, 1.0), "slow": Price(0.0, 0.0, usd_per_s=0.0001)}
+    assert settings.listed_names() == {"prod": "openai/gpt-4o"}
