@@ -38,7 +38,7 @@ def test_the_ratio_error_is_symmetric_in_over_and_underestimates():
 def test_a_cost_that_never_varies_has_no_r2():
     found = assess_cost(MODELS, np.ones((50, 2)), np.ones((50, 2)), draws(50))
     assert found.log_r2.value is None
-    assert found.per_model["a"] == {"log_r2": None, "median_ratio_error": 0.0}
+    assert found.per_model["a"] == {"log_r2": None, "median_ratio_error": 0.0, "spend_accuracy": 1.0}
 
 
 def test_free_calls_are_left_out():
@@ -46,7 +46,7 @@ def test_free_calls_are_left_out():
     realised[:, 0] = 0.0
     realised[3, 1] = 0.0
     found = assess_cost(MODELS, predicted, realised, draws(100))
-    assert found.per_model["a"] == {"log_r2": None, "median_ratio_error": None}
+    assert found.per_model["a"] == {"log_r2": None, "median_ratio_error": None, "spend_accuracy": None}
     kept = np.arange(100) != 3
     assert found.log_r2.value == pytest.approx(r2_score(np.log(realised[kept, 1]), np.log(predicted[kept, 1])))
 
@@ -63,3 +63,15 @@ def test_a_resample_of_free_calls_alone_is_left_out_of_the_interval():
     found = assess_cost(("a",), np.array([[2.0], [1.0]]), realised, only_free)
     assert found.median_ratio_error.value == pytest.approx(1.0)
     assert found.median_ratio_error.low == pytest.approx(1.0)
+
+
+def test_spend_is_of_totals_and_closeness_of_calls():
+    realised = np.array([[1.0, 10.0], [3.0, np.nan]])
+    predicted = np.array([[1.2, 9.5], [2.8, 7.0]])
+    found = assess_cost(MODELS, predicted, realised, draws(2))
+    assert found.spend_accuracy.value == pytest.approx(1 - 0.5 / 14)
+    assert found.per_model["a"]["spend_accuracy"] == pytest.approx(1.0)
+    assert found.per_model["b"]["spend_accuracy"] == pytest.approx(0.95)
+    assert found.within_10_percent.value == pytest.approx(2 / 3)
+    assert found.within_25_percent.value == pytest.approx(1.0)
+    assert found.to_dict()["spend_accuracy"]["value"] == found.spend_accuracy.value
