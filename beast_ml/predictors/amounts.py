@@ -194,7 +194,10 @@ def fit_amounts(
     scores = (logs - predicted) / local
     spread = ConformalOffsets.fit(scores)
     inside = cross_coverage(scores, data.folds)
-    out_of_fold = np.exp(predicted) * smearing
+    out_of_fold = np.exp(predicted)
+    for fold in np.unique(data.folds):  # smeared by the other folds: totals must not be right by construction
+        held = data.folds == fold
+        out_of_fold[held] *= _smearing(amounts[~held], predicted[~held])
     residual = np.nansum((logs - predicted) ** 2, axis=0)
     total = np.nansum((logs - center) ** 2, axis=0)
     varies = total / np.maximum(seen.sum(axis=0), 1) > _CONSTANT  # a constant amount has no R2

@@ -40,7 +40,7 @@ def test_it_predicts_what_prompts_tell_of_amounts(cost, fresh):
 
 
 def test_smearing_makes_out_of_fold_means_right(cost, data):
-    np.testing.assert_allclose(cost.out_of_fold.mean(axis=0), data.outcomes.cost_usd.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(cost.out_of_fold.mean(axis=0), data.outcomes.cost_usd.mean(axis=0), rtol=0.02)
     assert (cost.predictor.smearing > 1.02).all()  # the exponential of a mean log is below the mean
 
 
