@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.benchmarks.fold_results import QUALITY_TARGETS, Decided, FoldResult, gather, join, read_fold
-from beast_ml.benchmarks.folds import Groups, split
+from beast_ml.benchmarks.folds import split
 from beast_ml.benchmarks.results import LEARNING_CODE, PEER_CODE, code_digest, result_key
 from beast_ml.evaluation.learner import Distilled, FittedLearner, Learner
 from beast_ml.evaluation.routers import ROUTER, UNDISTILLED, Contest, embed_prompts
 from beast_ml.features.encoder import Encoder
 from beast_ml.logs.outcomes import OutcomeMatrix
+from beast_ml.logs.splits import Groups
 from beast_ml.policy.learner import realised_cost
 from beast_ml.policy.operating_point import best_single_model, choose_operating_point
 from beast_ml.policy.utility import CostKind, Predictions, choose

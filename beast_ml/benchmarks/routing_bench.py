@@ -24,6 +24,7 @@ from beast_ml.benchmarks.sets import BenchmarkSet, load_set
 from beast_ml.evaluation.learner import Learner
 from beast_ml.evaluation.pool import choose_pool
 from beast_ml.logs.outcomes import OutcomeMatrix
+from beast_ml.logs.splits import Groups
 from beast_ml.policy.learner import EncoderName, get_encoder
 
 __all__ = ["LEAVE_TASK_OUT", "BenchConfig", "BenchResult", "SetResult", "run_bench"]
@@ -32,11 +33,11 @@ LEAVE_TASK_OUT: Final = ("mmlu", "mmlu_pro")
 """Sets that are measured a second time with whole tasks left out of training."""
 
 Progress = Callable[[str, int, int], None]
-MakeLearner = Callable[[EncoderName, CachedEncoder], Learner]
+MakeLearner = Callable[[EncoderName, CachedEncoder, Groups], Learner]
 
 
-def _our_learner(name: EncoderName, encoder: CachedEncoder) -> Learner:
-    return CachingLearner(name, remembering=encoder)
+def _our_learner(name: EncoderName, encoder: CachedEncoder, groups: Groups) -> Learner:
+    return CachingLearner(name, remembering=encoder, groups=groups)
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,7 @@ def _measure_set(
             yield msgspec.json.decode(path.read_bytes(), type=SetResult)
             continue
         say(f"{name}: {outcomes.n_queries} queries, {len(outcomes.models)} models")
-        learner = make_learner(config.encoder, encoder)
+        learner = make_learner(config.encoder, encoder, protocol.groups)
         folds = config.out / "folds" / one.name
         seeds = tuple(
             cross_validate(

@@ -38,6 +38,9 @@ def routing(
         typer.Option(help="cost_usd, latency_s or none; default: the first of them that the training data have."),
     ] = None,
     use_task: Annotated[bool, typer.Option("--use-task", help="Let routers read the task of a query.")] = False,
+    new_tasks: Annotated[
+        bool, typer.Option("--new-tasks", help="Learn for tasks that the training table does not have.")
+    ] = False,
     peers: Annotated[bool, typer.Option("--peers", help="Run installed external routers as well.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -65,7 +68,7 @@ def routing(
         evaluation = evaluate_routing(
             training.matrix,
             testing.matrix,
-            RouterLearner(encoder_name, progress=bars.advance),
+            RouterLearner(encoder_name, progress=bars.advance, groups="task" if new_tasks else "question"),
             get_encoder(encoder_name, lambda done, total: bars.advance("distilling the encoder", done, total)),
             config,
             peers=others,

@@ -9,13 +9,19 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Sequence
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beast_ml.errors import InputError
+from beast_ml.errors import InputError, NotEnoughDataError
 
-__all__ = ["holdout_mask", "normalise_question", "query_fold"]
+__all__ = ["GROUPS", "Groups", "holdout_mask", "normalise_question", "query_fold", "task_fold"]
+
+Groups = Literal["question", "task"]
+"""What is never on both sides of a split: a question, or a task with all its questions."""
+
+GROUPS: Final[tuple[Groups, ...]] = ("question", "task")
 
 
 def normalise_question(text: str) -> str:
@@ -50,6 +56,24 @@ def query_fold(prompts: Sequence[str], n_folds: int, seed: int) -> NDArray[np.in
     if n_folds < 2:
         raise InputError(f"`n_folds` == {n_folds}, must be >= 2")
     return (_uniforms(prompts, seed, b"beast-fold") * n_folds).astype(np.intp)
+
+
+def task_fold(tasks: NDArray[np.str_], n_folds: int, seed: int) -> NDArray[np.intp]:
+    """Return the fold of each query: whole tasks, in random order, each into the fold that is smallest so far.
+
+    Raises
+    ------
+    NotEnoughDataError
+        If there are fewer tasks than folds.
+    """
+    names, index, sizes = np.unique(tasks, return_inverse=True, return_counts=True)
+    if len(names) < n_folds:
+        raise NotEnoughDataError(f"{len(names)} tasks cannot fill {n_folds} folds: use at most {len(names)}")
+    fold_of, filled = np.empty(len(names), dtype=np.intp), np.zeros(n_folds)
+    for task in np.random.default_rng(seed).permutation(len(names)):
+        fold_of[task] = filled.argmin()
+        filled[fold_of[task]] += sizes[task]
+    return fold_of[index]
 
 
 def holdout_mask(prompts: Sequence[str], fraction: float, seed: int) -> NDArray[np.bool_]:

@@ -22,7 +22,7 @@ from beast_ml.features.sentence import SentenceEncoder
 from beast_ml.features.spec import FeatureBuilder, FeatureSpec
 from beast_ml.features.tuning import TUNED, tune_features
 from beast_ml.logs.outcomes import OutcomeMatrix
-from beast_ml.logs.splits import query_fold
+from beast_ml.logs.splits import Groups, query_fold, task_fold
 from beast_ml.policy.operating_point import OperatingPoint, choose_operating_point
 from beast_ml.policy.utility import CostKind, Predictions
 from beast_ml.predictors.contract import Floats, Progress, Rows, TrainingSet
@@ -169,6 +169,9 @@ class RouterLearner:
         Called with (what, steps done, steps in all) while fitting.
     families
         Which families of predictors compete.
+    groups
+        What later requests will be, and so what is held out together in cross-validation: other questions of the tasks
+        that the training data have, or other tasks.
     """
 
     encoder: EncoderName = "static"
@@ -176,6 +179,7 @@ class RouterLearner:
     kinds: KindTable = KIND_TABLE
     progress: Progress | None = None
     families: PoolFamilies = POOL_FAMILIES
+    groups: Groups = "question"
 
     def fit(
         self,
@@ -214,7 +218,10 @@ class RouterLearner:
         _check(train, cost)
         if history is not None and "kind" in history.spec.by and not use_task:
             raise InputError('the history goes by "kind", which is the task: set `use_task`, or leave it out of `by`')
-        folds = query_fold(train.prompts, _N_FOLDS, seed)
+        if self.groups == "task":
+            folds = task_fold(train.tasks, _N_FOLDS, seed)
+        else:
+            folds = query_fold(train.prompts, _N_FOLDS, seed)
         if len(np.unique(folds)) < _N_FOLDS:
             raise NotEnoughDataError(
                 f"the {train.n_queries} queries are only {len(set(train.prompts))} different questions: "

@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from beast_ml.benchmarks.folds import GROUPS, split
+from beast_ml.benchmarks.folds import split
 from beast_ml.errors import NotEnoughDataError
-from beast_ml.logs.splits import query_fold
+from beast_ml.logs.splits import GROUPS, query_fold
 
 
 @pytest.mark.parametrize("groups", GROUPS)

@@ -48,7 +48,7 @@ def config(data: Path, tmp_path_factory: pytest.TempPathFactory) -> BenchConfig:
 
 @pytest.fixture(scope="module")
 def run(ridge: FitScores) -> Callable[[BenchConfig], BenchResult]:
-    return partial(run_bench, make_learner=lambda _, encoder: EmbeddedLearner(encoder, ridge))
+    return partial(run_bench, make_learner=lambda _, encoder, groups: EmbeddedLearner(encoder, ridge))
 
 
 @pytest.fixture(scope="module")

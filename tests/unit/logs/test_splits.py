@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beast_ml.errors import InputError
-from beast_ml.logs.splits import holdout_mask, normalise_question, query_fold
+from beast_ml.errors import InputError, NotEnoughDataError
+from beast_ml.logs.splits import holdout_mask, normalise_question, query_fold, task_fold
 
 PROMPTS = [f"question number {i}" for i in range(4000)]
 
@@ -66,3 +66,18 @@ def test_a_fraction_outside_0_to_1_is_refused(fraction: float) -> None:
 def test_a_single_fold_is_refused() -> None:
     with pytest.raises(InputError, match="`n_folds` == 1, must be >= 2"):
         query_fold(["a"], 1, 0)
+
+
+@given(st.lists(st.sampled_from("abcdefgh"), min_size=40, max_size=80), st.integers(0, 100))
+def test_folds_of_tasks_keep_tasks_whole_and_none_is_empty(tasks, seed):
+    tasks = np.array([*"abcdefgh", *tasks])
+    folds = task_fold(tasks, 4, seed)
+    assert set(folds) == {0, 1, 2, 3}
+    for task in set(tasks.tolist()):
+        assert len(set(folds[tasks == task])) == 1
+    np.testing.assert_array_equal(folds, task_fold(tasks, 4, seed))
+
+
+def test_more_folds_than_tasks_are_refused():
+    with pytest.raises(NotEnoughDataError, match="2 tasks cannot fill 5 folds: use at most 2"):
+        task_fold(np.array(["a", "b", "a"]), 5, 0)
