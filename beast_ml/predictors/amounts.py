@@ -24,7 +24,7 @@ from beast_ml.predictors.intervals import (
 )
 from beast_ml.predictors.network import NetworkConfig
 
-__all__ = ["AMOUNT_FAMILIES", "AmountPredictor", "FittedAmounts", "coverage_report", "fit_amounts"]
+__all__ = ["AMOUNT_FAMILIES", "AmountPredictor", "FittedAmounts", "coverage_report", "fit_amounts", "log_accuracy"]
 
 # Amounts follow the length and the form of a prompt: a smaller network than for quality does as well.
 _NETWORK: Final = NetworkConfig(hidden=(128, 64), dropout=0.1, task_weight=0.0)
@@ -198,14 +198,7 @@ def fit_amounts(
     for fold in np.unique(data.folds):  # smeared by the other folds: totals must not be right by construction
         held = data.folds == fold
         out_of_fold[held] *= _smearing(amounts[~held], predicted[~held])
-    residual = np.nansum((logs - predicted) ** 2, axis=0)
-    total = np.nansum((logs - center) ** 2, axis=0)
-    varies = total / np.maximum(seen.sum(axis=0), 1) > _CONSTANT  # a constant amount has no R2
-    report = {
-        "log_r2_out_of_fold": float(np.median(1.0 - residual[varies] / total[varies])) if varies.any() else 1.0,
-        "median_ratio_error_out_of_fold": float(np.nanmedian(np.exp(np.abs(logs - predicted))) - 1.0),
-        **coverage_report(inside, data.outcomes.tasks),
-    }
+    report = {**log_accuracy(predicted, logs), **coverage_report(inside, data.outcomes.tasks)}
     # The residuals are the winner's; what is served may be its student, which is off by a little more.
     lost = selection.report.get("distillation_rmse", 0.0) * scale
     own = np.nanmean((logs - predicted) ** 2, axis=0)
@@ -223,6 +216,17 @@ def fit_amounts(
         out_of_fold_scale=local,
         out_of_fold_inside=inside,
     )
+
+
+def log_accuracy(predicted: Floats, realised: Floats) -> dict[str, float]:
+    """Return the median R2 over the models whose amount varies, and the median ratio error, of (n, m) logarithms."""
+    residual = np.nansum((realised - predicted) ** 2, axis=0)
+    total = np.nansum((realised - np.nanmean(realised, axis=0)) ** 2, axis=0)
+    varies = total / np.maximum((~np.isnan(realised)).sum(axis=0), 1) > _CONSTANT  # a constant amount has no R2
+    return {
+        "log_r2_out_of_fold": float(np.median(1.0 - residual[varies] / total[varies])) if varies.any() else 1.0,
+        "median_ratio_error_out_of_fold": float(np.nanmedian(np.exp(np.abs(realised - predicted))) - 1.0),
+    }
 
 
 def coverage_report(inside: Floats, tasks: NDArray[np.str_]) -> dict[str, float]:

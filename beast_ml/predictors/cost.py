@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from beast_ml.domain import Price
 from beast_ml.errors import InputError, UnknownModelError
 from beast_ml.logs.outcomes import OutcomeMatrix
-from beast_ml.predictors.amounts import AmountPredictor, FittedAmounts, coverage_report
+from beast_ml.predictors.amounts import AmountPredictor, FittedAmounts, coverage_report, log_accuracy
 from beast_ml.predictors.contract import Fitted, Floats, Rows, TrainingSet
 from beast_ml.predictors.intervals import COVERAGE, ConformalOffsets, cross_coverage
 
@@ -165,8 +165,9 @@ def fit_token_cost(
     scale = _pooled_scale(shares, [fit.out_of_fold_scale for fit in fits])
     # What is free needs no interval: any offset times its zero cost is zero.
     billed = (predicted > 0) & (realised > 0)
-    scores = np.log(np.where(billed, realised, 1.0) / np.where(billed, predicted, 1.0)) / scale
-    scores[np.isnan(realised)] = np.nan
+    log_predicted = np.log(np.where(billed, predicted, 1.0))
+    log_realised = np.where(np.isnan(realised), np.nan, np.log(np.where(billed, realised, 1.0)))
+    scores = (log_realised - log_predicted) / scale
     inside = cross_coverage(scores, data.folds)
     predictor = TokenCostPredictor(
         input_tokens.predictor,
@@ -175,7 +176,8 @@ def fit_token_cost(
         ConformalOffsets.fit(scores),
         timed.predictor if timed else None,
     )
-    return Fitted(predictor, predicted, coverage_report(inside, outcomes.tasks))
+    report = {**log_accuracy(log_predicted, log_realised), **coverage_report(inside, outcomes.tasks)}
+    return Fitted(predictor, predicted, report)
 
 
 def _priced(amounts: Sequence[Floats], prices: tuple[Price, ...]) -> Floats:
