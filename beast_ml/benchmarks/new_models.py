@@ -156,7 +156,7 @@ def new_model_curve(
         Called with (held-out models done, in all).
     """
     complete = np.isfinite(outcomes.quality).all(axis=1) & np.isfinite(realised_cost(outcomes, cost)).all(axis=1)
-    outcomes = outcomes.rows(complete)
+    outcomes = outcomes.rows(np.flatnonzero(complete))
     held_out = tuple(models or outcomes.models)
     points: list[CurvePoint] = []
     done = 0
@@ -223,8 +223,8 @@ def _published(train: OutcomeMatrix, router: FittedRouter, model: str, rng: np.r
         return replace(new, price=recover_prices(train.pool([model])).get(model) or _mean_price(train, at))
     if cost is None:
         return new
-    positive = np.log(np.where(train.cost_usd > 0, train.cost_usd, np.nan))
-    used = np.isfinite(positive).any(axis=0)
+    positive = np.asarray(np.log(np.where(train.cost_usd > 0, train.cost_usd, np.nan)))
+    used = np.asarray(np.isfinite(positive).any(axis=0))
     means = np.nanmean(positive[:, used], axis=0)
     others = np.flatnonzero(used) != at
     own = float(np.nanmean(positive[:, at])) if used[at] else float(means.min())

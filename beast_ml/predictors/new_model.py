@@ -190,7 +190,8 @@ def _laplace(design: Floats, quality: Floats, mean: Floats, spread: Floats) -> t
         if np.abs(step).max() < 1e-8:
             break
     p = sigmoid(design @ theta)
-    return theta, np.linalg.inv((design * (p * (1.0 - p))[:, None]).T @ design + np.diag(precision))
+    hessian = (design * (p * (1.0 - p))[:, None]).T @ design + np.diag(precision)
+    return theta, np.asarray(np.linalg.inv(hessian), dtype=np.float64)
 
 
 def _along_a_line(design: Floats, theta: Floats, covariance: Floats) -> tuple[Floats, float]:
