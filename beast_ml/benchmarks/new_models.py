@@ -60,7 +60,7 @@ class CurvePoint:
     how
         "without" it, on its "prior", after probes "chosen" or at "random", or "retrained" with all outcomes.
     n_probes
-        Of them.
+        Of them; 0 where all training outcomes were used, or none.
     brier, auc
         Of its predicted quality on test queries; None without it.
     share_of_gap
@@ -196,7 +196,7 @@ def _one_model(
     points = [
         point("without", 0, known, test_rows),
         point("prior", 0, add_to_pool(known, new, rows)[0], test_rows),
-        point("retrained", train.n_queries, whole.pool.predictors, whole.rows(test.prompts)),
+        point("retrained", 0, whole.pool.predictors, whole.rows(test.prompts)),
     ]
     logits = calibrated_logits(known.quality, rows)
     prior = PopulationPrior(logits, new.expected_quality)
