@@ -190,6 +190,7 @@ def _predictors(manifest: Manifest, arrays: Arrays, calibration: Mapping[str, An
         latency=restored.get("latency"),
         reliability=restored.get("reliability"),
         kind=restored.get("request_kind"),
+        pessimism=restored.get("pessimism"),
     )
 
 

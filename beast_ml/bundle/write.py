@@ -25,7 +25,7 @@ from beast_ml.predictors.cost import TokenCostPredictor
 from beast_ml.predictors.pool import PoolPredictors
 from beast_ml.version import __version__
 
-__all__ = ["always_single", "policy_of", "write_bundle"]
+__all__ = ["always_single", "policy_of", "with_predictors", "write_bundle"]
 
 
 def policy_of(router: FittedRouter, objective: Objective | None = None) -> PolicySpec:
@@ -67,10 +67,7 @@ def write_bundle(
     with _Staging(folder) as staging:
         if isinstance(router.features.encoder, StaticEncoder):
             router.features.encoder.save(staging / "encoder")
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)
-        (staging / "heads.npz").write_bytes(buffer.getvalue())
-        (staging / "calibration.json").write_text(json.dumps(calibration, indent=1, allow_nan=False))
+        _write_predictors(staging, arrays, calibration)
         (staging / "features.json").write_bytes(msgspec.json.encode(router.features.spec))
         if router.features.spec.history is not None:
             (staging / "history.json").write_bytes(msgspec.json.encode(router.history or HistoryState()))
@@ -107,12 +104,44 @@ def always_single(source: Path, model: str, folder: Path) -> Manifest:
     manifest = verify(source)
     _check_known(model, manifest.models)
     with _Staging(folder) as staging:
-        for name in manifest.files:
-            (staging / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source / name, staging / name)
+        _copy_files(source, manifest, staging)
         policy = PolicySpec("single", model, Objective(willingness_to_pay=0.0), "none")
         (staging / "policy.json").write_bytes(msgspec.json.encode(policy))
         return _seal(staging, msgspec.structs.replace(manifest, kind="single"))
+
+
+def with_predictors(
+    source: Path, predictors: PoolPredictors, candidates: tuple[CandidateModel, ...], folder: Path
+) -> Manifest:
+    """Write a copy of a bundle with other predictors, for other candidates, and return its manifest.
+
+    Features, policy and operating point stay. The headline does not: it was measured with the old predictors.
+
+    Raises
+    ------
+    BundleError
+        If the folder exists and is not empty.
+    """
+    manifest = verify(source)
+    arrays, calibration = _stored(predictors)
+    with _Staging(folder) as staging:
+        _copy_files(source, manifest, staging)
+        _write_predictors(staging, arrays, calibration)
+        changed = msgspec.structs.replace(manifest, candidates=candidates, headline={}, beast_version=__version__)
+        return _seal(staging, changed)
+
+
+def _copy_files(source: Path, manifest: Manifest, staging: Path) -> None:
+    for name in manifest.files:
+        (staging / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, staging / name)
+
+
+def _write_predictors(staging: Path, arrays: dict[str, NDArray[Any]], calibration: dict[str, Any]) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    (staging / "heads.npz").write_bytes(buffer.getvalue())
+    (staging / "calibration.json").write_text(json.dumps(calibration, indent=1, allow_nan=False))
 
 
 def _check_known(model: str, pool: Sequence[str]) -> None:

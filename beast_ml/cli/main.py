@@ -16,6 +16,7 @@ from beast_ml.cli.bench import app as bench_app
 from beast_ml.cli.data import app as data_app
 from beast_ml.cli.evaluate import app as evaluate_app
 from beast_ml.cli.logs import app as logs_app
+from beast_ml.cli.models import app as models_app
 from beast_ml.cli.output import stderr
 from beast_ml.cli.quickstart import app as quickstart_app
 from beast_ml.cli.registry import app as registry_app
@@ -34,7 +35,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # In the order in which a newcomer needs them.
-for _group in (quickstart_app, data_app, logs_app, train_app, evaluate_app, registry_app, route_app, bench_app):
+for _group in (
+    quickstart_app,
+    data_app,
+    logs_app,
+    train_app,
+    evaluate_app,
+    registry_app,
+    route_app,
+    models_app,
+    bench_app,
+):
     app.add_typer(_group)
 
 

@@ -52,6 +52,11 @@ class Calibration:
         column = np.arange(self.knots.shape[0])
         return np.asarray(self.knots[column, left] * (1.0 - share) + self.knots[column, left + 1] * share)
 
+    @staticmethod
+    def identity_knots() -> Floats:
+        """Return the (33,) values of a curve that leaves predictions as they are."""
+        return np.asarray(1.0 / (1.0 + np.exp(-np.linspace(-_RANGE, _RANGE, _KNOTS))))
+
     def interval(self, predicted: Floats) -> tuple[Floats, Floats]:
         """Return 90% limits, (n, m) each, of the mean outcome over requests that are predicted alike."""
         low, high = self.platt.interval(predicted)

@@ -1,0 +1,100 @@
+import json
+
+import pandas as pd
+import pytest
+
+from beast_ml.bundle.read import read_bundle
+from beast_ml.cli import main as command_line
+
+
+@pytest.fixture
+def beast(monkeypatch, capsys, tmp_path):
+    """Run a command in an empty folder; return its exit code and what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["beast", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            command_line.run()
+        printed = capsys.readouterr()
+        return caught.value.code or 0, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def add(beast, router_folder, world, tmp_path):
+    outcomes = world.outcomes
+    pd.DataFrame({"query_id": outcomes.query_ids, "prompt": outcomes.prompts}).to_csv(
+        tmp_path / "prompts.csv", index=False
+    )
+
+    def run(*arguments, name="newest"):
+        prices = ("--input-price", 1.0, "--output-price", 3.0)
+        return beast("models", "add", name, "--from", router_folder, "--prompts", "prompts.csv", *prices, *arguments)
+
+    return run
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
+def test_a_model_is_added_at_once_and_again_by_its_answers(add, world, tmp_path, suffix):
+    probes = tmp_path / f"probes.{suffix}"
+    code, out, _ = add("--expected-quality", 0.7, "--n-probes", 20, "--out", probes)
+    assert code == 0
+    assert "newest (new)" in out
+    assert "20 prompts to answer" in out
+    read = {"csv": pd.read_csv, "parquet": pd.read_parquet, "jsonl": lambda path: pd.read_json(path, lines=True)}
+    asked = read[suffix](probes)
+    assert set(asked["prompt"]) < set(world.outcomes.prompts)
+    asked["quality"] = 1.0
+    asked.loc[0, "quality"] = None  # not yet judged
+    asked["output_tokens"] = 50
+    answered = tmp_path / "answered.parquet"
+    asked.to_parquet(answered)
+    code, out, _ = add("--expected-quality", 0.7, "--probes", answered, "--to", tmp_path / "more", "--json")
+    assert code == 0
+    said = json.loads(out)
+    assert said["n_probes"] == 19
+    assert said["prior_quality"] == 0.7
+    assert said["expected_quality"]["newest"]["mean"] > 0.7
+    assert read_bundle(tmp_path / "more").manifest.models == ("large", "medium", "newest", "small")
+
+
+def test_prompts_may_be_lines_of_text(add, beast, router_folder, world, tmp_path):
+    (tmp_path / "prompts.txt").write_text("\n".join([*world.outcomes.prompts[:30], "", world.outcomes.prompts[0]]))
+    code, out, _ = add("--prompts", "prompts.txt", "--json")
+    assert code == 0
+    assert json.loads(out)["n_probes"] == 30
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--expected-quality", 1.5), "0..1"),
+        (("--benchmark", "newest=71", "--benchmark", "small=0.3"), "0..1"),
+        (("--benchmark", "newest"), "MODEL=SCORE"),
+        (("--benchmark", "newest=0.7"), "at least one of"),
+        (("--out", "probes.xlsx"), ".parquet, .csv or .jsonl"),
+        (("--probes", "prompts.csv"), "no judged answer of 'newest'"),
+        (("--from", "models:/beast-router"), "no address"),
+    ],
+)
+def test_what_is_wrong_is_said(add, arguments, words):
+    code, _, err = add(*arguments)
+    assert code == 2
+    assert words in " ".join(err.split())
+
+
+def test_a_name_that_is_taken_and_an_unknown_bundle_are_refused(add):
+    code, _, err = add(name="small")
+    assert code == 2
+    assert "already" in err
+    code, _, err = add("--from", "nowhere")
+    assert code == 1
+    assert "no router bundle" in err
+
+
+def test_prompts_and_both_prices_are_asked_for(beast, router_folder):
+    assert "--prompts" in beast("models", "add", "newest", "--from", router_folder)[2]
+    prompts = ("--prompts", "x.csv", "--input-price", 1.0)
+    assert beast("models", "add", "newest", "--from", router_folder, *prompts)[0] == 2
