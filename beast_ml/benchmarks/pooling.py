@@ -1,9 +1,9 @@
-"""Does knowledge of other deployments' outcomes help one with models of its own, and from how few of its own queries?
+"""Whether knowledge of other deployments' outcomes helps one with models of its own, by how many queries it has.
 
 The target learns from n of its own queries, once from their features alone, once with the activations of a trunk that
 was pre-trained on all other sets. Both see the same rows, folds and predicted costs; both are ridge and kernel ridge
 with their stack, and keep the models' means unless these are beaten out of fold (`select_family`). No networks: they
-take minutes where these take seconds, and from a few hundred queries they learn less.
+take minutes where these take seconds. The kernel is there so that a trunk does not win by being curved.
 """
 
 from __future__ import annotations
@@ -57,20 +57,27 @@ class PoolingPoint:
         Own queries that were asked for, None for all.
     n_queries
         Mean number of own queries that were learnt from.
-    share_alone, share_pooled
-        Share of the zero-router-to-oracle gap on held-out queries.
+    share_means, share_alone, share_pooled
+        Share of the zero-router-to-oracle gap on held-out queries: with the models' mean qualities on its own queries,
+        with what was learnt from them, and with the trunk as well. The predicted costs are the same in all three; they
+        alone route a little.
     brier_means, brier_alone, brier_pooled
-        Mean squared error of predicted quality on held-out queries, that of the models' means too.
+        Mean squared error of predicted quality on held-out queries.
+    kept_alone, kept_pooled
+        1.0 where nothing that was learnt beat the models' means, so that these were kept.
     """
 
     target: str
     size: int | None
     n_queries: float
+    share_means: tuple[float, ...]
     share_alone: tuple[float, ...]
     share_pooled: tuple[float, ...]
     brier_means: tuple[float, ...]
     brier_alone: tuple[float, ...]
     brier_pooled: tuple[float, ...]
+    kept_alone: tuple[float, ...]
+    kept_pooled: tuple[float, ...]
 
     @property
     def share_gain(self) -> Estimate:
@@ -216,11 +223,9 @@ class _Prepared:
 @dataclass(frozen=True)
 class _Cell:
     n_queries: int
-    share_alone: float
-    share_pooled: float
-    brier_means: float
-    brier_alone: float
-    brier_pooled: float
+    shares: tuple[float, float, float]
+    briers: tuple[float, float, float]
+    kept: tuple[float, float]
 
 
 def _learn_trunk(sources: Sequence[SourceSet], seed: int, config: TrunkConfig | None) -> Trunk:
@@ -236,7 +241,6 @@ def _measure(
     order = np.random.default_rng([seed, 1]).permutation(np.flatnonzero(~held))
     test = target.outcomes.rows(held)
     scored = scored_queries(test, target.cost)
-    pooled = trunk.extend(target.rows)
     for size in sizes:
         if size is not None and size > len(order):
             continue
@@ -251,14 +255,20 @@ def _measure(
             QueryBootstrap.draw(np.random.default_rng(0), int(scored.sum()), 0),
         )
         cost = _costs(target, chosen, held, folds, seed)
-        shares, errors = [], []
-        for rows in (target.rows, pooled):
-            data = TrainingSet(rows[chosen], train, folds)
-            quality = _undistilled(fit_quality(data, np.random.default_rng([seed, 2]), _QUALITY), rows[held])
-            shares.append(_share(board, Predictions(train.models, quality, cost), scored))
-            errors.append(_brier(quality, test.quality))
-        means = np.broadcast_to(np.nanmean(train.quality, axis=0), test.quality.shape)
-        yield size, _Cell(len(chosen), shares[0], shares[1], _brier(means, test.quality), errors[0], errors[1])
+        means = np.tile(np.nanmean(train.quality, axis=0), (test.n_queries, 1))
+        predicted, kept = [means], []
+        for rows in (target.rows, trunk.centred_on(target.rows[chosen]).extend(target.rows)):
+            fitted = fit_quality(TrainingSet(rows[chosen], train, folds), np.random.default_rng([seed, 2]), _QUALITY)
+            predicted.append(_undistilled(fitted, rows[held]))
+            kept.append(float(any(one.chosen and one.name == "prior" for one in fitted.families)))
+        shares = [_share(board, Predictions(train.models, quality, cost), scored) for quality in predicted]
+        briers = [float(np.nanmean((quality - test.quality) ** 2)) for quality in predicted]
+        yield (
+            size,
+            _Cell(
+                len(chosen), (shares[0], shares[1], shares[2]), (briers[0], briers[1], briers[2]), (kept[0], kept[1])
+            ),
+        )
 
 
 def _costs(
@@ -284,21 +294,9 @@ def _share(board: Scoreboard, predictions: Predictions, scored: NDArray[np.bool_
     return float(board.curve_metrics(board.points(choices[:, scored]))["share_of_gap"][0])
 
 
-def _brier(predicted: Floats, quality: Floats) -> float:
-    return float(np.nanmean((predicted - quality) ** 2))
-
-
 def _point(target: str, size: int | None, cells: Sequence[_Cell]) -> PoolingPoint:
-    def column(name: str) -> tuple[float, ...]:
-        return tuple(float(getattr(cell, name)) for cell in cells)
-
-    return PoolingPoint(
-        target,
-        size,
-        float(np.mean(column("n_queries"))),
-        column("share_alone"),
-        column("share_pooled"),
-        column("brier_means"),
-        column("brier_alone"),
-        column("brier_pooled"),
+    shares, briers, kept = (
+        [tuple(float(value) for value in column) for column in zip(*rows, strict=True)]
+        for rows in ([cell.shares for cell in cells], [cell.briers for cell in cells], [cell.kept for cell in cells])
     )
+    return PoolingPoint(target, size, float(np.mean([cell.n_queries for cell in cells])), *shares, *briers, *kept)

@@ -3,13 +3,17 @@
 Two deployments with different candidates share no column of outcomes, but what makes a request hard may be the same in
 both. The trunk turns features into 64 units; each (set, model) adds an embedding and a bias of its own, as in
 multidimensional item response theory, and the units of a set that was not there may still help its own predictors.
+
+Features are taken less their mean over the own set, so that the trunk is learnt from what tells the requests of one
+deployment apart; what tells deployments apart is no use to any. Units that were learnt so predicted the outcomes of
+sets that were left out better on every public set that was tried.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -92,6 +96,10 @@ class Trunk:
         Standardisation and dense layers; the last gives the units.
     """
 
+    def centred_on(self, rows: Rows) -> Trunk:
+        """Return the trunk for a deployment with such (n, d) features: their means take the place of the sources'."""
+        return replace(self, layers=replace(self.layers, center=np.asarray(rows.mean(axis=0), dtype=np.float32)))
+
     layers: DenseHead
 
     def activations(self, rows: Rows) -> Rows:
@@ -123,10 +131,14 @@ def fit_trunk(sets: Sequence[SourceSet], rng: np.random.Generator, config: Trunk
     except ImportError as error:
         raise MissingExtraError("training", "train") from error
 
-    center, scale = _standardise_evenly(sets)
+    centers = [np.asarray(one.rows.mean(axis=0)) for one in sets]
+    scale = _common_scale(sets)
     d = sets[0].rows.shape[1]
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-    inputs = [torch.from_numpy(np.clip((one.rows - center) * scale, -CLIP, CLIP)) for one in sets]
+    inputs = [
+        torch.from_numpy(np.clip((one.rows - center) * scale, -CLIP, CLIP))
+        for one, center in zip(sets, centers, strict=True)
+    ]
     observed = [~np.isnan(one.quality) for one in sets]
     truth = [
         torch.from_numpy(np.where(seen, one.quality, 0.0).astype(np.float32))
@@ -179,7 +191,7 @@ def fit_trunk(sets: Sequence[SourceSet], rng: np.random.Generator, config: Trunk
         schedule.step()
     return Trunk(
         DenseHead(
-            center,
+            np.mean(centers, axis=0, dtype=np.float32),
             scale,
             tuple(weight.detach().numpy().copy() for weight in weights),
             tuple(bias.detach().numpy().copy() for bias in biases),
@@ -198,13 +210,10 @@ def _check(sets: Sequence[SourceSet]) -> None:
             raise InputError(f"set {i} of {len(sets)} has no observed quality, leave it out")
 
 
-def _standardise_evenly(sets: Sequence[SourceSet]) -> tuple[Rows, Rows]:
-    """Return center and scale, (d,) each, of a mixture in which every set weighs the same."""
-    means = np.stack([one.rows.mean(axis=0, dtype=np.float64) for one in sets])
-    squares = np.stack([(one.rows.astype(np.float64) ** 2).mean(axis=0) for one in sets])
-    center = means.mean(axis=0)
-    spread = np.sqrt(np.maximum(squares.mean(axis=0) - center**2, 0.0))
-    return center.astype(np.float32), (1.0 / (spread + 1e-3)).astype(np.float32)
+def _common_scale(sets: Sequence[SourceSet]) -> Rows:
+    """Return one over the features' standard deviations within sets, (d,); every set weighs the same."""
+    variance = np.mean([one.rows.var(axis=0, dtype=np.float64) for one in sets], axis=0)
+    return np.asarray(1.0 / (np.sqrt(variance) + 1e-3), dtype=np.float32)
 
 
 def _logit_means(quality: Floats) -> Rows:
