@@ -65,6 +65,9 @@ class PoolingPoint:
         Mean squared error of predicted quality on held-out queries.
     kept_alone, kept_pooled
         1.0 where nothing that was learnt beat the models' means, so that these were kept.
+    skill_alone, skill_pooled
+        What the best that was learnt, kept or not, takes off the routing error (`FamilyScore`) of the models' means,
+        as a share of it, out of fold on its own queries: how near the trunk brings learning to being kept.
     """
 
     target: str
@@ -78,6 +81,8 @@ class PoolingPoint:
     brier_pooled: tuple[float, ...]
     kept_alone: tuple[float, ...]
     kept_pooled: tuple[float, ...]
+    skill_alone: tuple[float, ...]
+    skill_pooled: tuple[float, ...]
 
     @property
     def share_gain(self) -> Estimate:
@@ -88,6 +93,11 @@ class PoolingPoint:
     def brier_gain(self) -> Estimate:
         """What pooling takes off the Brier score: positive is better."""
         return mean_over_seeds(np.subtract(self.brier_alone, self.brier_pooled))
+
+    @property
+    def skill_gain(self) -> Estimate:
+        """What pooling adds to the skill out of fold."""
+        return mean_over_seeds(np.subtract(self.skill_pooled, self.skill_alone))
 
 
 @dataclass(frozen=True)
@@ -112,7 +122,10 @@ class PoolingResult:
         """Return everything as plain values, with the gain of pooling and its interval at each point."""
         return {
             "points": [
-                {**asdict(one), "share_gain": one.share_gain.to_dict(), "brier_gain": one.brier_gain.to_dict()}
+                {
+                    **asdict(one),
+                    **{f"{what}_gain": getattr(one, f"{what}_gain").to_dict() for what in ("share", "brier", "skill")},
+                }
                 for one in self.points
             ],
             "sources": dict(self.sources),
@@ -226,6 +239,7 @@ class _Cell:
     shares: tuple[float, float, float]
     briers: tuple[float, float, float]
     kept: tuple[float, float]
+    skills: tuple[float, float]
 
 
 def _learn_trunk(sources: Sequence[SourceSet], seed: int, config: TrunkConfig | None) -> Trunk:
@@ -256,17 +270,24 @@ def _measure(
         )
         cost = _costs(target, chosen, held, folds, seed)
         means = np.tile(np.nanmean(train.quality, axis=0), (test.n_queries, 1))
-        predicted, kept = [means], []
+        predicted, kept, skills = [means], [], []
         for rows in (target.rows, trunk.centred_on(target.rows[chosen]).extend(target.rows)):
             fitted = fit_quality(TrainingSet(rows[chosen], train, folds), np.random.default_rng([seed, 2]), _QUALITY)
             predicted.append(_undistilled(fitted, rows[held]))
-            kept.append(float(any(one.chosen and one.name == "prior" for one in fitted.families)))
+            prior = next(one for one in fitted.families if one.name == "prior")
+            learnt = min(one.routing_error for one in fitted.families if one.name != "prior")
+            kept.append(float(prior.chosen))
+            skills.append(1.0 - learnt / prior.routing_error if prior.routing_error else 0.0)
         shares = [_share(board, Predictions(train.models, quality, cost), scored) for quality in predicted]
         briers = [float(np.nanmean((quality - test.quality) ** 2)) for quality in predicted]
         yield (
             size,
             _Cell(
-                len(chosen), (shares[0], shares[1], shares[2]), (briers[0], briers[1], briers[2]), (kept[0], kept[1])
+                len(chosen),
+                (shares[0], shares[1], shares[2]),
+                (briers[0], briers[1], briers[2]),
+                (kept[0], kept[1]),
+                (skills[0], skills[1]),
             ),
         )
 
@@ -295,8 +316,9 @@ def _share(board: Scoreboard, predictions: Predictions, scored: NDArray[np.bool_
 
 
 def _point(target: str, size: int | None, cells: Sequence[_Cell]) -> PoolingPoint:
-    shares, briers, kept = (
+    shares, briers, kept, skills = (
         [tuple(float(value) for value in column) for column in zip(*rows, strict=True)]
-        for rows in ([cell.shares for cell in cells], [cell.briers for cell in cells], [cell.kept for cell in cells])
+        for rows in zip(*((cell.shares, cell.briers, cell.kept, cell.skills) for cell in cells), strict=True)
     )
-    return PoolingPoint(target, size, float(np.mean([cell.n_queries for cell in cells])), *shares, *briers, *kept)
+    n_queries = float(np.mean([cell.n_queries for cell in cells]))
+    return PoolingPoint(target, size, n_queries, *shares, *briers, *kept, *skills)

@@ -26,7 +26,9 @@ _QUICK_SIZES: Final = (100, 500)
 _HOW_TO_READ: Final = (
     "pooling: values are means over seeds, intervals Student's t over seeds; 30% of a set's questions are held out. "
     "`alone` learns from the set's own queries, `pooled` from the same with the activations of a trunk of all other "
-    "sets, `model_means` knows nothing else of quality; all three predict cost alike"
+    "sets, `model_means` knows nothing else of quality; all three predict cost alike",
+    "pooling: `skill_out_of_fold` is what the best that was learnt takes off the routing error of the model means, "
+    "whether that was enough for it to replace them or not (`kept_model_means`: share of seeds where it was not)",
 )
 
 
@@ -47,7 +49,7 @@ def measure_pooling(context: PartContext) -> PartResult:
             digests = {name: outcomes.digest() for name, outcomes in sets.items()}
             settings = {"sets": digests, "sizes": sizes, "seeds": seeds}
             figures += context.kept(target, settings, partial(_curve, sets, target, sizes, seeds, context))
-    return PartResult(_PART, tuple(figures), (*absent, _HOW_TO_READ))
+    return PartResult(_PART, tuple(figures), (*absent, *_HOW_TO_READ))
 
 
 def _curve(
@@ -72,11 +74,14 @@ def _figures(point: PoolingPoint) -> list[Figure]:
         ("pooled", "brier_held_out", point.brier_pooled),
         ("alone", "kept_model_means", point.kept_alone),
         ("pooled", "kept_model_means", point.kept_pooled),
+        ("alone", "skill_out_of_fold", point.skill_alone),
+        ("pooled", "skill_out_of_fold", point.skill_pooled),
     )
     return [
         *(_figure(where, router, name, mean_over_seeds(values), values) for router, name, values in measured),
         _figure(where, "pooled", "gain_in_share", point.share_gain),
         _figure(where, "pooled", "gain_in_brier", point.brier_gain),
+        _figure(where, "pooled", "gain_in_skill", point.skill_gain),
         Figure(_PART, where, "pooled", "own_queries", point.n_queries),
     ]
 

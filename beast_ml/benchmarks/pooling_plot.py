@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from beast_ml.benchmarks.figures import Figure
 
 if TYPE_CHECKING:
@@ -44,11 +46,13 @@ def draw_pooling(path: Path, figures: Sequence[Figure]) -> None:
 def _draw_set(axes: Axes, name: str, figures: Sequence[Figure]) -> None:
     size = {figure.dataset: figure.value for figure in figures if figure.name == "own_queries"}
     for router, (colour, style, label) in _LINES.items():
-        shares = [one for one in figures if one.router == router and one.name == _SHARE and one.value is not None]
-        x, y = [size[one.dataset] for one in shares], [one.value for one in shares]
+        shares = [one for one in figures if one.router == router and one.name == _SHARE]
+        # None, where something is not defined, becomes NaN, which is not drawn.
+        x = np.array([size[one.dataset] for one in shares], dtype=float)
+        y, low, high = (np.array([getattr(one, end) for one in shares], float) for end in ("value", "low", "high"))
         axes.plot(x, y, style, marker="o", markersize=3.5, color=colour, label=label)
-        if router != "model_means" and all(one.low is not None for one in shares):
-            axes.fill_between(x, [one.low for one in shares], [one.high for one in shares], color=colour, alpha=0.12)
+        if router != "model_means":
+            axes.fill_between(x, low, high, color=colour, alpha=0.12)
     axes.axhline(0.0, color="#8a8f98", linewidth=0.8)
     axes.set_xscale("log")
     axes.set_title(name, loc="left", fontsize=10, fontweight="bold")

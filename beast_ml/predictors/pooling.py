@@ -5,8 +5,7 @@ both. The trunk turns features into 64 units; each (set, model) adds an embeddin
 multidimensional item response theory, and the units of a set that was not there may still help its own predictors.
 
 Features are taken less their mean over the own set, so that the trunk is learnt from what tells the requests of one
-deployment apart; what tells deployments apart is no use to any. Units that were learnt so predicted the outcomes of
-sets that were left out better on every public set that was tried.
+deployment apart; what tells deployments apart is no use to any.
 """
 
 from __future__ import annotations

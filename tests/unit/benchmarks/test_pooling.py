@@ -57,6 +57,7 @@ def test_other_deployments_help_one_with_few_queries_where_they_share_its_struct
     assert np.mean(point.brier_pooled) < np.mean(point.brier_alone)
     assert all(alone <= means for alone, means in zip(point.brier_alone, point.brier_means, strict=True))
     assert pooling_curves(sets, ["target"], [60], [0, 1], encoder, config=_CONFIG).to_dict() == result.to_dict()
+    assert np.mean(point.skill_pooled) > np.mean(point.skill_alone)
     plain = result.to_dict()["points"][0]
     assert plain["brier_gain"]["low"] < plain["brier_gain"]["value"] < plain["brier_gain"]["high"]
 
@@ -79,7 +80,8 @@ def test_intervals_are_those_of_students_t():
 def points():
     def point(size, n, gain):
         shares = (0.1, 0.12), (0.1, 0.2), (0.1 + gain, 0.2 + gain)
-        return PoolingPoint("mmlu", size, n, *shares, (0.3, 0.3), (0.2, 0.2), (0.19, 0.19), (0.0, 1.0), (0.0, 0.0))
+        briers = (0.3, 0.3), (0.2, 0.2), (0.19, 0.19)
+        return PoolingPoint("mmlu", size, n, *shares, *briers, (0.0, 1.0), (0.0, 0.0), (0.1, 0.1), (0.2, 0.1))
 
     return point(100, 100.0, 0.05), point(None, 900.0, 0.0)
 
