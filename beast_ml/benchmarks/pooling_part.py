@@ -26,9 +26,11 @@ _QUICK_SIZES: Final = (100, 500)
 _HOW_TO_READ: Final = (
     "pooling: values are means over seeds, intervals Student's t over seeds; 30% of a set's questions are held out. "
     "`alone` learns from the set's own queries, `pooled` from the same with the activations of a trunk of all other "
-    "sets, `model_means` knows nothing else of quality; all three predict cost alike",
+    "sets, `model_means` knows nothing else of quality; all three predict cost alike"
+)
+_OF_SKILL: Final = (
     "pooling: `skill_out_of_fold` is what the best that was learnt takes off the routing error of the model means, "
-    "whether that was enough for it to replace them or not (`kept_model_means`: share of seeds where it was not)",
+    "whether that was enough for it to replace them or not (`kept_model_means`: share of seeds where it was not)"
 )
 
 
@@ -49,7 +51,7 @@ def measure_pooling(context: PartContext) -> PartResult:
             digests = {name: outcomes.digest() for name, outcomes in sets.items()}
             settings = {"sets": digests, "sizes": sizes, "seeds": seeds}
             figures += context.kept(target, settings, partial(_curve, sets, target, sizes, seeds, context))
-    return PartResult(_PART, tuple(figures), (*absent, *_HOW_TO_READ))
+    return PartResult(_PART, tuple(figures), (*absent, _HOW_TO_READ, _OF_SKILL))
 
 
 def _curve(
