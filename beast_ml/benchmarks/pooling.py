@@ -160,7 +160,8 @@ def pooling_curves(
 ) -> PoolingResult:
     """Return what each target learns from n of its own queries, alone and with a trunk of all other sets.
 
-    Each seed holds out 30% of the target's questions, and draws the order in which its others come.
+    Each seed holds out 30% of the target's questions, and draws the order in which its others come. Lines of
+    boilerplate are found in all prompts of a set, held-out ones included: texts alone, and the same for both.
 
     Parameters
     ----------
