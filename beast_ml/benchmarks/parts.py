@@ -14,6 +14,7 @@ from beast_ml.benchmarks.figures import PartResult
 from beast_ml.benchmarks.kinds_part import measure_kinds
 from beast_ml.benchmarks.logs_part import measure_logs, measure_scale
 from beast_ml.benchmarks.part_context import PartContext
+from beast_ml.benchmarks.pooling_part import measure_pooling
 from beast_ml.benchmarks.savings import measure_savings
 from beast_ml.benchmarks.scored_set import ScoredSet
 from beast_ml.benchmarks.shares import measure_shares
@@ -37,6 +38,7 @@ OWN_PARTS: Final[Mapping[str, Callable[[PartContext], PartResult]]] = {
     "speed": measure_speed,
     "scale": measure_scale,
     "kinds": measure_kinds,
+    "pooling": measure_pooling,
 }
 
 PARTS: Final = (*SCORED_PARTS, *OWN_PARTS)

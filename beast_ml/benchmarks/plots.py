@@ -11,6 +11,7 @@ import numpy as np
 from beast_ml.benchmarks.figures import Figure
 from beast_ml.benchmarks.floors import FLOORS
 from beast_ml.benchmarks.fold_results import QUALITY_TARGETS
+from beast_ml.benchmarks.pooling_plot import draw_pooling
 from beast_ml.benchmarks.routing_bench import BenchResult, SetResult
 from beast_ml.evaluation.routers import UNDISTILLED
 from beast_ml.policy.frontier import Frontier
@@ -58,6 +59,10 @@ def draw_all(result: BenchResult, folder: Path, encoder: str) -> tuple[Path, ...
     if savings:
         files.append(folder / "savings.png")
         _draw_savings(files[-1], savings)
+    pooling = [figure for figure in result.figures if figure.part == "pooling"]
+    if pooling:
+        files.append(folder / "pooling.png")
+        draw_pooling(files[-1], pooling)
     return tuple(files)
 
 
