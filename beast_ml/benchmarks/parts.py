@@ -13,6 +13,7 @@ from beast_ml.benchmarks.accuracy import measure_calibration, measure_cost
 from beast_ml.benchmarks.figures import PartResult
 from beast_ml.benchmarks.kinds_part import measure_kinds
 from beast_ml.benchmarks.logs_part import measure_logs, measure_scale
+from beast_ml.benchmarks.new_models_part import measure_new_models
 from beast_ml.benchmarks.part_context import PartContext
 from beast_ml.benchmarks.pooling_part import measure_pooling
 from beast_ml.benchmarks.savings import measure_savings
@@ -38,6 +39,7 @@ OWN_PARTS: Final[Mapping[str, Callable[[PartContext], PartResult]]] = {
     "speed": measure_speed,
     "scale": measure_scale,
     "kinds": measure_kinds,
+    "new_models": measure_new_models,
     "pooling": measure_pooling,
 }
 

@@ -24,6 +24,7 @@ _PART_TITLES: Final = {
     "logs": "Learning from logs: loss against the logging policy, and what a uniform log keeps",
     "speed": "Speed: microseconds of one core's CPU time a decision",
     "kinds": "Request kinds: in domain, and on sets whose like was never seen",
+    "new_models": "New candidate models: how soon one that joins is as useful as one trained with the pool",
     "pooling": "Pooling: what other sets add to n queries of a set's own",
     "scale": "Training on simulated logs of growing size",
 }

@@ -74,7 +74,8 @@ def log_targets(run: TrainingRun, router: FittedRouter) -> None:
     """Open a child run for each target, and in it one for each family that competed, with its errors."""
     for target, fitted in router.pool.targets.items():
         label = target.replace("_", " ")
-        winner = next((score.name for score in fitted.families if score.chosen), "network")
+        unopposed = "network" if fitted.learning_curve else "price x tokens"
+        winner = next((score.name for score in fitted.families if score.chosen), unopposed)
         with run.child(
             f"{label}: {winner}",
             f"Predictor of {label} for {len(router.models)} candidates. Metrics are out of fold, on training queries.",

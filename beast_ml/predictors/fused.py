@@ -154,7 +154,8 @@ class FusedPredictors:
         if self.reliability is not None:
             failure = self.reliability.predict(outputs[:, -m:])
             outputs = outputs[:, :-m]
-        return Expected(self.quality.predict(outputs), cost, latency, failure)
+        caution = None if pool.pessimism is None else pool.pessimism.predict(rows)
+        return Expected(self.quality.predict(outputs), cost, latency, failure, caution)
 
 
 def fuse(predictors: PoolPredictors) -> FusedPredictors | PoolPredictors:

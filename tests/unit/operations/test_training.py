@@ -134,6 +134,8 @@ def test_every_target_has_a_child_run_with_its_losses(trained, client):
     assert kind.data.params["kinds"] == "code, conversation, maths, translation"
     assert kind.data.metrics["macro_f1_out_of_fold"] == trained.router.pool.kind.report["macro_f1_out_of_fold"]
     assert set(by_target) == set(trained.router.pool.targets)
+    priced = by_target.pop("cost")  # price x tokens: nothing of its own is learnt
+    assert priced.data.metrics["coverage_out_of_fold"] > 0.8
     for child in by_target.values():
         history = client.get_metric_history(child.info.run_id, "loss/held_out_folds")
         assert [point.step for point in history] == list(range(1, TINY.network.epochs + 1))

@@ -146,9 +146,9 @@ def test_progress_is_told_by_target(outcomes):
     assert list(dict.fromkeys(label.partition(":")[0] for label, _, _ in steps)) == [
         "request kind",
         "quality",
+        "latency",
         "input tokens",
         "output tokens",
-        "latency",
     ]
     assert all(0 < done <= total for _, done, total in steps)
 
