@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.benchmarks.labelled_questions import question_stem
+from beast_ml.benchmarks.shared_text import asked_within
 from beast_ml.errors import InputError
 from beast_ml.evaluation.bootstrap import Estimate, QueryBootstrap
 from beast_ml.evaluation.pool import choose_pool, scored_queries
@@ -217,11 +218,13 @@ def pooling_curves(
 
 
 def sources_of(prompts: Sequence[str], others: Mapping[str, SourceSet]) -> dict[str, SourceSet]:
-    """Return the other sets without the questions of the target, be they in another frame or with other options."""
-    return {
-        name: one.without_questions(prompts).without_questions(prompts, lambda text: question_stem(text) or text)
-        for name, one in others.items()
-    }
+    """Return the other sets without the questions of the target, be they in another frame or behind examples."""
+
+    def fresh(one: SourceSet) -> SourceSet:
+        rest = one.without_questions(prompts).without_questions(prompts, lambda text: question_stem(text) or text)
+        return rest.take(np.flatnonzero(~asked_within(rest.prompts, prompts)))
+
+    return {name: fresh(one) for name, one in others.items()}
 
 
 @dataclass(frozen=True)

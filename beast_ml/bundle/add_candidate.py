@@ -22,7 +22,7 @@ from beast_ml.predictors.new_model import LogitCombination, PopulationPrior, cal
 from beast_ml.predictors.onboard import NewCandidate, ProbeAnswers, add_to_pool
 from beast_ml.predictors.probes import choose_probes
 
-__all__ = ["AddedCandidate", "Newcomer", "ProbeResults", "add_candidate", "pick_probes"]
+__all__ = ["AddedCandidate", "Newcomer", "ProbeResults", "add_candidate", "pick_probes", "prompt_rows"]
 
 
 @dataclass(frozen=True)
@@ -119,13 +119,13 @@ def add_candidate(
         If the name is taken, a score is outside 0..1, or nothing tells what the model costs.
     """
     bundle = read_bundle(source)
-    rows = _rows(bundle, prompts)
+    rows = prompt_rows(bundle, prompts)
     candidate = _candidate(bundle, new, rows)
     answers = None
     if probes is not None:
         answers = ProbeAnswers(
-            _rows(bundle, probes.prompts), probes.quality, probes.input_tokens, probes.output_tokens, probes.cost_usd,
-            probes.latency_s,
+            prompt_rows(bundle, probes.prompts), probes.quality,
+            probes.input_tokens, probes.output_tokens, probes.cost_usd, probes.latency_s,
         )  # fmt: skip
     predictors, learnt = add_to_pool(bundle.predictors, candidate, rows, answers)
     known = {model.name: model for model in bundle.manifest.candidates}
@@ -148,7 +148,7 @@ def pick_probes(source: Path, new: Newcomer, prompts: Sequence[str], n_probes: i
         As `add_candidate`.
     """
     bundle = read_bundle(source)
-    rows = _rows(bundle, prompts)
+    rows = prompt_rows(bundle, prompts)
     candidate = _candidate(bundle, new, rows)
     logits = calibrated_logits(bundle.predictors.quality, rows)
     return choose_probes(PopulationPrior(logits, candidate.expected_quality, candidate.is_stated), logits, n_probes)
@@ -178,8 +178,14 @@ def _candidate(bundle: RouterBundle, new: Newcomer, rows: Rows) -> NewCandidate:
     return NewCandidate(new.name, expected, is_stated, new.price, ratio)
 
 
-def _rows(bundle: RouterBundle, prompts: Sequence[str]) -> Rows:
-    """Return feature rows, right after the training log where the features have a history."""
+def prompt_rows(bundle: RouterBundle, prompts: Sequence[str]) -> Rows:
+    """Return feature rows of prompts, right after the training log where the features have a history.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
     if not len(prompts):
         raise InputError("no prompts to compare the candidates on: give a file with prompts such as the router sees")
     spec = bundle.features.spec.history

@@ -73,12 +73,12 @@ def add(
     price = _price(input_price, output_price) or pool_prices.get(name)
     new = Newcomer(name, price, expected_quality, _scores(benchmark or []), pool_prices)
     answers = None if probes is None else read_answers(probes, name)
-    version = None
+    share = None
     if source.startswith("models:"):
         tracking = TrackingConfig(**settings.tracking.model_dump())
         found = resolve_version(source, tracking)
         result = onboard(found, new, list(queries.prompts), answers, tracking=tracking)
-        added, base, version = result.added, found.path, result.registered
+        added, base, share = result.added, found.path, result.share
         where = result.registered.uri
     else:
         base = Path(source)
@@ -92,8 +92,9 @@ def add(
         return
     _show(name, added)
     stdout.print(f"the router with it: {where}", highlight=False, markup=False)
-    if version is not None:
-        say("its evidence is that of the router without it: `beast promote` judges by that, not by the new model")
+    if share:
+        least = "the least that its answers allow" if answers is not None else "wrong, until its answers are judged"
+        say(f"{name} would get {share:.0%} of your prompts; `beast promote` counts it there as {least}")
     if n_written:
         stdout.print(
             f"{n_written} prompts to answer: {out}. Fill in `quality`, then run this again with --probes {out}",

@@ -1,0 +1,123 @@
+"""What a router's evidence still proves once a model that nobody has tested is in its pool."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from beast_ml.bundle.read import RouterBundle
+from beast_ml.policy.decide import Constraints, decide_batch
+from beast_ml.policy.spec import PolicySpec
+from beast_ml.predictors.contract import Floats, Rows
+from beast_ml.predictors.pool import Expected, PoolPredictors
+from beast_ml.registry.evidence import Evidence, Interval
+
+__all__ = ["Weakened", "weaken"]
+
+
+@dataclass(frozen=True)
+class Weakened:
+    """Evidence that allows for a new candidate.
+
+    Parameters
+    ----------
+    evidence
+        What promotion will judge.
+    share
+        Share of the requests that would go to the new candidate.
+    """
+
+    evidence: Evidence
+    share: float
+
+
+def weaken(
+    evidence: Evidence, before: RouterBundle, after: PoolPredictors, new: str, rows: Rows, *, is_probed: bool
+) -> Weakened:
+    """Return a router's evidence, as far as it holds with a new candidate that answers part of the requests.
+
+    The figures on the old candidates stand. On requests that would now go to the new one, the gain changes by its
+    quality minus that of the model it displaces. Of a model whose answers nobody has judged, that quality is anything
+    from 0 to 1; of one that has answered probes, the interval of its prediction holds it. The gain and the saving get
+    these ends on top of their own, all of them bad at once, so a gate passes only what would hold even then: a router
+    that hardly uses the new model, or one whose probes speak for it.
+
+    Parameters
+    ----------
+    evidence
+        On the router without the candidate.
+    before
+        That router.
+    after
+        Predictors of the larger pool.
+    new
+        The new candidate.
+    rows
+        (n, d) features of requests such as the router sees.
+    is_probed
+        Whether any of its answers was judged.
+    """
+    policy, at = before.policy, after.models.index(new)
+    expected = after.predict(rows)
+    now = _chosen(policy, after.models, expected)
+    old = _chosen(policy, before.predictors.models, before.predictors.predict(rows))
+    displaced = np.array([after.models.index(name) for name in before.predictors.models])[old]
+    taken = (now == at).astype(float)
+    if not taken.any():
+        return Weakened(evidence, 0.0)
+    row = np.arange(len(rows))
+    lost = expected.quality[row, displaced]
+    ends = (
+        after.quality.interval(rows) if is_probed else (np.zeros_like(expected.quality), np.ones_like(expected.quality))
+    )
+    low, middle, high = (
+        float((taken * (quality[:, at] - lost)).mean()) for quality in (ends[0], expected.quality, ends[1])
+    )
+    weaker = msgspec.structs.replace(
+        evidence,
+        router_quality=float(np.clip(evidence.router_quality + middle, 0.0, 1.0)),
+        quality_gain=_moved(evidence.quality_gain, low, middle, high),
+    )
+    return Weakened(_with_saving(weaker, after, expected, rows, taken, displaced, at), float(taken.mean()))
+
+
+def _with_saving(
+    evidence: Evidence,
+    after: PoolPredictors,
+    expected: Expected,
+    rows: Rows,
+    taken: Floats,
+    displaced: np.ndarray[tuple[int, ...], np.dtype[np.intp]],
+    at: int,
+) -> Evidence:
+    """Return the evidence with its saving moved by what the new model costs beyond the displaced ones."""
+    predictor, cost = (
+        (after.latency, expected.latency_s) if evidence.cost_unit == "s" else (after.cost, expected.cost_usd)
+    )
+    if evidence.cost_saving is None or predictor is None or cost is None:
+        return evidence
+    reference = float(cost[:, after.models.index(evidence.best_single_model)].mean())
+    if reference <= 0.0:
+        return msgspec.structs.replace(evidence, cost_saving=None)
+    ends = predictor.interval(rows)
+    spared = cost[np.arange(len(rows)), displaced]
+    low, middle, high = (float((taken * (spared - own[:, at])).mean()) / reference for own in (ends[1], cost, ends[0]))
+    moved = _moved(evidence.cost_saving, min(low, middle), middle, max(high, middle))
+    paid = evidence.best_single_cost
+    router_cost = evidence.router_cost
+    if paid is not None and router_cost is not None:
+        router_cost = max(router_cost - middle * paid, 0.0)
+    return msgspec.structs.replace(evidence, cost_saving=moved, router_cost=router_cost)
+
+
+def _moved(interval: Interval, low: float, middle: float, high: float) -> Interval:
+    return Interval(interval.mean + middle, interval.low + low, interval.high + high)
+
+
+def _chosen(
+    policy: PolicySpec, models: tuple[str, ...], expected: Expected
+) -> np.ndarray[tuple[int, ...], np.dtype[np.intp]]:
+    """Return the positions of the models the policy chooses, without exploration."""
+    return np.array([choice.chosen for choice in decide_batch(policy, models, expected, Constraints())], dtype=np.intp)
