@@ -13,9 +13,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from beast_ml.cli.known_prices import known_prices
 from beast_ml.errors import BeastError, InputError
 from beast_ml.evaluation.outcome_files import read_outcome_set
 from beast_ml.evaluation.routing import RoutingConfig, RoutingEvaluation, evaluate_routing
+from beast_ml.features.kinds import KIND_TABLE
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.operations.training import split_for_test
 from beast_ml.policy.learner import ENCODERS, RouterLearner, get_encoder
@@ -50,7 +52,9 @@ def main(arguments: list[str]) -> int:
     try:
         train, test = _outcomes(options.train, options.test, options.seed)
         settings = load_settings()
-        learner = RouterLearner(options.encoder, prices=settings.prices())
+        learner = RouterLearner(
+            options.encoder, prices=known_prices(settings), kinds=KIND_TABLE.extended(settings.kinds)
+        )
         evaluation = evaluate_routing(train, test, learner, get_encoder(options.encoder), config, say=_say)
         evaluation.write(options.out)
         _record(TrackingConfig(**settings.tracking.model_dump()), evaluation, options)

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from beast_ml.bundle.write import write_bundle
+from beast_ml.cli.known_prices import known_prices
 from beast_ml.errors import BeastError, InputError
 from beast_ml.evaluation.outcome_files import read_outcome_set
 from beast_ml.evaluation.routing import RoutingConfig
@@ -46,7 +47,9 @@ def main(arguments: list[str]) -> int:
     try:
         settings = load_settings()
         tracking = TrackingConfig(**settings.tracking.model_dump())
-        learner = RouterLearner(options.encoder, prices=settings.prices(), kinds=KIND_TABLE.extended(settings.kinds))
+        learner = RouterLearner(
+            options.encoder, prices=known_prices(settings), kinds=KIND_TABLE.extended(settings.kinds)
+        )
         result = _from_log(options, tracking, learner) if options.log else _from_outcomes(options, tracking, learner)
         if options.out:
             run_ids = {"training": result.run_id}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from beast_ml.cli.known_prices import known_prices
 from beast_ml.cli.output import Bars, JsonOption, one_of, print_json, print_table, progress_bar, say, stdout
 
 if TYPE_CHECKING:
@@ -48,8 +49,10 @@ def routing(
     from beast_ml.evaluation.outcome_files import read_outcome_set
     from beast_ml.evaluation.peers import installed_peers
     from beast_ml.evaluation.routing import RoutingConfig, evaluate_routing
+    from beast_ml.features.kinds import KIND_TABLE
     from beast_ml.policy.learner import ENCODERS, RouterLearner, get_encoder
     from beast_ml.policy.utility import COST_KINDS
+    from beast_ml.settings import load_settings
 
     config = RoutingConfig(
         pool=None if pool is None else tuple(name.strip() for name in pool.split(",") if name.strip()),
@@ -57,7 +60,7 @@ def routing(
         seed=seed,
         use_task=use_task,
     )
-    encoder_name = one_of("--encoder", encoder, ENCODERS)
+    encoder_name, settings = one_of("--encoder", encoder, ENCODERS), load_settings()
     others = installed_peers() if peers else {}
     training, testing = read_outcome_set(train), read_outcome_set(test, keep_every_query=True)
     for warning in (training.warning(), testing.warning()):
@@ -68,7 +71,13 @@ def routing(
         evaluation = evaluate_routing(
             training.matrix,
             testing.matrix,
-            RouterLearner(encoder_name, progress=bars.advance, groups="task" if new_tasks else "question"),
+            RouterLearner(
+                encoder_name,
+                prices=known_prices(settings),
+                kinds=KIND_TABLE.extended(settings.kinds),
+                progress=bars.advance,
+                groups="task" if new_tasks else "question",
+            ),
             get_encoder(encoder_name, lambda done, total: bars.advance("distilling the encoder", done, total)),
             config,
             peers=others,

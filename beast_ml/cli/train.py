@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from beast_ml.cli.evaluate import print_evaluation
+from beast_ml.cli.known_prices import known_prices
 from beast_ml.cli.output import Bars, JsonOption, one_of, print_json, print_table, progress_bar, say, stdout
 from beast_ml.errors import InputError
 
@@ -94,7 +95,7 @@ def _train_on_outcomes(
             tracking=TrackingConfig(**settings.tracking.model_dump()),
             learner=RouterLearner(
                 one_of("--encoder", encoder, ENCODERS),
-                prices=settings.prices(),
+                prices=known_prices(settings),
                 kinds=KIND_TABLE.extended(settings.kinds),
                 progress=Bars(progress).advance,
             ),
@@ -140,7 +141,7 @@ def _train_on_log(log: Path, name: str | None, seed: int, encoder: str, as_json:
             tracking=TrackingConfig(**settings.tracking.model_dump()),
             learner=RouterLearner(
                 one_of("--encoder", encoder, ENCODERS),
-                prices=settings.prices(),
+                prices=known_prices(settings),
                 kinds=KIND_TABLE.extended(settings.kinds),
                 progress=Bars(progress).advance,
             ),

@@ -23,6 +23,7 @@ _HALF_WIDTH: Final = 0.05
 _EPSILON: Final = 0.1
 _PRIOR: Final = 2.0
 _ALL: Final = "all requests"
+_OTHER: Final = "other requests"
 _MIN_KIND: Final = 30
 _SHOWN: Final = 5
 
@@ -131,7 +132,8 @@ def plan_exploration(
     quality
         (n, m) labelled outcomes, NaN where there is none.
     kinds
-        (n,) kind of each request, "" where not known. A kind of fewer than 30 requests counts among all requests only.
+        (n,) kind of each request, "" where not known. Kinds of fewer than 30 requests are taken
+        together with those not known.
     question
         (n,) which question it asks; repeats add nothing.
     half_width
@@ -141,7 +143,9 @@ def plan_exploration(
     """
     names, counts = np.unique(kinds[kinds != ""], return_counts=True)
     groups = [(str(name), kinds == name) for name, n in zip(names, counts, strict=True) if n >= _MIN_KIND]
-    groups = groups or [(_ALL, np.ones(len(kinds), dtype=bool))]
+    rest = ~np.isin(kinds, [name for name, _ in groups])
+    if not groups or rest.sum() >= _MIN_KIND:
+        groups.append((_OTHER if groups else _ALL, rest))
     labelled = float(np.isfinite(quality).any(axis=1).mean())
     found: list[tuple[float, OpenQuestion, float]] = []
     for kind, members in groups:

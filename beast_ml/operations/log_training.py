@@ -107,6 +107,7 @@ def train_from_log(
         If MLflow does not answer.
     """
     learner = learner or RouterLearner()
+    plan = _exploration(logged)  # of all candidates: those that are left out are what the log knows least
     logged, left_out = _usable(logged)
     for model, n in left_out.items():
         say(f"warning: {model} has {n} labelled outcomes, needs {_MIN_LABELS}: left out, and its requests with it")
@@ -126,7 +127,6 @@ def train_from_log(
         router = with_lesson(fitted, training, lesson)
         seen = history.select(held_out).rows if history else None
         evidence, effective = log_evidence(router, test, lesson.choices.rows(held_out), seen, seed)
-        plan = _exploration(logged)
         sentence = log_verdict(router, evidence, effective)
         say("registering in MLflow")
         log_inputs(run, name, router, test.matrix, {"training": source, "test": source})

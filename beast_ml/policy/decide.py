@@ -73,12 +73,14 @@ class Choice(msgspec.Struct, frozen=True):
 def utilities(policy: PolicySpec, expected: Expected) -> Floats:
     """Return (n, m) utilities: willingness x quality x P(answers) - cost - latency x its price.
 
-    In the unit of cost of the policy; without costs, the quality itself. Quality is lowered by the caution, where a
-    router has one.
+    In the unit of cost of the policy; without costs, the quality itself. What is hoped for is lowered by the caution,
+    where a router has one.
     """
-    quality = expected.quality if expected.caution is None else expected.quality - expected.caution
+    quality = expected.quality
     if expected.failure is not None:
         quality = quality * (1.0 - expected.failure)
+    if expected.caution is not None:  # last: a lower bound below zero must not gain from failures
+        quality = quality - expected.caution
     if policy.cost == "none":
         return quality
     cost = expected.cost_usd if policy.cost == "cost_usd" else expected.latency_s

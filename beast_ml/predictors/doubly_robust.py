@@ -2,7 +2,7 @@
 
 Prediction for all, corrected by the importance-weighted residual of the one that answered (Dudik, Langford, Li 2011).
 Predictions come from other folds. The correction is what makes a target unbiased and what makes it noisy, so whether
-a second fit on such targets beats the first is decided by the data (`choose_targets`).
+a second fit on such targets beats the first is decided by the data (`fit_targets`).
 """
 
 from __future__ import annotations

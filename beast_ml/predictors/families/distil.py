@@ -52,12 +52,13 @@ def distil(problem: Problem, teacher: FamilyFit, rng: np.random.Generator, confi
     other folds it has seen their outcomes. The teacher's out-of-fold predictions stand for it there.
     """
     n = len(problem.rows)
-    between = _points_between(problem.rows, max(n, _MIN_BETWEEN), rng)
+    kept_back = rng.permutation(n)[: max(1, round(_HELD_OUT * n))]
+    between = _points_between(np.delete(problem.rows, kept_back, axis=0), max(n, _MIN_BETWEEN), rng)
     taught = np.vstack([teacher.out_of_fold, teacher.predict(between)])
     if problem.loss == "probability":
         taught = np.clip(taught, _EDGE, 1.0 - _EDGE)
     held = np.zeros(len(taught), dtype=bool)
-    held[rng.permutation(n)[: max(1, round(_HELD_OUT * n))]] = True
+    held[kept_back] = True
     fit = fit_network(
         np.vstack([problem.rows, between]),
         taught,
