@@ -8,27 +8,13 @@ import pandas as pd
 import pytest
 
 from beast_ml.benchmarks.partial_feedback import no_harm_cell, prepare_log_set
+from beast_ml.benchmarks.sets import BFCL_POOL
 from beast_ml.evaluation.off_policy import LoggedRounds, normal_interval
 from beast_ml.features.distill import static_encoder
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.operations.log_decision import decide_from_log
 from beast_ml.policy.utility import Predictions
 from beast_ml.predictors.logging_policy import estimate_logging_policy
-
-BFCL_POOL = (
-    "claude-3-5-sonnet-20240620",
-    "claude-3-haiku-20240307",
-    "claude-3-opus-20240229",
-    "command-r-plus",
-    "gemini-1.5-flash-preview-0514",
-    "gemini-1.5-pro-preview-0514",
-    "gpt-3.5-turbo-0125",
-    "gpt-4-turbo-2024-04-09",
-    "gpt-4o-2024-05-13",
-    "gpt-4o-mini-2024-07-18",
-    "open-mixtral-8x22b",
-    "yi-large-fc",
-)
 
 
 def rounds(rng, n, shares, skill, predicted, know_logging=True):
