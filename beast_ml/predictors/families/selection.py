@@ -29,6 +29,9 @@ FamilyName = Literal[
 ]
 FAMILIES: Final[tuple[FamilyName, ...]] = get_args(FamilyName)
 
+_MANY_CELLS: Final = 100_000
+"""Outcomes from which on a single network is fitted: averaging several gains little there, and costs minutes."""
+
 _STUDENT: Final = NetworkConfig(hidden=(256, 96), dropout=0.1, epochs=30, task_weight=0.0)
 
 
@@ -42,7 +45,7 @@ class FamiliesConfig:
         Names of families; the prior is always among them, and their stack competes too where there are two or more
         besides it.
     network, n_networks
-        Shape and number of the networks that are averaged.
+        Shape and number of the networks that are averaged; a single one where outcomes are many.
     student
         Shape of the network that is served.
 
@@ -95,7 +98,8 @@ def select_family(problem: Problem, rng: np.random.Generator, config: FamiliesCo
     more than one standard error of the paired difference, the prior is kept, so that little data never make routing
     worse than knowing the candidates' means.
     """
-    network = fit_networks(problem, rng, config.network, config.n_networks) if _needs_network(config) else None
+    n_networks = config.n_networks if problem.targets.size < _MANY_CELLS else 1
+    network = fit_networks(problem, rng, config.network, n_networks) if _needs_network(config) else None
     fits = _fit_members(problem, rng, config, network)
     members = tuple(fits.values())
     if len(members) > 2:
