@@ -1,4 +1,4 @@
-"""Do predictions mean what they say? Calibration of quality beside its sampling floor, and accuracy of cost."""
+"""Do predictions mean what they say? Calibration of quality beside its sampling floor; accuracy of cost."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from beast_ml.benchmarks.scored_set import ScoredSet
 from beast_ml.evaluation.bootstrap import Estimate
 from beast_ml.evaluation.calibration import calibrate_quality
 from beast_ml.evaluation.cost_accuracy import assess_cost
+from beast_ml.features.kinds import KIND_TABLE
+from beast_ml.predictors.intervals import COVERAGE, worst_group
 
 __all__ = ["measure_calibration", "measure_cost"]
 
@@ -32,13 +34,42 @@ def measure_calibration(scored: ScoredSet) -> PartResult:
 
 
 def measure_cost(scored: ScoredSet) -> PartResult:
-    """Return ``log_r2`` within a model and ``median_ratio_error`` of predicted cost; nothing where there is none."""
+    """Return how well cost is predicted; nothing where there is none.
+
+    ``log_r2`` within a model, ``median_ratio_error``, ``spend_accuracy``; for routers that give intervals also the
+    ``coverage`` of the 90% intervals, and that of the model and of the kind of request (with at least 100 queries)
+    whose coverage is furthest from it.
+    """
     if scored.cost == "none":
         return PartResult("cost", ())
+    rows = scored.scored
+    kinds = KIND_TABLE.labels(scored.outcomes.tasks[rows])
 
     def score(router: Decided) -> dict[str, Estimate]:
-        predicted = router.predictions.cost[scored.scored]
-        found = assess_cost(scored.outcomes.models, predicted, scored.board.cost, scored.bootstrap)
-        return {"log_r2": found.log_r2, "median_ratio_error": found.median_ratio_error}
+        said = router.predictions
+        span = None if said.cost_range is None else said.cost_range.rows(rows)
+        inside = None if span is None else span.holds(scored.board.cost)
+        found = assess_cost(
+            scored.outcomes.models,
+            said.cost[rows],
+            scored.board.cost,
+            scored.bootstrap,
+            None if span is None else span.typical,
+            inside,
+        )
+        figures = {
+            "log_r2": found.log_r2,
+            "median_ratio_error": found.median_ratio_error,
+            "spend_accuracy": found.spend_accuracy,
+        }
+        if inside is not None and found.coverage is not None:
+            by_model = [model["coverage"] for model in found.per_model.values()]
+            worst = max((share for share in by_model if share is not None), key=lambda share: abs(share - COVERAGE))
+            figures |= {
+                "coverage": found.coverage,
+                "coverage_of_worst_model": Estimate(worst, None, None),
+                "coverage_of_worst_kind": Estimate(worst_group(inside, kinds), None, None),
+            }
+        return figures
 
     return PartResult("cost", scored.interval_figures("cost", score))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from beast_ml.evaluation.bootstrap import QueryBootstrap
 from beast_ml.evaluation.cost_accuracy import CostAccuracy, assess_cost
 from beast_ml.features.encoder import Encoder
+from beast_ml.features.kinds import KIND_TABLE
 from beast_ml.features.spec import FeatureBuilder, FeatureSpec
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.logs.splits import query_fold
-from beast_ml.predictors.amounts import AMOUNT_FAMILIES, FittedAmounts, fit_amounts
+from beast_ml.predictors.amounts import AMOUNT_FAMILIES, AmountPredictor, FittedAmounts, fit_amounts
 from beast_ml.predictors.contract import Floats, Progress, TrainingSet
 from beast_ml.predictors.cost import fit_token_cost, recover_prices
 from beast_ml.predictors.families.selection import FamiliesConfig
@@ -35,18 +36,11 @@ class AmountBenchmark:
         explain the costs), "input_tokens", "output_tokens", "latency_s"; those the set has.
     coverage
         Target -> shares of realised amounts inside their 90% intervals: of all, of the worst model, of the worst
-        task of at least 100 queries.
+        task and the worst kind of at least 100 queries.
     """
 
     accuracy: dict[str, CostAccuracy]
     coverage: dict[str, dict[str, float]]
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the values for a report."""
-        return {
-            target: {**accuracy.to_dict(), "coverage": self.coverage[target]}
-            for target, accuracy in self.accuracy.items()
-        }
 
 
 def measure_amounts(
@@ -58,28 +52,35 @@ def measure_amounts(
 ) -> AmountBenchmark:
     """Measure every amount an outcome set has, out of fold; boilerplate lines alone are learnt across folds."""
     features = FeatureBuilder(FeatureSpec.learn(encoder, outcomes.prompts), encoder)
-    data = TrainingSet(features.matrix(outcomes.prompts), outcomes, query_fold(outcomes.prompts, _N_FOLDS, seed))
+    data = TrainingSet(
+        features.matrix(outcomes.prompts),
+        outcomes,
+        query_fold(outcomes.prompts, _N_FOLDS, seed),
+        kinds=KIND_TABLE.labels(outcomes.tasks),
+    )
     rng = np.random.default_rng(seed)
     bootstrap = QueryBootstrap.draw(rng, outcomes.n_queries, _RESAMPLES)
-    fits: dict[str, FittedAmounts] = {}
+    fits: dict[str, FittedAmounts[AmountPredictor]] = {}
     accuracy: dict[str, CostAccuracy] = {}
     coverage: dict[str, dict[str, float]] = {}
 
-    def record(target: str, predicted: Floats, realised: Floats, report: dict[str, float]) -> None:
-        accuracy[target] = assess_cost(outcomes.models, predicted, realised, bootstrap)
-        coverage[target] = {name: value for name, value in report.items() if name.startswith("coverage")}
+    def record(target: str, fit: FittedAmounts[Any], realised: Floats) -> None:
+        accuracy[target] = assess_cost(
+            outcomes.models, fit.out_of_fold, realised, bootstrap, fit.out_of_fold_typical, fit.out_of_fold_inside
+        )
+        coverage[target] = {name: value for name, value in fit.report.items() if name.startswith("coverage")}
 
     for target in ("input_tokens", "output_tokens", "latency_s"):
         amounts: Floats = getattr(outcomes, target)
         if (~np.isnan(amounts)).any(axis=0).all():
             fit = fits[target] = fit_amounts(data, amounts, target.replace("_", " "), rng, families, progress)
-            record(target, fit.out_of_fold, amounts, dict(fit.report))
+            record(target, fit, amounts)
     prices = recover_prices(outcomes)
     if {"input_tokens", "output_tokens"} <= set(fits) and all(name in prices for name in outcomes.models):
         in_order = tuple(prices[name] for name in outcomes.models)
         priced = fit_token_cost(data, fits["input_tokens"], fits["output_tokens"], in_order)
-        record("cost_usd", priced.out_of_fold, outcomes.cost_usd, dict(priced.report))
+        record("cost_usd", priced, outcomes.cost_usd)
     elif (~np.isnan(outcomes.cost_usd)).any(axis=0).all():
         dollars = fit_amounts(data, outcomes.cost_usd, "cost", rng, families, progress)
-        record("cost_usd", dollars.out_of_fold, outcomes.cost_usd, dict(dollars.report))
+        record("cost_usd", dollars, outcomes.cost_usd)
     return AmountBenchmark(accuracy, coverage)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.benchmarks.results import write_arrays
-from beast_ml.policy.utility import Predictions
+from beast_ml.policy.utility import CostRange, Predictions
 
 __all__ = ["QUALITY_TARGETS", "Decided", "FoldResult", "Target", "gather", "join", "read_fold"]
 
@@ -77,6 +77,8 @@ class FoldResult:
             # Single precision is plenty for what is compared with outcomes, and halves the file.
             arrays[f"quality_{i}"] = router.predictions.quality.astype(np.float32)
             arrays[f"cost_{i}"] = router.predictions.cost.astype(np.float32)
+            if router.predictions.cost_range is not None:
+                arrays[f"cost_range_{i}"] = np.stack(router.predictions.cost_range).astype(np.float32)
             arrays |= {f"operating_{i}_{target}": chosen for target, chosen in router.operating.items()}
         write_arrays(path, **arrays)
 
@@ -89,7 +91,12 @@ def read_fold(path: Path) -> FoldResult:
         routers = tuple(
             Decided(
                 name,
-                Predictions(models, stored[f"quality_{i}"].astype(float), stored[f"cost_{i}"].astype(float)),
+                Predictions(
+                    models,
+                    stored[f"quality_{i}"].astype(float),
+                    stored[f"cost_{i}"].astype(float),
+                    CostRange(*stored[f"cost_range_{i}"].astype(float)) if f"cost_range_{i}" in stored else None,
+                ),
                 {target: stored[f"operating_{i}_{target}"] for target in targets},
             )
             for i, (name, targets) in enumerate(about["routers"].items())
@@ -120,10 +127,16 @@ def gather(folds: Sequence[FoldResult], n_queries: int) -> tuple[Decided, ...]:
     order = np.argsort(tested)
     gathered = []
     for parts in zip(*(fold.routers for fold in folds), strict=True):
-        quality = np.concatenate([part.predictions.quality for part in parts])[order]
-        cost = np.concatenate([part.predictions.cost for part in parts])[order]
+        said = [part.predictions for part in parts]
+        ranges = [one.cost_range for one in said if one.cost_range is not None]
+        predictions = Predictions(
+            said[0].models,
+            np.concatenate([one.quality for one in said])[order],
+            np.concatenate([one.cost for one in said])[order],
+            CostRange(*(np.concatenate(ends)[order] for ends in zip(*ranges, strict=True))) if ranges else None,
+        )
         operating = {
             target: np.concatenate([part.operating[target] for part in parts])[order] for target in parts[0].operating
         }
-        gathered.append(Decided(parts[0].name, Predictions(parts[0].predictions.models, quality, cost), operating))
+        gathered.append(Decided(parts[0].name, predictions, operating))
     return tuple(gathered)

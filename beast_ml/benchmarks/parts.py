@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from beast_ml.benchmarks.accuracy import measure_calibration, measure_cost
+from beast_ml.benchmarks.amounts_part import measure_amounts_of_sets
 from beast_ml.benchmarks.figures import PartResult
 from beast_ml.benchmarks.kinds_part import measure_kinds
 from beast_ml.benchmarks.logs_part import measure_logs, measure_scale
@@ -35,6 +36,7 @@ SCORED_PARTS: Final[Mapping[str, Callable[[ScoredSet], PartResult]]] = {
 }
 
 OWN_PARTS: Final[Mapping[str, Callable[[PartContext], PartResult]]] = {
+    "amounts": measure_amounts_of_sets,
     "logs": measure_logs,
     "speed": measure_speed,
     "scale": measure_scale,

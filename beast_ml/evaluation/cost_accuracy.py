@@ -31,11 +31,13 @@ class CostAccuracy:
         Median of max(predicted / realised, realised / predicted) - 1 over all queries and models.
     within_10_percent, within_25_percent
         Share of calls whose ratio error is at most .10, and .25.
+    coverage
+        Share of calls inside their 90% intervals; None without intervals.
     spend_accuracy
         1 - |total predicted - total realised| / total realised, over all calls: "95% cost prediction" is met in this
         sense from .95 on. What a month costs is predicted better than what a call costs.
     per_model
-        Model -> ``log_r2``, ``median_ratio_error``, ``spend_accuracy``; None where not defined.
+        Model -> ``log_r2``, ``median_ratio_error``, ``spend_accuracy``, ``coverage``; None where not defined.
     """
 
     log_r2: Estimate
@@ -43,6 +45,7 @@ class CostAccuracy:
     within_10_percent: Estimate
     within_25_percent: Estimate
     spend_accuracy: Estimate
+    coverage: Estimate | None
     per_model: dict[str, dict[str, float | None]]
 
     def to_dict(self) -> dict[str, object]:
@@ -52,12 +55,31 @@ class CostAccuracy:
 
 
 def assess_cost(
-    models: tuple[str, ...], predicted: Floats, realised: Floats, bootstrap: QueryBootstrap
+    models: tuple[str, ...],
+    predicted: Floats,
+    realised: Floats,
+    bootstrap: QueryBootstrap,
+    typical: Floats | None = None,
+    inside: Floats | None = None,
 ) -> CostAccuracy:
-    """Return the accuracy of (s, m) predicted costs; calls that cost nothing have no logarithm and are left out."""
-    usable = (predicted > 0) & (realised > 0)
+    """Return the accuracy of (s, m) predicted costs.
+
+    Parameters
+    ----------
+    predicted
+        Expectations: the spend is judged by them.
+    realised
+        Calls that cost nothing have no logarithm, and are left out of all but the spend.
+    typical
+        Costs are skewed, so that an expectation is above the typical cost: where a router tells them apart, logarithms
+        and ratios are judged by the latter. Default: ``predicted``.
+    inside
+        Which calls were inside their 90% intervals, 1.0 or 0.0; NaN where that is not known.
+    """
+    likely = predicted if typical is None else typical
+    usable = (likely > 0) & (realised > 0)
     log_real = np.log(np.where(usable, realised, 1.0))
-    error = np.where(usable, np.log(np.where(usable, predicted, 1.0)) - log_real, 0.0)
+    error = np.where(usable, np.log(np.where(usable, likely, 1.0)) - log_real, 0.0)
     m = len(models)
     ratio = np.expm1(np.abs(error))
     means = bootstrap.means(np.hstack([error**2, log_real, log_real**2, usable]))
@@ -81,6 +103,7 @@ def assess_cost(
             "log_r2": float(r2[0, i]) if defined[0, i] else None,
             "median_ratio_error": float(np.median(ratio[usable[:, i], i])) if usable[:, i].any() else None,
             "spend_accuracy": float(spend[0, i]) if np.isfinite(spend[0, i]) else None,
+            "coverage": None if inside is None else _mean(inside[:, i]),
         }
         for i, model in enumerate(models)
     }
@@ -90,8 +113,21 @@ def assess_cost(
         within_10_percent=Estimate.of(shares[:, 0]),
         within_25_percent=Estimate.of(shares[:, 1]),
         spend_accuracy=Estimate.of(spend_of_all),
+        coverage=None if inside is None else Estimate.of(_shares_inside(inside, bootstrap)),
         per_model=per_model,
     )
+
+
+def _mean(inside: Floats) -> float | None:
+    known = inside[np.isfinite(inside)]
+    return float(known.mean()) if known.size else None
+
+
+def _shares_inside(inside: Floats, bootstrap: QueryBootstrap) -> Floats:
+    known = np.isfinite(inside)
+    means = bootstrap.means(np.stack([np.where(known, inside, 0.0).sum(axis=1), known.sum(axis=1)], axis=1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(means[:, 0] / means[:, 1])
 
 
 def _medians(ratio: Floats, usable: NDArray[np.bool_], bootstrap: QueryBootstrap) -> Floats:

@@ -98,7 +98,8 @@ def score_router(
     """
     models = decisions.predictions.models
     points = board.points(decisions.points[:, scored])
-    quality, cost = decisions.predictions.quality[scored], decisions.predictions.cost[scored]
+    said = decisions.predictions
+    quality = said.quality[scored]
     strong_calls: dict[str, Floats] = {}
     if predicts and len(models) == 2:
         strong, weak = board.reference, 1 - board.reference
@@ -115,8 +116,16 @@ def score_router(
         shares={models[i]: float(counts[i] / counts.sum()) for i in np.flatnonzero(counts)},
         strong_calls=_estimates(strong_calls),
         calibration=calibrate_quality(models, quality, board.quality, board.bootstrap, rng) if predicts else None,
-        cost_accuracy=assess_cost(models, cost, board.cost, board.bootstrap) if predicts and costs else None,
+        cost_accuracy=_cost_accuracy(board, said, scored) if predicts and costs else None,
     )
+
+
+def _cost_accuracy(board: Scoreboard, said: Predictions, scored: NDArray[np.bool_]) -> CostAccuracy:
+    expected = said.cost[scored]
+    if said.cost_range is None:
+        return assess_cost(said.models, expected, board.cost, board.bootstrap)
+    span = said.cost_range.rows(scored)
+    return assess_cost(said.models, expected, board.cost, board.bootstrap, span.typical, span.holds(board.cost))
 
 
 def score_zero_router(board: Scoreboard) -> RouterScore:

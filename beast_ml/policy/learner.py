@@ -24,7 +24,7 @@ from beast_ml.features.tuning import TUNED, tune_features
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.logs.splits import Groups, query_fold, task_fold
 from beast_ml.policy.operating_point import OperatingPoint, choose_operating_point
-from beast_ml.policy.utility import CostKind, Predictions
+from beast_ml.policy.utility import CostKind, CostRange, Predictions
 from beast_ml.predictors.contract import Floats, Progress, Rows, TrainingSet
 from beast_ml.predictors.pool import POOL_FAMILIES, Expected, FittedPool, PoolFamilies, fit_pool
 
@@ -123,7 +123,13 @@ class FittedRouter:
             right after the training log.
         """
         rows = self.rows(prompts, tasks, history_rows)
-        return _as_predictions(self.models, self.pool.predictors.predict(rows), self.cost)
+        predictors = self.pool.predictors
+        predictions = _as_predictions(self.models, predictors.predict(rows), self.cost)
+        amounts = {"cost_usd": predictors.cost, "latency_s": predictors.latency, "none": None}[self.cost]
+        if amounts is None:
+            return predictions
+        low, high = amounts.interval(rows)
+        return replace(predictions, cost_range=CostRange(low, amounts.typical(rows), high))
 
     @property
     def undistilled(self) -> UndistilledRouter:

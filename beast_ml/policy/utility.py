@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["COST_KINDS", "CostKind", "Predictions", "choose", "tradeoff_label", "willingness_grid"]
+__all__ = ["COST_KINDS", "CostKind", "CostRange", "Predictions", "choose", "tradeoff_label", "willingness_grid"]
 
 Floats = NDArray[np.float64]
 
@@ -18,6 +18,30 @@ CostKind = Literal["cost_usd", "latency_s", "none"]
 COST_KINDS: Final[tuple[CostKind, ...]] = get_args(CostKind)
 
 _GRID_POINTS: Final = 48
+
+
+class CostRange(NamedTuple):
+    """What an answer may cost: (n, m) arrays in the unit of cost of the run.
+
+    Parameters
+    ----------
+    low, high
+        Ends of intervals that hold 90% of the realised costs.
+    typical
+        Exponentials of the expected logarithm: near the median, below the expectation.
+    """
+
+    low: Floats
+    typical: Floats
+    high: Floats
+
+    def rows(self, chosen: NDArray[np.bool_]) -> CostRange:
+        """Return the range of some queries."""
+        return CostRange(*(values[chosen] for values in self))
+
+    def holds(self, realised: Floats) -> Floats:
+        """Return (n, m): 1.0 where a realised cost is inside its interval, 0.0 where not, NaN where not known."""
+        return np.where(np.isnan(realised), np.nan, (self.low <= realised) & (realised <= self.high))
 
 
 @dataclass(frozen=True)
@@ -31,12 +55,15 @@ class Predictions:
     quality
         (n, m), 0..1.
     cost
-        (n, m), in the unit of cost of the run (USD or seconds); zeros where cost plays no part.
+        (n, m) expectations, in the unit of cost of the run (USD or seconds); zeros where cost plays no part.
+    cost_range
+        How far the cost of an answer may be from its expectation, where the router says.
     """
 
     models: tuple[str, ...]
     quality: Floats
     cost: Floats
+    cost_range: CostRange | None = None
 
 
 def choose(predictions: Predictions, willingness_to_pay: float) -> NDArray[np.intp]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.errors import NotEnoughDataError
-from beast_ml.predictors.contract import Fitted, Floats, Progress, Rows, TrainingSet
+from beast_ml.predictors.contract import Fitted, Floats, P_co, Progress, Rows, TrainingSet
 from beast_ml.predictors.families.contract import Problem, silent
 from beast_ml.predictors.families.selection import FamiliesConfig, select_family
 from beast_ml.predictors.heads import DenseHead
@@ -55,7 +55,7 @@ class AmountPredictor:
     center, scale, smearing
         (m,).
     scale_head, scale_center
-        Log of how far the predicted log is off on a request: what the head says, and (m,) its mean.
+        How far the predicted log is off on a request: what the head says, in units of (m,) its mean.
     spread
         Quantiles of the residuals in units of that scale.
     floor
@@ -77,10 +77,14 @@ class AmountPredictor:
         """Return (n, m) expected amounts."""
         return np.asarray(np.exp(self._log(rows)) * self.smearing)
 
+    def typical(self, rows: Rows) -> Floats:
+        """Return (n, m) exponentials of the expected logarithm: near the median, below the expectation of `predict`."""
+        return np.asarray(np.exp(self._log(rows)))
+
     def quantile(self, rows: Rows, q: float) -> Floats:
         """Return (n, m) amounts that realised ones stay below with probability ``q``.
 
-        ``q=0.5`` is the typical amount, ``q=0.95`` what a budget reserves.
+        ``q=0.5`` is the median, ``q=0.95`` what a budget reserves.
 
         Raises
         ------
@@ -133,17 +137,20 @@ class AmountPredictor:
 
 
 @dataclass(frozen=True)
-class FittedAmounts(Fitted[AmountPredictor]):
+class FittedAmounts(Fitted[P_co]):
     """Fitted amounts, with how uncertain each out-of-fold prediction was.
 
     Parameters
     ----------
+    out_of_fold_typical
+        (n, m): what ``out_of_fold`` is the expectation of, as the exponential of its expected logarithm.
     out_of_fold_scale
         (n, m): by how much the predicted log was expected to be off.
     out_of_fold_inside
         (n, m): 1.0 where the realised amount was inside its 90% interval, 0.0 where not, NaN where unobserved.
     """
 
+    out_of_fold_typical: Floats = field(kw_only=True)
     out_of_fold_scale: Floats = field(kw_only=True)
     out_of_fold_inside: Floats = field(kw_only=True)
 
@@ -155,7 +162,7 @@ def fit_amounts(
     rng: np.random.Generator,
     config: FamiliesConfig = AMOUNT_FAMILIES,
     progress: Progress | None = None,
-) -> FittedAmounts:
+) -> FittedAmounts[AmountPredictor]:
     """Fit amounts (n, m) >= 0 of a training set; NaN cells are left out.
 
     Raises
@@ -190,7 +197,7 @@ def fit_amounts(
     winner = selection.winner
     predicted = _to_log(winner.out_of_fold, center, scale)
     smearing = _smearing(amounts, predicted)
-    scale_head, scale_center, local = fit_scale(data.rows, logs - predicted, data.folds, rng)
+    scale_head, scale_center, local = fit_scale(problem, logs - predicted)
     scores = (logs - predicted) / local
     spread = ConformalOffsets.fit(scores)
     inside = cross_coverage(scores, data.folds)
@@ -198,11 +205,11 @@ def fit_amounts(
     for fold in np.unique(data.folds):  # smeared by the other folds: totals must not be right by construction
         held = data.folds == fold
         out_of_fold[held] *= _smearing(amounts[~held], predicted[~held])
-    report = {**log_accuracy(predicted, logs), **coverage_report(inside, data.outcomes.tasks)}
+    report = {**log_accuracy(predicted, logs), **coverage_report(inside, data)}
     # The residuals are the winner's; what is served may be its student, which is off by a little more.
     lost = selection.report.get("distillation_rmse", 0.0) * scale
     own = np.nanmean((logs - predicted) ** 2, axis=0)
-    served_center = scale_center + 0.5 * np.log1p(lost**2 / np.maximum(own, _CONSTANT))
+    served_center = scale_center * np.sqrt(1.0 + lost**2 / np.maximum(own, _CONSTANT))
     predictor = AmountPredictor(
         data.outcomes.models, selection.head, center, scale, smearing, scale_head, served_center, spread, floor
     )
@@ -213,6 +220,7 @@ def fit_amounts(
         selection.learning_curve,
         selection.scores,
         lambda rows: np.exp(_to_log(winner.predict(rows), center, scale)) * smearing,
+        out_of_fold_typical=np.exp(predicted),
         out_of_fold_scale=local,
         out_of_fold_inside=inside,
     )
@@ -229,15 +237,16 @@ def log_accuracy(predicted: Floats, realised: Floats) -> dict[str, float]:
     }
 
 
-def coverage_report(inside: Floats, tasks: NDArray[np.str_]) -> dict[str, float]:
-    """Return the shares of amounts inside their 90% intervals: of all, of the worst model, of the worst task."""
+def coverage_report(inside: Floats, data: TrainingSet) -> dict[str, float]:
+    """Return the shares of amounts inside their 90% intervals: of all, of the worst model, task and kind of request."""
     per_model = np.nanmean(inside[:, ~np.isnan(inside).all(axis=0)], axis=0)
     if not per_model.size:
         return {}
     return {
         "coverage_out_of_fold": float(np.nanmean(inside)),
         "coverage_of_worst_model": float(per_model[np.abs(per_model - COVERAGE).argmax()]),
-        "coverage_of_worst_task": worst_group(inside, tasks),
+        "coverage_of_worst_task": worst_group(inside, data.outcomes.tasks),
+        **({} if data.kinds is None else {"coverage_of_worst_kind": worst_group(inside, data.kinds)}),
     }
 
 

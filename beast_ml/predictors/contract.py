@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from beast_ml.logs.outcomes import OutcomeMatrix
 
-__all__ = ["FamilyScore", "Fitted", "Floats", "Predictor", "Progress", "Rows", "TrainingSet"]
+__all__ = ["FamilyScore", "Fitted", "Floats", "P_co", "Predictor", "Progress", "Rows", "TrainingSet"]
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.float32]

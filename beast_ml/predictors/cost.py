@@ -13,7 +13,7 @@ from beast_ml.domain import Price
 from beast_ml.errors import InputError, UnknownModelError
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.predictors.amounts import AmountPredictor, FittedAmounts, coverage_report, log_accuracy
-from beast_ml.predictors.contract import Fitted, Floats, Rows, TrainingSet
+from beast_ml.predictors.contract import Floats, Rows, TrainingSet
 from beast_ml.predictors.intervals import COVERAGE, ConformalOffsets, cross_coverage
 
 __all__ = ["TokenCostPredictor", "fit_token_cost", "recover_prices"]
@@ -67,16 +67,20 @@ class TokenCostPredictor:
         """Return (n, m) expected cost, USD."""
         return np.asarray(_priced([part.predict(rows) for part in self._parts], self.prices).sum(axis=0))
 
+    def typical(self, rows: Rows) -> Floats:
+        """Return (n, m) costs of what a request typically takes, USD: near the median; see `AmountPredictor`."""
+        return self._typical_and_scale(rows)[0]
+
     def quantile(self, rows: Rows, q: float) -> Floats:
         """Return (n, m) costs that realised ones stay below with probability ``q``, USD; see `AmountPredictor`."""
-        cost, scale = self._cost_and_scale(rows)
-        return np.asarray(cost * np.exp(self.spread.at(q) * scale))
+        typical, scale = self._typical_and_scale(rows)
+        return np.asarray(typical * np.exp(self.spread.at(q) * scale))
 
     def interval(self, rows: Rows) -> tuple[Floats, Floats]:
         """Return the ends, (n, m) each, of intervals that hold 90% of the realised costs."""
         tail = (1.0 - COVERAGE) / 2.0
-        cost, scale = self._cost_and_scale(rows)
-        return cost * np.exp(self.spread.at(tail) * scale), cost * np.exp(self.spread.at(1.0 - tail) * scale)
+        typical, scale = self._typical_and_scale(rows)
+        return typical * np.exp(self.spread.at(tail) * scale), typical * np.exp(self.spread.at(1.0 - tail) * scale)
 
     @property
     def _parts(self) -> tuple[AmountPredictor, ...]:
@@ -87,8 +91,8 @@ class TokenCostPredictor:
         """Return (n, m) costs of (n, m) token counts, USD; without what is paid by the second."""
         return np.asarray(_priced([input_tokens, output_tokens], self.prices).sum(axis=0))
 
-    def _cost_and_scale(self, rows: Rows) -> tuple[Floats, Floats]:
-        shares = _priced([part.predict(rows) for part in self._parts], self.prices)
+    def _typical_and_scale(self, rows: Rows) -> tuple[Floats, Floats]:
+        shares = _priced([part.typical(rows) for part in self._parts], self.prices)
         return shares.sum(axis=0), _pooled_scale(shares, [part.log_scale(rows) for part in self._parts])
 
     def with_prices(self, prices: Mapping[str, Price]) -> TokenCostPredictor:
@@ -142,11 +146,11 @@ class TokenCostPredictor:
 
 def fit_token_cost(
     data: TrainingSet,
-    input_tokens: FittedAmounts,
-    output_tokens: FittedAmounts,
+    input_tokens: FittedAmounts[AmountPredictor],
+    output_tokens: FittedAmounts[AmountPredictor],
     prices: tuple[Price, ...],
-    latency: FittedAmounts | None = None,
-) -> Fitted[TokenCostPredictor]:
+    latency: FittedAmounts[AmountPredictor] | None = None,
+) -> FittedAmounts[TokenCostPredictor]:
     """Put fitted tokens and prices together, and calibrate the cost's own interval on out-of-fold costs.
 
     The latency is kept with it only where a price is by the hour.
@@ -160,14 +164,15 @@ def fit_token_cost(
     timed = latency if any(price.usd_per_s for price in prices) else None
     fits = (input_tokens, output_tokens) if timed is None else (input_tokens, output_tokens, timed)
     amounts = [outcomes.input_tokens, outcomes.output_tokens, outcomes.latency_s][: len(fits)]
-    shares = _priced([fit.out_of_fold for fit in fits], prices)
-    predicted, realised = shares.sum(axis=0), _priced(amounts, prices).sum(axis=0)
+    expected = _priced([fit.out_of_fold for fit in fits], prices).sum(axis=0)
+    shares = _priced([fit.out_of_fold_typical for fit in fits], prices)
+    typical, realised = shares.sum(axis=0), _priced(amounts, prices).sum(axis=0)
     scale = _pooled_scale(shares, [fit.out_of_fold_scale for fit in fits])
     # What is free needs no interval: any offset times its zero cost is zero.
-    billed = (predicted > 0) & (realised > 0)
-    log_predicted = np.log(np.where(billed, predicted, 1.0))
+    billed = (typical > 0) & (realised > 0)
+    log_typical = np.log(np.where(billed, typical, 1.0))
     log_realised = np.where(np.isnan(realised), np.nan, np.log(np.where(billed, realised, 1.0)))
-    scores = (log_realised - log_predicted) / scale
+    scores = (log_realised - log_typical) / scale
     inside = cross_coverage(scores, data.folds)
     predictor = TokenCostPredictor(
         input_tokens.predictor,
@@ -176,15 +181,24 @@ def fit_token_cost(
         ConformalOffsets.fit(scores),
         timed.predictor if timed else None,
     )
-    report = {**log_accuracy(log_predicted, log_realised), **coverage_report(inside, outcomes.tasks)}
-    return Fitted(predictor, predicted, report)
+    report = {**log_accuracy(log_typical, log_realised), **coverage_report(inside, data)}
+    return FittedAmounts(
+        predictor,
+        expected,
+        report,
+        out_of_fold_typical=typical,
+        out_of_fold_scale=scale,
+        out_of_fold_inside=inside,
+    )
 
 
 def _priced(amounts: Sequence[Floats], prices: tuple[Price, ...]) -> Floats:
     """Return (parts + 1, n, m): what input tokens, output tokens (and seconds) cost, and what any request costs."""
     per_unit = np.array([[p.input_usd_per_mtok / 1e6, p.output_usd_per_mtok / 1e6, p.usd_per_s] for p in prices])
     fixed = np.broadcast_to([price.usd_per_request for price in prices], amounts[0].shape)
-    return np.stack([*(part * per_unit[:, i] for i, part in enumerate(amounts)), fixed])
+    # What has no price costs nothing even where it is not known how much of it there was.
+    paid = [np.where(per_unit[:, i] > 0, part * per_unit[:, i], 0.0) for i, part in enumerate(amounts)]
+    return np.stack([*paid, fixed])
 
 
 def _pooled_scale(shares: Floats, scales: Sequence[Floats]) -> Floats:

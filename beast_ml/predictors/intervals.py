@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.errors import InputError
-from beast_ml.predictors.contract import Floats, Progress, Rows
+from beast_ml.predictors.contract import Floats, Rows
+from beast_ml.predictors.families.contract import Problem
+from beast_ml.predictors.families.linear import cross_ridge
 from beast_ml.predictors.heads import DenseHead
-from beast_ml.predictors.network import NetworkConfig, fit_network
 
 __all__ = ["COVERAGE", "ConformalOffsets", "cross_coverage", "fit_scale", "local_scale", "worst_group"]
 
@@ -19,10 +20,10 @@ COVERAGE: Final = 0.9
 """Share of realised amounts that the intervals hold."""
 
 _LEVELS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99)
-# How far an amount will be missed is a rough thing to learn: a linear model, held close to the model's own mean.
-_SCALE_NETWORK: Final = NetworkConfig(hidden=(), dropout=0.0, weight_decay=0.1, task_weight=0.0, epochs=10)
-_RESIDUAL_FLOOR: Final = 0.01
-_MAX_LOG_WIDENING: Final = 1.5
+# How far an amount will be missed is a rough thing to learn: held close to the model's own mean.
+_PENALTIES: Final = (1000.0, 3000.0, 10000.0)
+_LEAST_SIZE: Final = 1e-4
+_MAX_WIDENING: Final = 5.0
 _MIN_GROUP: Final = 100
 
 
@@ -83,36 +84,39 @@ class ConformalOffsets:
         return cls(np.asarray(numbers["levels"], float), np.asarray(numbers["offsets"], float))
 
 
-def fit_scale(
-    rows: Rows, residuals: Floats, folds: NDArray[np.intp], rng: np.random.Generator, progress: Progress | None = None
-) -> tuple[DenseHead, Floats, Floats]:
+def fit_scale(problem: Problem, residuals: Floats) -> tuple[DenseHead, Floats, Floats]:
     """Fit how far each candidate's amount is missed, request by request.
+
+    The absolute residual is regressed on the features, linearly, with a penalty by cross-validation (Lei et al. 2018,
+    section 5.2): the few requests that are missed by much count for what they are, as the ends of an interval need it.
 
     Parameters
     ----------
+    problem
+        What was predicted: its features and folds.
     residuals
         (n, m) out-of-fold log residuals; NaN where nothing was observed.
 
     Returns
     -------
     head
-        Outputs the log of the expected size of the residual, less ``center``.
+        Linear; outputs the expected size of the residual in units of ``center``.
     center
-        (m,) mean log size.
+        (m,) mean size.
     out_of_fold
         (n, m) scales, each by a model that did not see the query's fold.
     """
-    sizes = np.log(np.abs(residuals) + _RESIDUAL_FLOOR)
-    center = np.nanmean(sizes, axis=0)
-    fit = fit_network(
-        rows, sizes - center, folds, loss="squared", config=_SCALE_NETWORK, rng=rng, progress=progress, label="scale"
-    )
-    return fit.head, center, local_scale(fit.out_of_fold, center)
+    sizes = np.abs(residuals)
+    center = np.nanmean(sizes, axis=0) + _LEAST_SIZE
+    relative = replace(problem, targets=sizes / center)
+    _, out_of_fold, weights, means = cross_ridge(problem.inputs, relative, np.zeros_like(sizes), _PENALTIES)
+    layer = (weights.astype(np.float32),), (means.astype(np.float32),)
+    return DenseHead(*problem.standardisation, *layer), center, local_scale(out_of_fold, center)
 
 
-def local_scale(outputs: Rows, center: Floats) -> Floats:
-    """Return (n, m) scales from the outputs of a scale head, within a factor 4.5 of the candidate's own."""
-    return np.asarray(np.exp(center + np.clip(outputs.astype(np.float64), -_MAX_LOG_WIDENING, _MAX_LOG_WIDENING)))
+def local_scale(outputs: Rows | Floats, center: Floats) -> Floats:
+    """Return (n, m) scales from the outputs of a scale head, within a factor 5 of the candidate's own."""
+    return np.asarray(center * np.clip(outputs.astype(np.float64), 1.0 / _MAX_WIDENING, _MAX_WIDENING))
 
 
 def cross_coverage(scores: Floats, folds: NDArray[np.intp]) -> Floats:

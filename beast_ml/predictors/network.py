@@ -85,6 +85,7 @@ def fit_network(
     progress: Progress | None = None,
     label: str = "network",
     standardisation: tuple[Rows, Rows] | None = None,
+    refit: bool = True,
 ) -> CrossFit:
     """Fit one network a fold (without that fold) and one on everything, side by side as one batched model.
 
@@ -103,6 +104,8 @@ def fit_network(
     standardisation
         Center and scale of the features, (d,) each; default: those of these rows. Heads that share them are served
         faster together.
+    refit
+        Whether to fit the one on everything; otherwise the head is that of the last fold.
     """
     try:
         import torch
@@ -114,7 +117,7 @@ def fit_network(
     m = targets.shape[1]
     n_tasks = 0 if tasks is None else int(tasks.max()) + 1
     n_folds = int(folds.max()) + 1
-    members = n_folds + 1  # the last one sees every fold
+    members = n_folds + refit  # the last one sees every fold
     center, scale = standardisation or standardise_by(rows)
     inputs = torch.from_numpy(np.clip((rows - center) * scale, -CLIP, CLIP))
     observed = ~np.isnan(targets)

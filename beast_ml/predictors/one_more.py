@@ -91,7 +91,7 @@ def add_amount(known: AmountPredictor, name: str, offset: AmountOffset) -> Amoun
     at, weights = _place(known.models, name), _weights(known)
     sd = _between(known) if offset.sd is None else offset.sd
     used = weights > 0
-    widening = 0.5 * np.log1p((sd / _scatter(known)) ** 2)
+    widening = np.sqrt(1.0 + (sd / _scatter(known)) ** 2)
     return AmountPredictor(
         models=_named(known.models, at, name),
         head=_with_column(known.head, at, weights * known.scale, 0.0),
@@ -99,7 +99,7 @@ def add_amount(known: AmountPredictor, name: str, offset: AmountOffset) -> Amoun
         scale=np.insert(known.scale, at, 1.0),
         smearing=np.insert(known.smearing, at, known.smearing[used].mean()),
         scale_head=_with_column(known.scale_head, at, weights, 0.0),
-        scale_center=np.insert(known.scale_center, at, weights @ known.scale_center + widening),
+        scale_center=np.insert(known.scale_center, at, weights @ known.scale_center * widening),
         spread=_wider(known.spread, at, weights),
         floor=known.floor,
     )
@@ -176,7 +176,7 @@ def _between(known: AmountPredictor) -> float:
 
 def _scatter(known: AmountPredictor) -> float:
     """Return how far a predicted log is typically off: the standard deviation that the 80% intervals speak of."""
-    width = (known.spread.at(0.9) - known.spread.at(0.1)) / _Z80 * np.exp(known.scale_center)
+    width = (known.spread.at(0.9) - known.spread.at(0.1)) / _Z80 * known.scale_center
     return max(0.05, float(_weights(known) @ width))
 
 

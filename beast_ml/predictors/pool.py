@@ -141,7 +141,7 @@ def fit_pool(
     targets: dict[str, Fitted[Predictor]] = {"quality": quality}
     folds: dict[str, Floats | None] = dict.fromkeys(("cost", "latency", "reliability"))
 
-    seconds: FittedAmounts | None = None
+    seconds: FittedAmounts[AmountPredictor] | None = None
     if _observed(outcomes.latency_s):
         seconds = fit_amounts(data, outcomes.latency_s, "latency", rng, families.amounts, progress)
         folds["latency"], targets["latency"] = seconds.out_of_fold, seconds

@@ -9,6 +9,7 @@ import numpy as np
 
 from beast_ml.predictors.contract import Rows
 from beast_ml.predictors.families.contract import FamilyFit, Problem
+from beast_ml.predictors.families.linear_part import LinearPart
 from beast_ml.predictors.heads import DenseHead, sigmoid
 from beast_ml.predictors.network import NetworkConfig, fit_network
 
@@ -16,7 +17,8 @@ __all__ = ["Distilled", "distil"]
 
 _EDGE: Final = 1e-3
 _MIN_BETWEEN: Final = 8_000
-_HELD_OUT: Final = 0.1
+_HELD_OUT: Final = 0.05
+_LEAST_GAIN: Final = 1e-6
 
 
 @dataclass(frozen=True)
@@ -51,17 +53,25 @@ def distil(problem: Problem, teacher: FamilyFit, rng: np.random.Generator, confi
     Nothing the student says of the training rows may be used to judge it or to calibrate: through the teacher's fits to
     other folds it has seen their outcomes. The teacher's out-of-fold predictions stand for it there.
     """
-    n = len(problem.rows)
+    n, m = problem.targets.shape
     kept_back = rng.permutation(n)[: max(1, round(_HELD_OUT * n))]
     between = _points_between(np.delete(problem.rows, kept_back, axis=0), max(n, _MIN_BETWEEN), rng)
+    rows = np.vstack([problem.rows, between])
     taught = np.vstack([teacher.out_of_fold, teacher.predict(between)])
     if problem.loss == "probability":
         taught = np.clip(taught, _EDGE, 1.0 - _EDGE)
     held = np.zeros(len(taught), dtype=bool)
     held[kept_back] = True
+    linear = None
+    rest, gain = taught, np.ones(m)
+    if problem.loss == "squared":  # amounts follow lengths and counts, and a network is slow to learn a plain sum
+        inputs = problem.standardise(rows)
+        linear = LinearPart.fit(inputs[~held], taught[~held])
+        rest = taught - linear.predict(inputs)
+        gain = rest[~held].std(axis=0) + _LEAST_GAIN
     fit = fit_network(
-        np.vstack([problem.rows, between]),
-        taught,
+        rows,
+        rest / gain,
         np.where(held, 0, -1),
         loss=problem.loss,
         config=config,
@@ -69,11 +79,13 @@ def distil(problem: Problem, teacher: FamilyFit, rng: np.random.Generator, confi
         progress=problem.progress,
         label=f"{problem.label}: distilling",
         standardisation=problem.standardisation,
+        refit=False,
     )
-    said = fit.out_of_fold[held]
+    head = fit.head if linear is None else linear.plus(fit.head, gain)
+    said = head.forward(rows[held])
     squared = float((((sigmoid(said) if problem.loss == "probability" else said) - taught[held]) ** 2).mean())
     variance = float(taught[:n].var(axis=0).mean())
-    return Distilled(fit.head, squared**0.5, 1.0 - squared / variance if variance else 1.0, fit.learning_curve)
+    return Distilled(head, squared**0.5, 1.0 - squared / variance if variance else 1.0, fit.learning_curve)
 
 
 def _points_between(rows: Rows, n: int, rng: np.random.Generator) -> Rows:

@@ -23,9 +23,9 @@ def test_every_amount_of_a_set_is_measured_with_its_coverage(outcomes):
     found = measure_amounts(outcomes, HashingEncoder(64), families=SMALL)
     assert set(found.accuracy) == {"input_tokens", "output_tokens", "latency_s", "cost_usd"}
     assert found.accuracy["cost_usd"].log_r2.value > 0.4
-    for coverage in found.coverage.values():
+    for target, coverage in found.coverage.items():
         assert coverage["coverage_out_of_fold"] == pytest.approx(0.9, abs=0.03)
-    assert found.to_dict()["cost_usd"]["coverage"] == found.coverage["cost_usd"]
+        assert found.accuracy[target].coverage.value == pytest.approx(coverage["coverage_out_of_fold"])
 
 
 def test_costs_without_tokens_are_learnt_in_dollars(outcomes):
