@@ -40,6 +40,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--test", type=Path, help="outcomes to measure on; default: a fifth of the questions")
     parser.add_argument("--encoder", choices=ENCODERS, default="static")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--use-task", dest="context", action="append_const", const="task", default=[])
+    parser.add_argument("--use-app", dest="context", action="append_const", const="app")
     parser.add_argument("--out", type=Path, help="also write bundle/ and evidence.json here")
     options = parser.parse_args(arguments)
     if options.log and options.test:
@@ -48,7 +50,10 @@ def main(arguments: list[str]) -> int:
         settings = load_settings()
         tracking = TrackingConfig(**settings.tracking.model_dump())
         learner = RouterLearner(
-            options.encoder, prices=known_prices(settings), kinds=KIND_TABLE.extended(settings.kinds)
+            options.encoder,
+            prices=known_prices(settings),
+            kinds=KIND_TABLE.extended(settings.kinds),
+            context=tuple(options.context),
         )
         result = _from_log(options, tracking, learner) if options.log else _from_outcomes(options, tracking, learner)
         if options.out:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from beast_ml.cli.known_context import UseApp, UseTask, known_context
 from beast_ml.cli.known_prices import known_prices
 from beast_ml.cli.output import Bars, JsonOption, one_of, print_json, print_table, progress_bar, say, stdout
 
@@ -38,7 +39,8 @@ def routing(
         str | None,
         typer.Option(help="cost_usd, latency_s or none; default: the first of them that the training data have."),
     ] = None,
-    use_task: Annotated[bool, typer.Option("--use-task", help="Let routers read the task of a query.")] = False,
+    use_task: UseTask = False,
+    use_app: UseApp = False,
     new_tasks: Annotated[
         bool, typer.Option("--new-tasks", help="Learn for tasks that the training table does not have.")
     ] = False,
@@ -58,7 +60,6 @@ def routing(
         pool=None if pool is None else tuple(name.strip() for name in pool.split(",") if name.strip()),
         cost=None if cost is None else one_of("--cost", cost, COST_KINDS),
         seed=seed,
-        use_task=use_task,
     )
     encoder_name, settings = one_of("--encoder", encoder, ENCODERS), load_settings()
     others = installed_peers() if peers else {}
@@ -77,6 +78,7 @@ def routing(
                 kinds=KIND_TABLE.extended(settings.kinds),
                 progress=bars.advance,
                 groups="task" if new_tasks else "question",
+                context=known_context(use_task, use_app),
             ),
             get_encoder(encoder_name, lambda done, total: bars.advance("distilling the encoder", done, total)),
             config,

@@ -57,6 +57,7 @@ class LoggedOutcomes:
         "request_id",
         "received_at",
         "tenant_id",
+        "app",
         "context",
         "prompt",
         "input_tokens",
@@ -192,6 +193,10 @@ def _matrix(
         query_ids=np.array(usable["request_id"].to_pylist(), dtype=str),
         prompts=tuple(usable["prompt"].to_pylist()),
         tasks=np.array([pairs.get("task", "") for pairs in context], dtype=str),
+        apps=np.array(
+            [app or pairs.get("app", "") for app, pairs in zip(usable["app"].to_pylist(), context, strict=True)],
+            dtype=str,
+        ),
         models=tuple(models),
         quality=cell("quality"),
         cost_usd=cell("cost_usd"),

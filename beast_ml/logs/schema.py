@@ -28,6 +28,7 @@ QUALITY_SOURCES: Final[tuple[QualitySource, ...]] = get_args(QualitySource)
 OUTCOME_COLUMNS: Final[dict[str, tuple[ColumnType, bool]]] = {
     "query_id": ("string", True),
     "task": ("string", False),
+    "app": ("string", False),
     "prompt": ("string", True),
     "model": ("string", True),
     "quality": ("float", True),

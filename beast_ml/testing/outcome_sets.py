@@ -41,6 +41,7 @@ def random_outcomes(
         query_ids=np.array([f"q{i:05d}" for i in range(n_queries)]),
         prompts=tuple(f"What is the answer to question {i}? It is not easy." for i in range(n_queries)),
         tasks=np.array([_TASKS[i % 3] for i in range(n_queries)]),
+        apps=np.full(n_queries, ""),
         models=tuple(f"m{j}" for j in range(n_models)),
         quality=quality,
         cost_usd=cost,
