@@ -187,6 +187,7 @@ def _stored(predictors: PoolPredictors) -> tuple[dict[str, NDArray[Any]], dict[s
         "quality": predictors.quality,
         "token_cost" if isinstance(predictors.cost, TokenCostPredictor) else "cost": predictors.cost,
         "latency": predictors.latency,
+        "ttft": predictors.ttft,
         "reliability": predictors.reliability,
         "request_kind": predictors.kind,
     }

@@ -55,7 +55,8 @@ def route(
         plain = msgspec.to_builtins(decision)
         chosen = next(forecast for forecast in plain["forecasts"] if forecast["model"] == decision.model)
         predicted = {
-            name: chosen[name]["value"] if chosen[name] else None for name in ("quality", "cost_usd", "latency_s")
+            name: chosen[name]["value"] if chosen[name] else None
+            for name in ("quality", "cost_usd", "latency_s", "ttft_s")
         }
         print_json({"predicted": predicted, **plain})
         return
@@ -102,6 +103,7 @@ def _print_forecasts(title: str, forecasts: tuple[ModelForecast, ...]) -> None:
         "quality": [_interval(f.quality) for f in forecasts],
         "cost, USD": [_interval(f.cost_usd) for f in forecasts],
         "latency, s": [_interval(f.latency_s) for f in forecasts],
+        "first token, s": [_interval(f.ttft_s) for f in forecasts],
         "output tokens": [_interval(f.output_tokens) for f in forecasts],
         "fails": ["" if f.failure_probability is None else f"{f.failure_probability:.1%}" for f in forecasts],
     }

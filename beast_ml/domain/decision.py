@@ -26,6 +26,7 @@ class ModelForecast(msgspec.Struct, frozen=True):
     quality: Forecast
     cost_usd: Forecast | None = None
     latency_s: Forecast | None = None
+    ttft_s: Forecast | None = None
     output_tokens: Forecast | None = None
     failure_probability: float | None = None
 

@@ -69,6 +69,7 @@ class LoggedOutcomes:
         "attempts",
         "served_model",
         "latency_s",
+        "ttft_s",
         "output_tokens",
         "cost_usd",
         "quality",
@@ -203,6 +204,7 @@ def _matrix(
         input_tokens=cell("input_tokens"),
         output_tokens=cell("output_tokens"),
         latency_s=cell("latency_s"),
+        ttft_s=cell("ttft_s"),
     )
 
 

@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 ContextKey = Literal["task", "app"]
 """What may be known of a request beside its text, and be a feature."""
 
-MEASURES: Final = ("quality", "cost_usd", "input_tokens", "output_tokens", "latency_s")
+MEASURES: Final = ("quality", "cost_usd", "input_tokens", "output_tokens", "latency_s", "ttft_s")
 """What is observed of a model on a query; the names of the (n, m) arrays."""
 
 _FACTS: Final[dict[ContextKey, str]] = {"task": "tasks", "app": "apps"}
@@ -41,8 +41,8 @@ class OutcomeMatrix:
         Length n; task and app (the application that asks) are "" where the source gives none.
     models
         Length m, sorted.
-    quality, cost_usd, input_tokens, output_tokens, latency_s
-        (n, m) arrays of float64: quality in 0..1, USD, tokens, tokens, seconds.
+    quality, cost_usd, input_tokens, output_tokens, latency_s, ttft_s
+        (n, m) arrays of float64: quality in 0..1, USD, tokens, tokens, seconds to the last and to the first token.
     """
 
     query_ids: NDArray[np.str_]
@@ -55,6 +55,7 @@ class OutcomeMatrix:
     input_tokens: Floats
     output_tokens: Floats
     latency_s: Floats
+    ttft_s: Floats
 
     @property
     def n_queries(self) -> int:

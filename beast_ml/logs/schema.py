@@ -36,6 +36,7 @@ OUTCOME_COLUMNS: Final[dict[str, tuple[ColumnType, bool]]] = {
     "input_tokens": ("float", False),
     "output_tokens": ("float", False),
     "latency_s": ("float", False),
+    "ttft_s": ("float", False),
     "split": ("string", False),
 }
 """Outcome table: one row per query and model. Name -> (type, required)."""

@@ -47,6 +47,8 @@ class PoolPredictors:
         Always there.
     cost, latency, reliability
         None where the training data did not tell.
+    ttft
+        Of the seconds to the first token; None where unknown. No decision weighs it, so `predict` leaves it out.
     kind
         Of the request, for all candidates alike; None where fewer than two kinds could be claimed.
     pessimism
@@ -57,6 +59,7 @@ class PoolPredictors:
     quality: QualityPredictor
     cost: AmountPredictor | TokenCostPredictor | None = None
     latency: AmountPredictor | None = None
+    ttft: AmountPredictor | None = None
     reliability: ReliabilityPredictor | None = None
     kind: RequestKindPredictor | None = None
     pessimism: Pessimism | None = None
@@ -95,7 +98,7 @@ class FittedPool:
     """Fitted predictors, and what they said of the training queries without having seen their question.
 
     ``targets`` has what was fitted, one entry a target: "quality", "cost" or "input_tokens" and "output_tokens",
-    "latency", "reliability". ``kind`` is the classifier of kinds, where there is one.
+    "latency", "ttft", "reliability". ``kind`` is the classifier of kinds, where there is one.
     """
 
     predictors: PoolPredictors
@@ -166,12 +169,19 @@ def fit_pool(
         reliability, folds["reliability"] = failures.predictor, failures.out_of_fold
         targets["reliability"] = failures
 
+    first: FittedAmounts | None = None
+    if _observed(outcomes.ttft_s):
+        first = targets["ttft"] = fit_amounts(
+            data, outcomes.ttft_s, "time to first token", rng, families.amounts, progress
+        )
+
     return FittedPool(
         PoolPredictors(
             outcomes.models,
             quality.predictor,
             cost,
             seconds.predictor if seconds else None,
+            first.predictor if first else None,
             reliability,
             kind.predictor if kind else None,
         ),

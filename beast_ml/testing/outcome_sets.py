@@ -48,5 +48,6 @@ def random_outcomes(
         input_tokens=np.full(shape, np.nan),
         output_tokens=np.floor(rng.random(shape) * 500),
         latency_s=np.full(shape, np.nan),
+        ttft_s=np.full(shape, np.nan),
     )
     return replace(matrix, **arrays)

@@ -120,6 +120,7 @@ def make_world(rng: np.random.Generator, n_queries: int = 300, *, noise: float =
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         latency_s=latency,
+        ttft_s=np.full(latency.shape, np.nan),
     )
     return World(outcomes, quality, median * np.exp(noise**2 / 2) + 0.5)  # rounding up adds half a token on average
 

@@ -68,6 +68,7 @@ def make_log(first: int, n: int) -> LoggedOutcomes:
         input_tokens=cell(np.nan),
         output_tokens=cell(np.nan),
         latency_s=cell(2.0),
+        ttft_s=cell(np.nan),
     )
     return LoggedOutcomes(
         matrix=matrix,

@@ -32,7 +32,7 @@ def outcomes(n: int = 300, seed: int = 0, *, prefix: str = "q") -> OutcomeMatrix
     nothing = np.full((n, 3), np.nan)
     return OutcomeMatrix(
         np.array([f"{prefix}{i:04d}" for i in range(n)]), tuple(prompts), tasks, np.full(n, ""), MODELS,
-        quality, cost, nothing, nothing, nothing,
+        quality, cost, nothing, nothing, nothing, nothing,
     )  # fmt: skip
 
 

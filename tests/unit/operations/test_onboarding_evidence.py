@@ -29,7 +29,7 @@ def enlarged(bundle, rows, expected, price, n_probes=0):
     if n_probes:
         right = (np.random.default_rng(1).random(n_probes) < expected).astype(float)
         unknown = np.full(n_probes, np.nan)
-        answers = ProbeAnswers(rows[:n_probes], right, unknown, unknown, unknown, unknown)
+        answers = ProbeAnswers(rows[:n_probes], right, *([unknown] * 5))
     return add_to_pool(bundle.predictors, NewCandidate(NEW, expected, True, price), rows, answers)[0]
 
 

@@ -24,6 +24,7 @@ def matrix(quality: np.ndarray, cost: np.ndarray | None = None, tasks: list[str]
         input_tokens=nothing,
         output_tokens=nothing,
         latency_s=nothing,
+        ttft_s=nothing,
     )
 
 
