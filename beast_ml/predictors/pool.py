@@ -115,13 +115,15 @@ class FittedPool:
                 return None
             return fitted.predictor.predict(rows) if fitted.undistilled is None else fitted.undistilled(rows)
 
-        quality, cost = expect("quality"), expect("cost")
+        quality, cost, seconds = expect("quality"), expect("cost"), expect("latency")
         assert quality is not None  # noqa: S101  quality is always fitted
         if isinstance(self.predictors.cost, TokenCostPredictor):
             inputs, outputs = expect("input_tokens"), expect("output_tokens")
             assert inputs is not None and outputs is not None  # noqa: S101, PT018  what the predictor is made of
             cost = self.predictors.cost.of_tokens(inputs, outputs)
-        return Expected(quality, cost, expect("latency"), expect("reliability"))
+            if seconds is not None:
+                cost = cost + seconds * np.array([price.usd_per_s for price in self.predictors.cost.prices])
+        return Expected(quality, cost, seconds, expect("reliability"))
 
 
 def fit_pool(

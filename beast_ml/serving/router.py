@@ -60,8 +60,7 @@ class Router:
         self._history = None if followed is None else History(followed, bundle.history)
         self._predictors = fuse(bundle.predictors)
         self._version = bundle.manifest.digest
-        objective = bundle.policy.objective
-        self._standing = Constraints(objective.min_quality, objective.max_cost_usd, objective.max_latency_s)
+        self._standing = Constraints.of(bundle.policy.objective)
 
     @classmethod
     def load(

@@ -122,6 +122,12 @@ def test_before_distillation_the_families_that_won_predict_every_target(data):
         assert np.isfinite(values).all()
 
 
+def test_before_distillation_a_machine_is_paid_by_the_second_too(data):
+    prices = WORLD_PRICES | {"large": Price.of_machine(3.6, concurrency=10)}
+    expected = fit(data, prices).undistilled(data.rows)
+    np.testing.assert_allclose(expected.cost_usd[:, 0], expected.latency_s[:, 0] * 1e-4)
+
+
 def test_the_same_names_of_families_hold_for_every_target():
     families = PoolFamilies.of_names(("ridge", "network"))
     assert families.quality.members == families.amounts.members == ("ridge", "network")
