@@ -50,11 +50,13 @@ def main(arguments: list[str]) -> int:
         seed=options.seed,
     )
     try:
-        train, test = _outcomes(options.train, options.test, options.seed)
         settings = load_settings()
+        prices = known_prices(settings)
+        read = _outcomes(options.train, options.test, options.seed)
+        train, test = (outcomes.priced(prices) for outcomes in read)
         learner = RouterLearner(
             options.encoder,
-            prices=known_prices(settings),
+            prices=prices,
             kinds=KIND_TABLE.extended(settings.kinds),
             context=tuple(options.context),
         )

@@ -62,7 +62,7 @@ def routing(
         seed=seed,
     )
     encoder_name, settings = one_of("--encoder", encoder, ENCODERS), load_settings()
-    others = installed_peers() if peers else {}
+    prices, others = known_prices(settings), installed_peers() if peers else {}
     training, testing = read_outcome_set(train), read_outcome_set(test, keep_every_query=True)
     for warning in (training.warning(), testing.warning()):
         if warning:
@@ -70,11 +70,11 @@ def routing(
     with progress_bar() as progress:
         bars = Bars(progress)
         evaluation = evaluate_routing(
-            training.matrix,
-            testing.matrix,
+            training.matrix.priced(prices),
+            testing.matrix.priced(prices),
             RouterLearner(
                 encoder_name,
-                prices=known_prices(settings),
+                prices=prices,
                 kinds=KIND_TABLE.extended(settings.kinds),
                 progress=bars.advance,
                 groups="task" if new_tasks else "question",

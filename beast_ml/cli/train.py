@@ -80,11 +80,13 @@ def _train_on_outcomes(
     from beast_ml.settings import load_settings
 
     settings = load_settings()
+    prices = known_prices(settings)
     sets = [read_outcome_set(path) for path in (outcomes, test) if path is not None]
     for each in sets:
         if each.warning():
             say(f"warning: {each.warning()}")
-    matrices = (sets[0].matrix, sets[1].matrix) if test is not None else split_for_test(sets[0].matrix, seed)
+    given = [each.matrix.priced(prices) for each in sets]
+    matrices = (given[0], given[1]) if test is not None else split_for_test(given[0], seed)
     config = RoutingConfig(
         pool=None if pool is None else tuple(part.strip() for part in pool.split(",") if part.strip()),
         cost=None if cost is None else one_of("--cost", cost, COST_KINDS),
@@ -96,7 +98,7 @@ def _train_on_outcomes(
             tracking=TrackingConfig(**settings.tracking.model_dump()),
             learner=RouterLearner(
                 one_of("--encoder", encoder, ENCODERS),
-                prices=known_prices(settings),
+                prices=prices,
                 kinds=KIND_TABLE.extended(settings.kinds),
                 progress=Bars(progress).advance,
                 context=context,
@@ -138,14 +140,15 @@ def _train_on_log(
     store = LogStore(log)
     if not store.days():
         raise InputError(f"no log store in {log}: `beast logs ingest FILE` makes one")
-    logged = store.logged_outcomes()
+    prices = known_prices(settings)
+    logged = store.logged_outcomes().priced(prices)
     with progress_bar() as progress:
         result = train_from_log(
             logged,
             tracking=TrackingConfig(**settings.tracking.model_dump()),
             learner=RouterLearner(
                 one_of("--encoder", encoder, ENCODERS),
-                prices=known_prices(settings),
+                prices=prices,
                 kinds=KIND_TABLE.extended(settings.kinds),
                 progress=Bars(progress).advance,
                 context=context,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from beast_ml.domain import Price
 from beast_ml.errors import NotEnoughDataError
 from beast_ml.logs.outcomes import OutcomeMatrix
 
@@ -105,6 +106,10 @@ class LoggedOutcomes:
             context=tuple(self.context[i] for i in positions),
             **{name: getattr(self, name)[positions] for name in _PER_REQUEST},
         )
+
+    def priced(self, prices: Mapping[str, Price]) -> LoggedOutcomes:
+        """Return the same with the costs that nobody billed; see `OutcomeMatrix.priced`."""
+        return replace(self, matrix=self.matrix.priced(prices))
 
     def pool(self, models: Sequence[str]) -> LoggedOutcomes:
         """Return the requests whose chosen model is one of these, with these models as the only candidates.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from beast_ml.domain import Price
 from beast_ml.errors import DataError, UnknownModelError
 
 if TYPE_CHECKING:
@@ -109,6 +110,25 @@ class OutcomeMatrix:
         """Return the same with every (n, m) array changed alike, and other fields replaced."""
         changed: dict[str, Any] = {name: change(getattr(self, name)) for name in MEASURES}
         return replace(self, **fields, **changed)
+
+    def priced(self, prices: Mapping[str, Price]) -> OutcomeMatrix:
+        """Return the same with the costs that nobody billed, as of a self-hosted model: its price x what it used.
+
+        Models with any recorded cost above zero keep what was recorded.
+        """
+        cost = self.cost_usd.copy()
+        for j, name in enumerate(self.models):
+            if name in prices and not (cost[:, j] > 0).any():
+                price = prices[name]
+                used = (
+                    (self.input_tokens, price.input_usd_per_mtok / 1e6),
+                    (self.output_tokens, price.output_usd_per_mtok / 1e6),
+                    (self.latency_s, price.usd_per_s),
+                )
+                parts = [amounts[:, j] * per_unit for amounts, per_unit in used if per_unit]
+                answered = np.where(np.isnan(self.quality[:, j]), np.nan, price.usd_per_request)
+                cost[:, j] = sum(parts, answered)
+        return replace(self, cost_usd=cost)
 
     def pool(self, models: Sequence[str]) -> OutcomeMatrix:
         """Return the same queries with these models only, in sorted order.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from msgspec.structs import replace as replace_fields
 
 from beast_ml.domain import Price
 from beast_ml.predictors.amounts import AMOUNT_FAMILIES, AmountPredictor, FittedAmounts, fit_amounts
@@ -152,7 +153,11 @@ def fit_pool(
         folds["latency"], targets["latency"] = seconds.out_of_fold, seconds
 
     cost: AmountPredictor | TokenCostPredictor | None = None
-    known = recover_prices(outcomes) | dict(prices or {})
+    recovered = {
+        name: replace_fields(price, source="recovered from recorded costs")
+        for name, price in recover_prices(outcomes).items()
+    }
+    known = recovered | dict(prices or {})
     has_tokens = _observed(outcomes.output_tokens) and _observed(outcomes.input_tokens)
     if has_tokens and all(name in known for name in outcomes.models):
         inputs = fit_amounts(data, outcomes.input_tokens, "input tokens", rng, families.amounts, progress)

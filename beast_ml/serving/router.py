@@ -280,8 +280,8 @@ class Router:
         cost = _Ends(expected.cost_usd, predictors.cost.interval(rows) if predictors.cost else None)
         latency = _Ends(expected.latency_s, predictors.latency.interval(rows) if predictors.latency else None)
         ttft = _amount_ends(predictors.ttft, rows)
-        outputs = predictors.cost.output_tokens if isinstance(predictors.cost, TokenCostPredictor) else None
-        tokens = _amount_ends(outputs, rows)
+        priced = predictors.cost if isinstance(predictors.cost, TokenCostPredictor) else None
+        tokens = _amount_ends(priced.output_tokens if priced else None, rows)
         return tuple(
             ModelForecast(
                 model=name,
@@ -291,6 +291,7 @@ class Router:
                 ttft_s=ttft.forecast(j),
                 output_tokens=tokens.forecast(j),
                 failure_probability=None if expected.failure is None else float(expected.failure[0, j]),
+                price=priced.prices[j] if priced else None,
             )
             for j, name in enumerate(self.models)
         )
