@@ -41,19 +41,24 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--cost", choices=COST_KINDS)
     parser.add_argument("--encoder", choices=ENCODERS, default="static")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--use-task", action="store_true")
+    parser.add_argument("--use-task", dest="context", action="append_const", const="task", default=[])
+    parser.add_argument("--use-app", dest="context", action="append_const", const="app")
     options = parser.parse_args(arguments)
     config = RoutingConfig(
         pool=None if options.pool is None else tuple(options.pool.split(",")),
         cost=options.cost,
         seed=options.seed,
-        use_task=options.use_task,
     )
     try:
-        train, test = _outcomes(options.train, options.test, options.seed)
         settings = load_settings()
+        prices = known_prices(settings)
+        read = _outcomes(options.train, options.test, options.seed)
+        train, test = (outcomes.priced(prices) for outcomes in read)
         learner = RouterLearner(
-            options.encoder, prices=known_prices(settings), kinds=KIND_TABLE.extended(settings.kinds)
+            options.encoder,
+            prices=prices,
+            kinds=KIND_TABLE.extended(settings.kinds),
+            context=tuple(options.context),
         )
         evaluation = evaluate_routing(train, test, learner, get_encoder(options.encoder), config, say=_say)
         evaluation.write(options.out)

@@ -32,14 +32,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--out", type=Path, default=Path("beast-out/features"))
     # A tuned encoder is made while training a router: apart from one there is none.
     parser.add_argument("--encoder", choices=[name for name in ENCODERS if name != TUNED], default="static")
-    parser.add_argument("--use-task", action="store_true", help="make features of the task, too")
+    parser.add_argument("--use-task", dest="context", action="append_const", const="task", default=[])
+    parser.add_argument("--use-app", dest="context", action="append_const", const="app")
     options = parser.parse_args(arguments)
     try:
         tracking = TrackingConfig(**load_settings().tracking.model_dump())
         outcomes = read_outcome_set(options.outcomes)
         if outcomes.warning():
             print(f"warning: {outcomes.warning()}", file=sys.stderr)
-        table = feature_table(outcomes.matrix, get_encoder(options.encoder), options.use_task)
+        table = feature_table(outcomes.matrix, get_encoder(options.encoder), options.context)
         table.write(options.out)
         _record(tracking, table, outcomes.matrix.digest(), options)
     except BeastError as error:
@@ -68,7 +69,7 @@ def _record(tracking: TrackingConfig, table: FeatureTable, outcomes_digest: str,
             {
                 "encoder": spec.encoder,
                 "encoder_hash": spec.encoder_hash[:16],
-                "uses_task": options.use_task,
+                "context": ", ".join(options.context) or "none",
                 "features": len(spec.names),
                 "feature_hash": spec.hash[:16],
                 "feature_digest": table.digest(),

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from beast_ml.bundle.write import write_bundle
 from beast_ml.cli.known_prices import known_prices
+from beast_ml.domain import Price
 from beast_ml.errors import BeastError, InputError
 from beast_ml.evaluation.outcome_files import read_outcome_set
 from beast_ml.evaluation.routing import RoutingConfig
@@ -40,17 +42,26 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--test", type=Path, help="outcomes to measure on; default: a fifth of the questions")
     parser.add_argument("--encoder", choices=ENCODERS, default="static")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--use-task", dest="context", action="append_const", const="task", default=[])
+    parser.add_argument("--use-app", dest="context", action="append_const", const="app")
     parser.add_argument("--out", type=Path, help="also write bundle/ and evidence.json here")
     options = parser.parse_args(arguments)
     if options.log and options.test:
         parser.error("--test goes with --outcomes; a log is split and judged by itself")
     try:
         settings = load_settings()
-        tracking = TrackingConfig(**settings.tracking.model_dump())
+        tracking, prices = TrackingConfig(**settings.tracking.model_dump()), known_prices(settings)
         learner = RouterLearner(
-            options.encoder, prices=known_prices(settings), kinds=KIND_TABLE.extended(settings.kinds)
+            options.encoder,
+            prices=prices,
+            kinds=KIND_TABLE.extended(settings.kinds),
+            context=tuple(options.context),
         )
-        result = _from_log(options, tracking, learner) if options.log else _from_outcomes(options, tracking, learner)
+        result = (
+            _from_log(options, tracking, learner, prices)
+            if options.log
+            else _from_outcomes(options, tracking, learner, prices)
+        )
         if options.out:
             run_ids = {"training": result.run_id}
             write_bundle(result.router, options.out / "bundle", headline=result.evidence.metrics(), run_ids=run_ids)
@@ -63,12 +74,15 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _from_outcomes(options: argparse.Namespace, tracking: TrackingConfig, learner: RouterLearner) -> TrainingResult:
+def _from_outcomes(
+    options: argparse.Namespace, tracking: TrackingConfig, learner: RouterLearner, prices: Mapping[str, Price]
+) -> TrainingResult:
     sets = [read_outcome_set(path) for path in (options.outcomes, options.test) if path is not None]
     for each in sets:
         if each.warning():
             _say(f"warning: {each.warning()}")
-    training, test = (each.matrix for each in sets) if options.test else split_for_test(sets[0].matrix, options.seed)
+    given = [each.matrix.priced(prices) for each in sets]
+    training, test = given if options.test else split_for_test(given[0], options.seed)
     return train_router(
         training,
         test,
@@ -81,9 +95,11 @@ def _from_outcomes(options: argparse.Namespace, tracking: TrackingConfig, learne
     )
 
 
-def _from_log(options: argparse.Namespace, tracking: TrackingConfig, learner: RouterLearner) -> LogTrainingResult:
+def _from_log(
+    options: argparse.Namespace, tracking: TrackingConfig, learner: RouterLearner, prices: Mapping[str, Price]
+) -> LogTrainingResult:
     return train_from_log(
-        LogStore(options.log).logged_outcomes(),
+        LogStore(options.log).logged_outcomes().priced(prices),
         tracking=tracking,
         learner=learner,
         seed=options.seed,

@@ -143,7 +143,7 @@ def run_fold(
     chooser = _Chooser(learning.quality, realised_cost(learning, cost))
     start = time.perf_counter()
     if learner is not None:
-        fitted: FittedLearner = learner.fit(learning, cost, seed, False)
+        fitted: FittedLearner = learner.fit(learning, cost, seed)
         routers = [chooser.decide(name, fitted.out_of_fold, fitted.predict(deciding.prompts, None))]
         if isinstance(fitted, Distilled):
             whole = fitted.undistilled
@@ -151,7 +151,7 @@ def run_fold(
         seconds = {name: time.perf_counter() - start}
     else:
         vectors = embed_prompts(encoder, learning.prompts, deciding.prompts)
-        contest = Contest(learning, deciding, *vectors, cost, seed, use_task=False)
+        contest = Contest(learning, deciding, *vectors, cost, seed)
         neighbours, tuned = contest.neighbours()
         routers = [chooser.decide("knn", tuned.out_of_fold, neighbours.predictions)]
         seconds = {"knn": time.perf_counter() - start}

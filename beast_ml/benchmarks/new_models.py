@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from beast_ml.domain import Price
 from beast_ml.evaluation.bootstrap import QueryBootstrap
 from beast_ml.evaluation.routing_metrics import Scoreboard
-from beast_ml.logs.outcomes import OutcomeMatrix
+from beast_ml.logs.outcomes import MEASURES, OutcomeMatrix
 from beast_ml.logs.splits import holdout_mask
 from beast_ml.policy.frontier import share_of_gap
 from beast_ml.policy.learner import FittedRouter, realised_cost
@@ -207,8 +207,8 @@ def _one_model(
     for how, order in orders.items():
         for n in n_probes:
             asked = order[:n]
-            columns = (train.quality, train.input_tokens, train.output_tokens, train.cost_usd, train.latency_s)
-            answers = ProbeAnswers(rows[asked], *(values[asked, at] for values in columns))
+            measured = {name: getattr(train, name)[asked, at] for name in MEASURES}
+            answers = ProbeAnswers(rows[asked], **measured)
             points.append(point(how, n, add_to_pool(known, new, rows, answers)[0], test_rows))
     return points
 

@@ -73,6 +73,7 @@ class ProbeResults:
     output_tokens: Floats
     cost_usd: Floats
     latency_s: Floats
+    ttft_s: Floats
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def add_candidate(
     if probes is not None:
         answers = ProbeAnswers(
             prompt_rows(bundle, probes.prompts), probes.quality,
-            probes.input_tokens, probes.output_tokens, probes.cost_usd, probes.latency_s,
+            probes.input_tokens, probes.output_tokens, probes.cost_usd, probes.latency_s, probes.ttft_s,
         )  # fmt: skip
     predictors, learnt = add_to_pool(bundle.predictors, candidate, rows, answers)
     known = {model.name: model for model in bundle.manifest.candidates}

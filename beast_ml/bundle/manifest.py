@@ -13,7 +13,7 @@ from beast_ml.errors import BundleError, BundleIntegrityError
 
 __all__ = ["FORMAT_VERSION", "MANIFEST", "Manifest", "file_sha256", "verify"]
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 MANIFEST: Final = "manifest.json"
 
 _ALLOWED: Final = frozenset(
@@ -47,7 +47,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     encoder, encoder_hash, feature_hash
         Which encoder, and which features.
     candidates
-        The pool, with prices where they are known.
+        The pool, with prices and who says so, where costs are price x predicted tokens.
+    price_version
+        Stands for all of these prices and their sources: equal just where they are; empty where there are none.
     training_digest
         sha256 of the training outcomes.
     n_training_queries
@@ -70,6 +72,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     training_digest: str
     n_training_queries: int
     beast_version: str
+    price_version: str = ""
     headline: dict[str, float] = {}
     run_ids: dict[str, str] = {}
 

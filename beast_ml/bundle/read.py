@@ -124,6 +124,8 @@ def _try_out(bundle: RouterBundle, folder: Path) -> None:
         rows = bundle.features.matrix(["warm up"], None, past)
         expected = bundle.predictors.predict(rows)
         shapes = {values.shape for values in vars(expected).values() if values is not None}
+        if bundle.predictors.ttft is not None:
+            shapes.add(bundle.predictors.ttft.predict(rows).shape)
         _check_kinds(bundle, rows)
     except (ValueError, IndexError) as error:
         raise BundleError(f"the parts of the bundle in {folder} do not fit together: {error}") from error
@@ -173,7 +175,7 @@ def restore_predictor(
         if len(prices) != len(models):
             raise BundleError("a candidate has no price, but the bundle's costs are price x tokens")
         return TokenCostPredictor.restore(models, prices, arrays, calibration)
-    if target in ("cost", "latency"):
+    if target in ("cost", "latency", "ttft"):
         return AmountPredictor.restore(models, arrays, calibration)
     raise BundleError(f"unknown target {target!r}: this bundle needs a newer beast-ml")
 
@@ -188,6 +190,7 @@ def _predictors(manifest: Manifest, arrays: Arrays, calibration: Mapping[str, An
         quality=restored["quality"],
         cost=restored.get("cost") or restored.get("token_cost"),
         latency=restored.get("latency"),
+        ttft=restored.get("ttft"),
         reliability=restored.get("reliability"),
         kind=restored.get("request_kind"),
         pessimism=restored.get("pessimism"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -26,6 +27,8 @@ from beast_ml.predictors.pool import PoolPredictors
 from beast_ml.version import __version__
 
 __all__ = ["always_single", "policy_of", "with_predictors", "write_bundle"]
+
+_VERSION_DIGITS: Final = 12
 
 
 def policy_of(router: FittedRouter, objective: Objective | None = None) -> PolicySpec:
@@ -176,9 +179,19 @@ class _Staging:
 def _seal(staging: Path, manifest: Manifest) -> Manifest:
     """Hash every file and write the manifest last."""
     names = sorted(str(path.relative_to(staging).as_posix()) for path in staging.rglob("*") if path.is_file())
-    sealed = msgspec.structs.replace(manifest, files={name: file_sha256(staging / name) for name in names})
+    sealed = msgspec.structs.replace(
+        manifest,
+        files={name: file_sha256(staging / name) for name in names},
+        price_version=_price_version(manifest.candidates),
+    )
     (staging / MANIFEST).write_bytes(sealed.encoded())
     return sealed
+
+
+def _price_version(candidates: Sequence[CandidateModel]) -> str:
+    if all(candidate.price is None for candidate in candidates):
+        return ""
+    return hashlib.sha256(msgspec.json.encode(candidates)).hexdigest()[:_VERSION_DIGITS]
 
 
 def _stored(predictors: PoolPredictors) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -187,6 +200,7 @@ def _stored(predictors: PoolPredictors) -> tuple[dict[str, NDArray[Any]], dict[s
         "quality": predictors.quality,
         "token_cost" if isinstance(predictors.cost, TokenCostPredictor) else "cost": predictors.cost,
         "latency": predictors.latency,
+        "ttft": predictors.ttft,
         "reliability": predictors.reliability,
         "request_kind": predictors.kind,
     }

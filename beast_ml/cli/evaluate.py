@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from beast_ml.cli.known_context import UseApp, UseTask, known_context
 from beast_ml.cli.known_prices import known_prices
 from beast_ml.cli.output import Bars, JsonOption, one_of, print_json, print_table, progress_bar, say, stdout
 
@@ -38,7 +39,8 @@ def routing(
         str | None,
         typer.Option(help="cost_usd, latency_s or none; default: the first of them that the training data have."),
     ] = None,
-    use_task: Annotated[bool, typer.Option("--use-task", help="Let routers read the task of a query.")] = False,
+    use_task: UseTask = False,
+    use_app: UseApp = False,
     new_tasks: Annotated[
         bool, typer.Option("--new-tasks", help="Learn for tasks that the training table does not have.")
     ] = False,
@@ -58,10 +60,9 @@ def routing(
         pool=None if pool is None else tuple(name.strip() for name in pool.split(",") if name.strip()),
         cost=None if cost is None else one_of("--cost", cost, COST_KINDS),
         seed=seed,
-        use_task=use_task,
     )
     encoder_name, settings = one_of("--encoder", encoder, ENCODERS), load_settings()
-    others = installed_peers() if peers else {}
+    prices, others = known_prices(settings), installed_peers() if peers else {}
     training, testing = read_outcome_set(train), read_outcome_set(test, keep_every_query=True)
     for warning in (training.warning(), testing.warning()):
         if warning:
@@ -69,14 +70,15 @@ def routing(
     with progress_bar() as progress:
         bars = Bars(progress)
         evaluation = evaluate_routing(
-            training.matrix,
-            testing.matrix,
+            training.matrix.priced(prices),
+            testing.matrix.priced(prices),
             RouterLearner(
                 encoder_name,
-                prices=known_prices(settings),
+                prices=prices,
                 kinds=KIND_TABLE.extended(settings.kinds),
                 progress=bars.advance,
                 groups="task" if new_tasks else "question",
+                context=known_context(use_task, use_app),
             ),
             get_encoder(encoder_name, lambda done, total: bars.advance("distilling the encoder", done, total)),
             config,

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from beast_ml.domain import Price
     from beast_ml.settings import Settings
 
-__all__ = ["known_prices"]
+__all__ = ["known_prices", "price_text"]
 
 
 def known_prices(settings: Settings) -> dict[str, Price]:
@@ -29,8 +29,16 @@ def known_prices(settings: Settings) -> dict[str, Price]:
 
         for model, found in resolve_prices(list(names), {}, PriceList(), names).items():
             prices[model] = found.price
-            say(
-                f"{model}: {found.price.input_usd_per_mtok:g} / {found.price.output_usd_per_mtok:g} USD per million "
-                f"tokens, {found.listed_as} in {found.price_version}"
-            )
+            say(f"{model}: {price_text(found.price)}, {found.listed_as} in {found.price.source}")
     return prices
+
+
+def price_text(price: Price) -> str:
+    """Return a price in words, USD."""
+    parts = {
+        f"{price.input_usd_per_mtok:g} / {price.output_usd_per_mtok:g} per million tokens": price.usd_per_s == 0
+        or price.input_usd_per_mtok + price.output_usd_per_mtok > 0,
+        f"{price.usd_per_request:g} a request": price.usd_per_request > 0,
+        f"{3600 * price.usd_per_s:g} an hour of a request": price.usd_per_s > 0,
+    }
+    return f"USD {' + '.join(text for text, is_charged in parts.items() if is_charged)}"

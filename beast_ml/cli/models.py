@@ -67,6 +67,11 @@ def add(
 
     if prompts is None:
         raise InputError("no `--prompts`: the candidates are compared on prompts such as your router sees, give a file")
+    if to is not None and source.startswith("models:"):
+        raise InputError(
+            f"`--to` is for a router from a folder; the one from {source} is registered again with the new model: "
+            "leave `--to` out, or name a bundle folder with --from"
+        )
     settings = load_settings()
     queries = read_prompts(prompts)
     pool_prices = known_prices(settings)

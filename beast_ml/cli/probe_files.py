@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PromptFile", "read_answers", "read_prompts", "write_probes"]
 
-_MEASURES: Final = ("quality", "input_tokens", "output_tokens", "cost_usd", "latency_s")
+_MEASURES: Final = ("quality", "input_tokens", "output_tokens", "cost_usd", "latency_s", "ttft_s")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from beast_ml.cli.known_prices import price_text
 from beast_ml.cli.output import JsonOption, print_json, print_table, stdout
 from beast_ml.errors import InputError
 
@@ -55,7 +56,8 @@ def route(
         plain = msgspec.to_builtins(decision)
         chosen = next(forecast for forecast in plain["forecasts"] if forecast["model"] == decision.model)
         predicted = {
-            name: chosen[name]["value"] if chosen[name] else None for name in ("quality", "cost_usd", "latency_s")
+            name: chosen[name]["value"] if chosen[name] else None
+            for name in ("quality", "cost_usd", "latency_s", "ttft_s")
         }
         print_json({"predicted": predicted, **plain})
         return
@@ -102,7 +104,10 @@ def _print_forecasts(title: str, forecasts: tuple[ModelForecast, ...]) -> None:
         "quality": [_interval(f.quality) for f in forecasts],
         "cost, USD": [_interval(f.cost_usd) for f in forecasts],
         "latency, s": [_interval(f.latency_s) for f in forecasts],
+        "first token, s": [_interval(f.ttft_s) for f in forecasts],
         "output tokens": [_interval(f.output_tokens) for f in forecasts],
+        "price": ["" if f.price is None else price_text(f.price) for f in forecasts],
+        "price from": ["" if f.price is None else f.price.source for f in forecasts],
         "fails": ["" if f.failure_probability is None else f"{f.failure_probability:.1%}" for f in forecasts],
     }
     known = {name: cells for name, cells in columns.items() if any(cells)}

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from beast_ml.cli.evaluate import print_evaluation
+from beast_ml.cli.known_context import UseApp, UseTask, known_context
 from beast_ml.cli.known_prices import known_prices
 from beast_ml.cli.output import Bars, JsonOption, one_of, print_json, print_table, progress_bar, say, stdout
 from beast_ml.errors import InputError
 
 if TYPE_CHECKING:
+    from beast_ml.logs.outcomes import ContextKey
     from beast_ml.registry.models import RegisteredRouter
 
 __all__ = ["app", "print_registered"]
@@ -39,21 +41,21 @@ def train(
         str, typer.Option(help="static, tuned (learnt from the outcomes), minilm (slower), or hashing.")
     ] = "static",
     cost: Annotated[str | None, typer.Option(help="cost_usd, latency_s or none; default: what the data have.")] = None,
-    use_task: Annotated[bool, typer.Option("--use-task", help="Let the router read the task of a request.")] = False,
+    use_task: UseTask = False,
+    use_app: UseApp = False,
     as_json: JsonOption = False,
 ) -> None:
     """Learn a router, measure it on untouched queries, and register it in MLflow with its evidence."""
     if (outcomes is None) == (log is None):
         raise InputError("give either --outcomes FILE or --log FOLDER to learn from")
+    context = known_context(use_task, use_app)
     if outcomes is not None:
-        _train_on_outcomes(outcomes, test, pool, name, seed, encoder, cost, use_task, as_json)
+        _train_on_outcomes(outcomes, test, pool, name, seed, encoder, cost, context, as_json)
         return
     assert log is not None  # noqa: S101  one of the two is given
-    if test or pool or cost or use_task:
-        raise InputError(
-            "--test, --pool, --cost and --use-task are for --outcomes; a log is split and judged by itself"
-        )
-    _train_on_log(log, name, seed, encoder, as_json)
+    if test or pool or cost:
+        raise InputError("--test, --pool and --cost are for --outcomes; a log is split and judged by itself")
+    _train_on_log(log, name, seed, encoder, context, as_json)
 
 
 def _train_on_outcomes(
@@ -64,7 +66,7 @@ def _train_on_outcomes(
     seed: int,
     encoder: str,
     cost: str | None,
-    use_task: bool,
+    context: tuple[ContextKey, ...],
     as_json: bool,
 ) -> None:
     from beast_ml.evaluation.outcome_files import read_outcome_set
@@ -78,16 +80,17 @@ def _train_on_outcomes(
     from beast_ml.settings import load_settings
 
     settings = load_settings()
+    prices = known_prices(settings)
     sets = [read_outcome_set(path) for path in (outcomes, test) if path is not None]
     for each in sets:
         if each.warning():
             say(f"warning: {each.warning()}")
-    matrices = (sets[0].matrix, sets[1].matrix) if test is not None else split_for_test(sets[0].matrix, seed)
+    given = [each.matrix.priced(prices) for each in sets]
+    matrices = (given[0], given[1]) if test is not None else split_for_test(given[0], seed)
     config = RoutingConfig(
         pool=None if pool is None else tuple(part.strip() for part in pool.split(",") if part.strip()),
         cost=None if cost is None else one_of("--cost", cost, COST_KINDS),
         seed=seed,
-        use_task=use_task,
     )
     with progress_bar() as progress:
         result = train_router(
@@ -95,9 +98,10 @@ def _train_on_outcomes(
             tracking=TrackingConfig(**settings.tracking.model_dump()),
             learner=RouterLearner(
                 one_of("--encoder", encoder, ENCODERS),
-                prices=known_prices(settings),
+                prices=prices,
                 kinds=KIND_TABLE.extended(settings.kinds),
                 progress=Bars(progress).advance,
+                context=context,
             ),
             config=config,
             name=name or outcomes.stem,
@@ -122,7 +126,9 @@ def _train_on_outcomes(
     stdout.print("next: beast promote", highlight=False)
 
 
-def _train_on_log(log: Path, name: str | None, seed: int, encoder: str, as_json: bool) -> None:
+def _train_on_log(
+    log: Path, name: str | None, seed: int, encoder: str, context: tuple[ContextKey, ...], as_json: bool
+) -> None:
     from beast_ml.features.kinds import KIND_TABLE
     from beast_ml.logs.store import LogStore
     from beast_ml.operations.log_training import train_from_log
@@ -134,16 +140,18 @@ def _train_on_log(log: Path, name: str | None, seed: int, encoder: str, as_json:
     store = LogStore(log)
     if not store.days():
         raise InputError(f"no log store in {log}: `beast logs ingest FILE` makes one")
-    logged = store.logged_outcomes()
+    prices = known_prices(settings)
+    logged = store.logged_outcomes().priced(prices)
     with progress_bar() as progress:
         result = train_from_log(
             logged,
             tracking=TrackingConfig(**settings.tracking.model_dump()),
             learner=RouterLearner(
                 one_of("--encoder", encoder, ENCODERS),
-                prices=known_prices(settings),
+                prices=prices,
                 kinds=KIND_TABLE.extended(settings.kinds),
                 progress=Bars(progress).advance,
+                context=context,
             ),
             seed=seed,
             name=name or log.name,

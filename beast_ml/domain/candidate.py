@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from beast_ml.errors import InputError
 
 __all__ = ["CandidateModel", "Price"]
 
+_AMOUNTS: Final = ("input_usd_per_mtok", "output_usd_per_mtok", "usd_per_request", "usd_per_s")
 
-class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+
+class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a call costs: so much a token, a request and, for a machine paid by the hour, a second.
 
     Parameters
@@ -20,6 +24,9 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
         USD for every call, however short.
     usd_per_s
         USD per second of a call's latency.
+    source
+        Who says so: ``given`` by whoever runs the router, ``recovered from recorded costs``, or a public list with its
+        version, such as ``genai-prices 0.0.40``.
 
     Raises
     ------
@@ -36,9 +43,10 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     output_usd_per_mtok: float
     usd_per_request: float = 0.0
     usd_per_s: float = 0.0
+    source: str = "given"
 
     def __post_init__(self) -> None:
-        for name in self.__struct_fields__:
+        for name in _AMOUNTS:
             value = getattr(self, name)
             if not 0 <= value < float("inf"):
                 raise InputError(f"`{name}` == {value}, must be a finite number >= 0")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from beast_ml.domain.candidate import Price
+
 __all__ = ["Explanation", "Forecast", "ModelForecast", "RoutingDecision"]
 
 
@@ -20,14 +22,19 @@ class Forecast(msgspec.Struct, frozen=True):
 
 
 class ModelForecast(msgspec.Struct, frozen=True):
-    """What is expected of one candidate on one request; None where the training data did not tell."""
+    """What is expected of one candidate on one request; None where the training data did not tell.
+
+    ``price`` is what its cost was computed with, where that is price x predicted tokens.
+    """
 
     model: str
     quality: Forecast
     cost_usd: Forecast | None = None
     latency_s: Forecast | None = None
+    ttft_s: Forecast | None = None
     output_tokens: Forecast | None = None
     failure_probability: float | None = None
+    price: Price | None = None
 
 
 class Explanation(msgspec.Struct, frozen=True):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from beast_ml.logs.outcomes import OutcomeMatrix
+from beast_ml.logs.outcomes import ContextKey, OutcomeMatrix
 from beast_ml.policy.utility import COST_KINDS, CostKind, Predictions
 
 __all__ = ["COST_KINDS", "CostKind", "Distilled", "FittedLearner", "Learner"]
@@ -24,8 +24,8 @@ class FittedLearner(Protocol):
         """(n, m) predictions for the training queries, each made by predictors that never saw its question."""
         ...
 
-    def predict(self, prompts: Sequence[str], tasks: Sequence[str] | None) -> Predictions:
-        """Return predictions for new prompts; ``tasks`` is given exactly when the learner was fitted with tasks."""
+    def predict(self, prompts: Sequence[str], contexts: Sequence[Mapping[str, str]] | None) -> Predictions:
+        """Return predictions for new prompts, of which nothing else is known where there are no contexts."""
         ...
 
 
@@ -42,6 +42,11 @@ class Distilled(Protocol):
 class Learner(Protocol):
     """Anything that learns predictors from outcomes."""
 
-    def fit(self, train: OutcomeMatrix, cost: CostKind, seed: int, use_task: bool) -> FittedLearner:
+    @property
+    def context(self) -> tuple[ContextKey, ...]:
+        """What it may read of a query beside its prompt."""
+        ...
+
+    def fit(self, train: OutcomeMatrix, cost: CostKind, seed: int) -> FittedLearner:
         """Return predictors fitted on these outcomes; NaN cells are unknown."""
         ...

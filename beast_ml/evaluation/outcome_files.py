@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from beast_ml.errors import DataError
 from beast_ml.logs.ingest_outcomes import read_outcomes
-from beast_ml.logs.outcomes import OutcomeMatrix
+from beast_ml.logs.outcomes import MEASURES, OutcomeMatrix
 from beast_ml.logs.sources.cells import cells_from_column, cells_from_values
 from beast_ml.logs.sources.raw_rows import check_names, damaged, detect_format, raw_rows
 
@@ -23,7 +23,8 @@ __all__ = ["OutcomeSet", "read_outcome_set"]
 Floats = NDArray[np.float64]
 
 _REQUIRED: Final = ("query_id", "prompt")
-_TEXTS: Final = (*_REQUIRED, "task")
+_FACTS: Final = ("task", "app")
+_TEXTS: Final = (*_REQUIRED, *_FACTS)
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def read_outcome_set(path: Path, *, keep_every_query: bool = False) -> OutcomeSe
     Parameters
     ----------
     keep_every_query
-        As test data need it: every row's query is kept with its prompt and task, whatever the other columns hold,
+        As test data need it: every row's query is kept with its prompt, task and app, whatever the other columns hold,
         even if there are none.
 
     Raises
@@ -109,14 +110,8 @@ def _observed(queries: OutcomeMatrix, outcomes: OutcomeMatrix) -> OutcomeMatrix:
         cells[at] = values
         return cells
 
-    return replace(
-        queries,
-        models=outcomes.models,
-        quality=spread(outcomes.quality),
-        cost_usd=spread(outcomes.cost_usd),
-        input_tokens=spread(outcomes.input_tokens),
-        output_tokens=spread(outcomes.output_tokens),
-        latency_s=spread(outcomes.latency_s),
+    return outcomes.with_measures(
+        spread, query_ids=queries.query_ids, prompts=queries.prompts, tasks=queries.tasks, apps=queries.apps
     )
 
 
@@ -127,19 +122,16 @@ def _read_queries(path: Path) -> tuple[OutcomeMatrix, int]:
     must not matter.
     """
     table = _parquet_texts(path) if detect_format(path) == "parquet" else _line_texts(path)
-    texts: dict[str, tuple[str | None, str | None]] = {}
-    for query, prompt, task in table.to_pandas().drop_duplicates().itertuples(index=False, name=None):
+    texts: dict[str, list[str | None]] = {}
+    for query, *others in table.to_pandas().drop_duplicates().itertuples(index=False, name=None):
         if isinstance(query, str) and query:
-            before = texts.get(query, (None, None))
-            texts[query] = (_smaller(before[0], prompt), _smaller(before[1], task))
+            before = texts.get(query, [None] * len(others))
+            texts[query] = [_smaller(*pair) for pair in zip(before, others, strict=True)]
     ids = sorted(texts)
-    nothing = np.full((len(ids), 0), np.nan)
+    nothing: dict[str, Any] = dict.fromkeys(MEASURES, np.full((len(ids), 0), np.nan))
+    prompts, tasks, apps = ([texts[query][i] or "" for query in ids] for i in range(3))
     queries = OutcomeMatrix(
-        np.array(ids, dtype=str),
-        tuple(texts[query][0] or "" for query in ids),
-        np.array([texts[query][1] or "" for query in ids], dtype=str),
-        (),
-        *([nothing] * 5),
+        np.array(ids, dtype=str), tuple(prompts), np.array(tasks, dtype=str), np.array(apps, dtype=str), (), **nothing
     )
     return queries, table.num_rows
 
@@ -160,10 +152,11 @@ def _parquet_texts(path: Path) -> pa.Table:
     except (pa.ArrowException, OSError) as error:
         raise damaged(path, error) from error
     columns = {name: cells_from_column(path, name, "string", table[name])[0] for name in _REQUIRED}
-    try:
-        columns["task"] = cells_from_column(path, "task", "string", table["task"])[0]
-    except (KeyError, DataError):
-        columns["task"] = pa.nulls(table.num_rows, pa.large_string())
+    for name in _FACTS:
+        try:
+            columns[name] = cells_from_column(path, name, "string", table[name])[0]
+        except (KeyError, DataError):
+            columns[name] = pa.nulls(table.num_rows, pa.large_string())
     return pa.table(columns)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,15 +79,7 @@ def outcomes_of_pool(test: OutcomeMatrix, models: Sequence[str]) -> OutcomeMatri
         cells[:, at] = values
         return cells
 
-    return replace(
-        known,
-        models=names,
-        quality=spread(known.quality),
-        cost_usd=spread(known.cost_usd),
-        input_tokens=spread(known.input_tokens),
-        output_tokens=spread(known.output_tokens),
-        latency_s=spread(known.latency_s),
-    )
+    return known.with_measures(spread, models=names)
 
 
 def scored_queries(test: OutcomeMatrix, cost: CostKind) -> NDArray[np.bool_]:

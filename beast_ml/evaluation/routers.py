@@ -13,7 +13,7 @@ from beast_ml.evaluation.decisions import RouterDecisions, decide
 from beast_ml.evaluation.learner import Distilled, FittedLearner
 from beast_ml.features.boilerplate import find_boilerplate, strip_boilerplate
 from beast_ml.features.encoder import Encoder
-from beast_ml.logs.outcomes import OutcomeMatrix
+from beast_ml.logs.outcomes import ContextKey, OutcomeMatrix
 from beast_ml.logs.splits import query_fold
 from beast_ml.policy.baselines import (
     TaskMeans,
@@ -89,15 +89,15 @@ class Contest:
     train
         Training outcomes of the pool.
     test
-        Test outcomes of the pool. Only query ids and prompts are read; tasks where it is said.
+        Test outcomes of the pool. Only query ids and prompts are read; of their contexts, what is said.
     train_vectors, test_vectors
         Embeddings of the prompts.
     cost
         Kind of cost.
     seed
         Draws of folds and lots.
-    use_task
-        Whether routers may read the task of a test query.
+    context
+        What learned routers may read of a test query beside its prompt.
     """
 
     train: OutcomeMatrix
@@ -106,7 +106,7 @@ class Contest:
     test_vectors: Vectors
     cost: CostKind
     seed: int
-    use_task: bool
+    context: tuple[ContextKey, ...] = ()
 
     @property
     def _folds(self) -> NDArray[np.intp]:
@@ -119,7 +119,11 @@ class Contest:
     @property
     def reads(self) -> str:
         """What a learned router reads of a test query."""
-        return "prompt, task" if self.use_task else _PROMPT_ONLY
+        return ", ".join((_PROMPT_ONLY, *self.context))
+
+    @property
+    def _reads_task(self) -> bool:
+        return "task" in self.context
 
     def run(self, ours: FittedLearner, peers: Mapping[str, FittedLearner]) -> Entrants:
         """Return the decisions of all routers."""
@@ -132,8 +136,8 @@ class Contest:
         if isinstance(ours, Distilled):
             references.append(self.learned(UNDISTILLED, ours.undistilled))
         if len(np.unique(self.train.tasks)) > 1:
-            learned.append(self.best_per_task(true_task=self.use_task))
-            if not self.use_task:
+            learned.append(self.best_per_task(true_task=self._reads_task))
+            if not self._reads_task:
                 references.append(self.best_per_task(true_task=True))
         else:
             notes.append("best_per_task: left out, the training data hold one task only")
@@ -142,8 +146,7 @@ class Contest:
 
     def learned(self, name: str, fitted: FittedLearner) -> RouterDecisions:
         """Return the decisions of a fitted learner."""
-        tasks = self.test.tasks.tolist() if self.use_task else None
-        predictions = fitted.predict(self.test.prompts, tasks)
+        predictions = fitted.predict(self.test.prompts, self.test.contexts(self.context) if self.context else None)
         return self._decide(name, self.reads, fitted.out_of_fold, predictions)
 
     def neighbours(self) -> tuple[RouterDecisions, NeighbourRouter]:
@@ -158,7 +161,7 @@ class Contest:
         """Return the decisions of the task means, by the true task or by a guess from the prompt."""
         train, folds = self.train, self._folds
         if true_task:
-            name = "best_per_task" if self.use_task else "best_per_true_task"
+            name = "best_per_task" if self._reads_task else "best_per_true_task"
             reads, tasks, test_tasks = "task", train.tasks, self.test.tasks
         else:
             name, reads = "best_per_task", f"{_PROMPT_ONLY} (from which the task is guessed)"

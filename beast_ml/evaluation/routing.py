@@ -47,8 +47,6 @@ class RoutingConfig:
         Kind of cost; None: dollars where there are any, else seconds, else none.
     seed
         Seed of everything that is drawn.
-    use_task
-        Let routers read the task of a query.
     n_resamples
         Bootstrap resamples behind each interval.
     """
@@ -56,7 +54,6 @@ class RoutingConfig:
     pool: tuple[str, ...] | None = None
     cost: CostKind | None = None
     seed: int = 0
-    use_task: bool = False
     n_resamples: int = 1000
 
 
@@ -134,8 +131,8 @@ def evaluate_routing(
     """Return how a learner's router fares on test outcomes, beside its baselines and references.
 
     Everything is learned and chosen on the training outcomes. Of the test outcomes, routers read query ids and
-    prompts (and tasks with ``config.use_task``); decisions cover every test query, scores those on which every model
-    of the pool was observed. Where quality is missing on a query no router is scored on it.
+    prompts (and what the learner reads of their contexts); decisions cover every test query, scores those on which
+    every model of the pool was observed. Where quality is missing on a query no router is scored on it.
 
     Parameters
     ----------
@@ -165,23 +162,19 @@ def evaluate_routing(
     scored = scored_queries(test, pool.cost)
     if must_score and not scored.any():
         raise NotEnoughDataError(f"nothing could be scored: {why_nothing_is_scored(test, pool.cost)}")
-    if config.use_task and (train.tasks == "").all():
-        raise DataError("the training data name no task: leave out use_task, or add a `task` column")
     overlap = find_overlap(train, test)
     if overlap.warning():
         say(f"warning: {overlap.warning()}")
     clock.lap("reading")
 
     say(f"learning to predict {len(pool.models)} models from {train.n_queries} queries")
-    fitted = learner.fit(train, pool.cost, config.seed, config.use_task)
+    fitted = learner.fit(train, pool.cost, config.seed)
     clock.lap("learning")
-    others = {
-        name: peer.fit(train, pool.cost, config.seed, config.use_task) for name, peer in sorted((peers or {}).items())
-    }
+    others = {name: peer.fit(train, pool.cost, config.seed) for name, peer in sorted((peers or {}).items())}
     clock.lap("learning peers")
     say(f"deciding {test.n_queries} queries with every router")
     vectors = embed_prompts(encoder, train.prompts, test.prompts)
-    contest = Contest(train, test, *vectors, pool.cost, config.seed, config.use_task)
+    contest = Contest(train, test, *vectors, pool.cost, config.seed, learner.context)
     entrants = contest.run(fitted, others)
     clock.lap("deciding")
     board: Scoreboard | None = None
@@ -206,7 +199,7 @@ def evaluate_routing(
         },
         "settings": {
             "seed": config.seed,
-            "use_task": config.use_task,
+            "context": list(learner.context),
             "encoder": {"name": encoder.name, "hash": encoder.hash},
             "resamples": config.n_resamples,
         },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from beast_ml.errors import DataError
 from beast_ml.features.encoder import Encoder
 from beast_ml.features.spec import FeatureBuilder, FeatureSpec
-from beast_ml.logs.outcomes import OutcomeMatrix
+from beast_ml.logs.outcomes import ContextKey, OutcomeMatrix
 
 __all__ = ["FEATURES_FILE", "SPEC_FILE", "FeatureTable", "feature_table", "read_feature_table"]
 
@@ -70,20 +71,20 @@ class FeatureTable:
             raise DataError(f"cannot write the features to {folder}: {error}") from error
 
 
-def feature_table(outcomes: OutcomeMatrix, encoder: Encoder, use_task: bool = False) -> FeatureTable:
+def feature_table(outcomes: OutcomeMatrix, encoder: Encoder, context: Collection[ContextKey] = ()) -> FeatureTable:
     """Return the features that a router trained on these outcomes reads, learnt from these queries alone.
 
     Parameters
     ----------
     outcomes
-        Only their query ids and prompts are read; tasks with ``use_task``.
+        Only their query ids and prompts are read; of their contexts, what is named.
     encoder
         Turns prompts into vectors.
-    use_task
-        Whether the task of a query becomes features.
+    context
+        What else that is known of a query becomes features.
     """
-    contexts = [{"task": task} if task else {} for task in outcomes.tasks.tolist()] if use_task else None
-    spec = FeatureSpec.learn(encoder, outcomes.prompts, contexts, ("task",) if use_task else ())
+    contexts = outcomes.contexts(context)
+    spec = FeatureSpec.learn(encoder, outcomes.prompts, contexts, tuple(context))
     rows = FeatureBuilder(spec, encoder).matrix(outcomes.prompts, contexts)
     return FeatureTable(outcomes.query_ids, rows, spec)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from beast_ml.domain import Price
 from beast_ml.errors import NotEnoughDataError
 from beast_ml.logs.outcomes import OutcomeMatrix
 
@@ -57,6 +58,7 @@ class LoggedOutcomes:
         "request_id",
         "received_at",
         "tenant_id",
+        "app",
         "context",
         "prompt",
         "input_tokens",
@@ -68,6 +70,7 @@ class LoggedOutcomes:
         "attempts",
         "served_model",
         "latency_s",
+        "ttft_s",
         "output_tokens",
         "cost_usd",
         "quality",
@@ -103,6 +106,10 @@ class LoggedOutcomes:
             context=tuple(self.context[i] for i in positions),
             **{name: getattr(self, name)[positions] for name in _PER_REQUEST},
         )
+
+    def priced(self, prices: Mapping[str, Price]) -> LoggedOutcomes:
+        """Return the same with the costs that nobody billed; see `OutcomeMatrix.priced`."""
+        return replace(self, matrix=self.matrix.priced(prices))
 
     def pool(self, models: Sequence[str]) -> LoggedOutcomes:
         """Return the requests whose chosen model is one of these, with these models as the only candidates.
@@ -192,12 +199,17 @@ def _matrix(
         query_ids=np.array(usable["request_id"].to_pylist(), dtype=str),
         prompts=tuple(usable["prompt"].to_pylist()),
         tasks=np.array([pairs.get("task", "") for pairs in context], dtype=str),
+        apps=np.array(
+            [app or pairs.get("app", "") for app, pairs in zip(usable["app"].to_pylist(), context, strict=True)],
+            dtype=str,
+        ),
         models=tuple(models),
         quality=cell("quality"),
         cost_usd=cell("cost_usd"),
         input_tokens=cell("input_tokens"),
         output_tokens=cell("output_tokens"),
         latency_s=cell("latency_s"),
+        ttft_s=cell("ttft_s"),
     )
 
 

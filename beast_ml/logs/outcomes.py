@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from beast_ml.domain import Price
 from beast_ml.errors import DataError, UnknownModelError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["OutcomeMatrix"]
+__all__ = ["MEASURES", "ContextKey", "OutcomeMatrix"]
 
 Floats = NDArray[np.float64]
 
-_MEASURES = ("quality", "cost_usd", "input_tokens", "output_tokens", "latency_s")
+ContextKey = Literal["task", "app"]
+"""What may be known of a request beside its text, and be a feature."""
+
+MEASURES: Final = ("quality", "cost_usd", "input_tokens", "output_tokens", "latency_s", "ttft_s")
+"""What is observed of a model on a query; the names of the (n, m) arrays."""
+
+_FACTS: Final[dict[ContextKey, str]] = {"task": "tasks", "app": "apps"}
 
 
 @dataclass(frozen=True)
@@ -31,23 +38,25 @@ class OutcomeMatrix:
 
     Parameters
     ----------
-    query_ids, prompts, tasks
-        Length n; ``tasks`` is "" where the source gives none.
+    query_ids, prompts, tasks, apps
+        Length n; task and app (the application that asks) are "" where the source gives none.
     models
         Length m, sorted.
-    quality, cost_usd, input_tokens, output_tokens, latency_s
-        (n, m) arrays of float64: quality in 0..1, USD, tokens, tokens, seconds.
+    quality, cost_usd, input_tokens, output_tokens, latency_s, ttft_s
+        (n, m) arrays of float64: quality in 0..1, USD, tokens, tokens, seconds to the last and to the first token.
     """
 
     query_ids: NDArray[np.str_]
     prompts: tuple[str, ...]
     tasks: NDArray[np.str_]
+    apps: NDArray[np.str_]
     models: tuple[str, ...]
     quality: Floats
     cost_usd: Floats
     input_tokens: Floats
     output_tokens: Floats
     latency_s: Floats
+    ttft_s: Floats
 
     @property
     def n_queries(self) -> int:
@@ -58,8 +67,8 @@ class OutcomeMatrix:
     def from_frame(cls, frame: pd.DataFrame) -> OutcomeMatrix:
         """Pivot a valid outcome table (one row per query and model) into arrays.
 
-        The result does not depend on the order of the rows. Where a query id comes with several prompts or tasks,
-        the smallest in string order is taken.
+        The result does not depend on the order of the rows. Where a query id comes with several prompts, tasks or
+        apps, the smallest in string order is taken.
 
         Raises
         ------
@@ -77,18 +86,49 @@ class OutcomeMatrix:
                 "an outcome table has one row per query and model: ingest it first, which removes duplicates"
             )
         arrays = {}
-        for name in _MEASURES:
+        for name in MEASURES:
             array = np.full(shape, np.nan)
             if name in frame:
                 array[rows, columns] = frame[name].to_numpy(dtype=float, na_value=np.nan)
             arrays[name] = array
         firsts = frame.assign(_row=rows).groupby("_row")
         prompts = tuple(firsts["prompt"].min())
-        if "task" in frame:
-            tasks = frame["task"].fillna("").astype(str).groupby(rows).min().to_numpy(dtype=str)
-        else:
-            tasks = np.full(len(query_ids), "")
-        return cls(query_ids, prompts, tasks, tuple(models.tolist()), **arrays)
+        facts = {
+            field: frame[key].fillna("").astype(str).groupby(rows).min().to_numpy(dtype=str)
+            if key in frame
+            else np.full(len(query_ids), "")
+            for key, field in _FACTS.items()
+        }
+        return cls(query_ids, prompts, models=tuple(models.tolist()), **facts, **arrays)
+
+    def contexts(self, keys: Collection[ContextKey]) -> list[dict[str, str]]:
+        """Return what is known of each query, of these keys; one that is not known is left out."""
+        columns = [(key, getattr(self, field).tolist()) for key, field in _FACTS.items() if key in keys]
+        return [{key: values[i] for key, values in columns if values[i]} for i in range(self.n_queries)]
+
+    def with_measures(self, change: Callable[[Floats], Floats], **fields: Any) -> OutcomeMatrix:
+        """Return the same with every (n, m) array changed alike, and other fields replaced."""
+        changed: dict[str, Any] = {name: change(getattr(self, name)) for name in MEASURES}
+        return replace(self, **fields, **changed)
+
+    def priced(self, prices: Mapping[str, Price]) -> OutcomeMatrix:
+        """Return the same with the costs that nobody billed, as of a self-hosted model: its price x what it used.
+
+        Models with any recorded cost above zero keep what was recorded.
+        """
+        cost = self.cost_usd.copy()
+        for j, name in enumerate(self.models):
+            if name in prices and not (cost[:, j] > 0).any():
+                price = prices[name]
+                used = (
+                    (self.input_tokens, price.input_usd_per_mtok / 1e6),
+                    (self.output_tokens, price.output_usd_per_mtok / 1e6),
+                    (self.latency_s, price.usd_per_s),
+                )
+                parts = [amounts[:, j] * per_unit for amounts, per_unit in used if per_unit]
+                answered = np.where(np.isnan(self.quality[:, j]), np.nan, price.usd_per_request)
+                cost[:, j] = sum(parts, answered)
+        return replace(self, cost_usd=cost)
 
     def pool(self, models: Sequence[str]) -> OutcomeMatrix:
         """Return the same queries with these models only, in sorted order.
@@ -103,24 +143,25 @@ class OutcomeMatrix:
             raise UnknownModelError(f"no outcome of model {unknown[0]!r} in the data; it has {', '.join(self.models)}")
         names = tuple(sorted(set(models)))
         index = [self.models.index(name) for name in names]
-        return replace(self, models=names, **{name: getattr(self, name)[:, index] for name in _MEASURES})
+        return self.with_measures(lambda values: values[:, index], models=names)
 
     def rows(self, index: NDArray[np.bool_] | NDArray[np.intp]) -> OutcomeMatrix:
         """Return the queries that a boolean mask or an index array selects."""
         positions = np.arange(self.n_queries)[index]
-        return replace(
-            self,
+        return self.with_measures(
+            lambda values: values[positions],
             query_ids=self.query_ids[positions],
             prompts=tuple(self.prompts[i] for i in positions),
             tasks=self.tasks[positions],
-            **{name: getattr(self, name)[positions] for name in _MEASURES},
+            apps=self.apps[positions],
         )
 
     def digest(self) -> str:
         """Return a sha256 of the whole content; equal data give equal digests whatever their row order was."""
         digest = hashlib.sha256()
-        for part in (self.query_ids.tolist(), list(self.prompts), self.tasks.tolist(), list(self.models)):
-            digest.update(repr(part).encode())
-        for name in _MEASURES:
+        texts = (self.query_ids, self.prompts, self.tasks, self.apps, self.models)
+        for part in texts:
+            digest.update(repr([str(text) for text in part]).encode())
+        for name in MEASURES:
             digest.update(np.ascontiguousarray(getattr(self, name)).tobytes())
         return digest.hexdigest()

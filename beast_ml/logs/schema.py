@@ -28,6 +28,7 @@ QUALITY_SOURCES: Final[tuple[QualitySource, ...]] = get_args(QualitySource)
 OUTCOME_COLUMNS: Final[dict[str, tuple[ColumnType, bool]]] = {
     "query_id": ("string", True),
     "task": ("string", False),
+    "app": ("string", False),
     "prompt": ("string", True),
     "model": ("string", True),
     "quality": ("float", True),
@@ -35,6 +36,7 @@ OUTCOME_COLUMNS: Final[dict[str, tuple[ColumnType, bool]]] = {
     "input_tokens": ("float", False),
     "output_tokens": ("float", False),
     "latency_s": ("float", False),
+    "ttft_s": ("float", False),
     "split": ("string", False),
 }
 """Outcome table: one row per query and model. Name -> (type, required)."""

@@ -178,6 +178,7 @@ class LogStore:
         renamed = {
             "query_id": "request_id",
             "task": "context['task']",
+            "app": "COALESCE(app, context['app'])",
             "model": "served_model",
             "split": "CAST(NULL AS VARCHAR)",
         }

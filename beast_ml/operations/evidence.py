@@ -54,8 +54,7 @@ def interval_coverage(router: FittedRouter, test: OutcomeMatrix) -> float | None
     truth = realised.cost_usd if router.cost == "cost_usd" else realised.latency_s
     if predictor is None or np.isnan(truth).all():
         return None
-    tasks = realised.tasks.tolist() if router.uses_task else None
-    low, high = predictor.interval(router.rows(realised.prompts, tasks))
+    low, high = predictor.interval(router.rows(realised.prompts, realised.contexts(router.context)))
     seen = ~np.isnan(truth)
     return float(((truth >= low) & (truth <= high))[seen].mean())
 

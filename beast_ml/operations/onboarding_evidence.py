@@ -8,7 +8,8 @@ import msgspec
 import numpy as np
 
 from beast_ml.bundle.read import RouterBundle
-from beast_ml.policy.decide import Constraints, decide_batch
+from beast_ml.errors import NoCandidateError
+from beast_ml.policy.decide import Constraints, decide
 from beast_ml.policy.spec import PolicySpec
 from beast_ml.predictors.contract import Floats, Rows
 from beast_ml.predictors.pool import Expected, PoolPredictors
@@ -38,11 +39,12 @@ def weaken(
 ) -> Weakened:
     """Return a router's evidence, as far as it holds with a new candidate that answers part of the requests.
 
-    The figures on the old candidates stand. On requests that would now go to the new one, the gain changes by its
-    quality minus that of the model it displaces. Of a model whose answers nobody has judged, that quality is anything
-    from 0 to 1; of one that has answered probes, the interval of its prediction holds it. The gain and the saving get
-    these ends on top of their own, all of them bad at once, so a gate passes only what would hold even then: a router
-    that hardly uses the new model, or one whose probes speak for it.
+    The figures on the old candidates stand. On requests that would now go to the new one, by the policy's utility or by
+    its exploration, and within its constraints, the gain changes by its quality minus that of the models it displaces.
+    Of a model whose answers nobody has judged, that quality is anything from 0 to 1; of one that has answered probes,
+    the interval of its prediction holds it. The gain and the saving get these ends on top of their own, all of them bad
+    at once, so a gate passes only what would hold even then: a router that hardly uses the new model, or one whose
+    probes speak for it.
 
     Parameters
     ----------
@@ -61,19 +63,19 @@ def weaken(
     """
     policy, at = before.policy, after.models.index(new)
     expected = after.predict(rows)
-    now = _chosen(policy, after.models, expected)
-    old = _chosen(policy, before.predictors.models, before.predictors.predict(rows))
-    displaced = np.array([after.models.index(name) for name in before.predictors.models])[old]
-    taken = (now == at).astype(float)
+    now = _probabilities(policy, after.models, expected)
+    taken = now[:, at].copy()
     if not taken.any():
         return Weakened(evidence, 0.0)
-    row = np.arange(len(rows))
-    lost = expected.quality[row, displaced]
+    old = _probabilities(policy, before.predictors.models, before.predictors.predict(rows))
+    displaced = np.insert(old, at, 0.0, axis=1) - now
+    displaced[:, at] = 0.0
+    lost = (displaced * expected.quality).sum(axis=1)
     ends = (
         after.quality.interval(rows) if is_probed else (np.zeros_like(expected.quality), np.ones_like(expected.quality))
     )
     low, middle, high = (
-        float((taken * (quality[:, at] - lost)).mean()) for quality in (ends[0], expected.quality, ends[1])
+        float((taken * quality[:, at] - lost).mean()) for quality in (ends[0], expected.quality, ends[1])
     )
     weaker = msgspec.structs.replace(
         evidence,
@@ -89,35 +91,52 @@ def _with_saving(
     expected: Expected,
     rows: Rows,
     taken: Floats,
-    displaced: np.ndarray[tuple[int, ...], np.dtype[np.intp]],
+    displaced: Floats,
     at: int,
 ) -> Evidence:
     """Return the evidence with its saving moved by what the new model costs beyond the displaced ones."""
     predictor, cost = (
         (after.latency, expected.latency_s) if evidence.cost_unit == "s" else (after.cost, expected.cost_usd)
     )
-    if evidence.cost_saving is None or predictor is None or cost is None:
+    saving, paid = evidence.cost_saving, evidence.router_cost
+    if saving is None or predictor is None or cost is None:
         return evidence
-    reference = float(cost[:, after.models.index(evidence.best_single_model)].mean())
-    if reference <= 0.0:
+    # What the saving is a share of: the reference's cost, as these predictors see it where that is one model.
+    by_log = evidence.reference == "logging_policy"
+    reference = (
+        _logged_cost(evidence) if by_log else float(cost[:, after.models.index(evidence.best_single_model)].mean())
+    )
+    if reference is None or reference <= 0.0:
         return msgspec.structs.replace(evidence, cost_saving=None)
     ends = predictor.interval(rows)
-    spared = cost[np.arange(len(rows)), displaced]
-    low, middle, high = (float((taken * (spared - own[:, at])).mean()) / reference for own in (ends[1], cost, ends[0]))
-    moved = _moved(evidence.cost_saving, min(low, middle), middle, max(high, middle))
-    paid = evidence.best_single_cost
-    router_cost = evidence.router_cost
-    if paid is not None and router_cost is not None:
-        router_cost = max(router_cost - middle * paid, 0.0)
-    return msgspec.structs.replace(evidence, cost_saving=moved, router_cost=router_cost)
+    spared = (displaced * cost).sum(axis=1)
+    low, middle, high = (float((spared - taken * own[:, at]).mean()) / reference for own in (ends[1], cost, ends[0]))
+    moved = _moved(saving, min(low, middle), middle, max(high, middle))
+    unit = reference if by_log else evidence.best_single_cost
+    if unit is not None and paid is not None:
+        paid = max(paid - middle * unit, 0.0)
+    return msgspec.structs.replace(evidence, cost_saving=moved, router_cost=paid)
+
+
+def _logged_cost(evidence: Evidence) -> float | None:
+    """Return the mean cost of the policy that wrote the log: the router's, and what of it was saved, tell it."""
+    saving, paid = evidence.cost_saving, evidence.router_cost
+    return None if saving is None or paid is None or saving.mean >= 1.0 else paid / (1.0 - saving.mean)
 
 
 def _moved(interval: Interval, low: float, middle: float, high: float) -> Interval:
     return Interval(interval.mean + middle, interval.low + low, interval.high + high)
 
 
-def _chosen(
-    policy: PolicySpec, models: tuple[str, ...], expected: Expected
-) -> np.ndarray[tuple[int, ...], np.dtype[np.intp]]:
-    """Return the positions of the models the policy chooses, without exploration."""
-    return np.array([choice.chosen for choice in decide_batch(policy, models, expected, Constraints())], dtype=np.intp)
+def _probabilities(policy: PolicySpec, models: tuple[str, ...], expected: Expected) -> Floats:
+    """Return (n, m) probabilities of being chosen; zeros where the policy's constraints leave nobody."""
+    standing, rate = Constraints.of(policy.objective), policy.exploration_rate
+    out = np.zeros_like(expected.quality)
+    for row in range(len(out)):
+        try:
+            ranking = decide(policy, models, expected, row, standing, None, 1.0, 0.0).ranking
+        except NoCandidateError:
+            continue
+        out[row, list(ranking)] = rate / len(ranking)
+        out[row, ranking[0]] += 1.0 - rate
+    return out

@@ -51,7 +51,7 @@ def log_settings(run: TrainingRun, router: FittedRouter, seed: int) -> None:
             "encoder": spec.encoder,
             "cost": router.cost,
             "seed": seed,
-            "uses_task": router.uses_task,
+            "context": ", ".join(router.context) or "none",
             "models": len(router.models),
             "training_queries": router.training.n_queries,
             "features": len(spec.names),
@@ -112,7 +112,7 @@ def _log_family(child: TrainingRun, target: str, label: str, rank: int, score: F
 def draw_plots(folder: Path, router: FittedRouter, test: OutcomeMatrix) -> None:
     """Draw calibration, cost and learning plots into a folder."""
     pooled = test.pool(router.models)
-    predicted = router.predict(pooled.prompts, pooled.tasks.tolist())
+    predicted = router.predict(pooled.prompts, pooled.contexts(router.context))
     draw_calibration(folder / "calibration.png", router.models, predicted.quality, pooled.quality)
     if router.cost != "none":
         realised, unit = (pooled.cost_usd, "USD") if router.cost == "cost_usd" else (pooled.latency_s, "s")
@@ -126,8 +126,8 @@ def register(
 ) -> tuple[RegisteredRouter, Manifest]:
     """Write the bundle into a new folder and register it with its parts."""
     manifest = write_bundle(router, folder, headline=evidence.metrics(), run_ids={"training": run.id})
-    sample = router.training
-    example = router.rows(sample.prompts[:_EXAMPLE_ROWS], sample.tasks[:_EXAMPLE_ROWS].tolist())
+    sample = router.training.rows(np.arange(min(_EXAMPLE_ROWS, router.training.n_queries)))
+    example = router.rows(sample.prompts, sample.contexts(router.context))
     registered = register_router(run, folder, evidence, cards, example)
     run.describe(cards["router"])
     events.info("training.registered", version=registered.version, run_id=run.id, bundle=manifest.digest)

@@ -12,7 +12,7 @@ from beast_ml.bundle.manifest import Manifest
 from beast_ml.errors import NotEnoughDataError
 from beast_ml.evaluation.routers import ROUTER
 from beast_ml.evaluation.routing import RoutingConfig, RoutingEvaluation, evaluate_routing
-from beast_ml.logs.outcomes import OutcomeMatrix
+from beast_ml.logs.outcomes import ContextKey, OutcomeMatrix
 from beast_ml.logs.splits import holdout_mask
 from beast_ml.operations.cards import model_cards
 from beast_ml.operations.evidence import evidence_of
@@ -143,8 +143,12 @@ class _Remembering:
         self._learner = learner
         self._fitted: FittedRouter | None = None
 
-    def fit(self, train: OutcomeMatrix, cost: CostKind, seed: int, use_task: bool) -> FittedRouter:
-        self._fitted = self._learner.fit(train, cost, seed, use_task)
+    @property
+    def context(self) -> tuple[ContextKey, ...]:
+        return self._learner.context
+
+    def fit(self, train: OutcomeMatrix, cost: CostKind, seed: int) -> FittedRouter:
+        self._fitted = self._learner.fit(train, cost, seed)
         return self._fitted
 
     def fitted(self) -> FittedRouter:

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from beast_ml.domain import Objective
 from beast_ml.errors import InputError, NoCandidateError, UnknownModelError
 from beast_ml.policy.spec import PolicySpec
 from beast_ml.predictors.contract import Floats
@@ -39,6 +40,11 @@ class Constraints:
             value = getattr(self, name)
             if value is not None and isnan(value):
                 raise InputError(f"`{name}` is NaN, must be a number, or None for no such constraint")
+
+    @classmethod
+    def of(cls, objective: Objective) -> Constraints:
+        """Return the standing ones of an objective."""
+        return cls(*(getattr(objective, name) for name in _CONSTRAINTS))
 
     def tightened(self, other: Constraints) -> Constraints:
         """Return the tighter of both, field by field."""
@@ -145,11 +151,13 @@ def decide_batch(
         Two draws from [0, 1) a row, for whether to explore and whom; None explores nowhere.
     """
     utility = utilities(policy, expected)
-    cost = np.zeros_like(utility) if expected.cost_usd is None else expected.cost_usd
-    orders: list[list[int]] = np.lexsort((cost, -utility)).tolist()  # ties go to the cheaper, then to the first
+    ties = () if expected.cost_usd is None else (expected.cost_usd,)
+    orders: list[list[int]] = np.lexsort((*ties, -utility)).tolist()  # ties go to the cheaper, then to the first
     if policy.kind == "single" and policy.model in models:
         single = models.index(policy.model)
-        orders = [[single, *(j for j in order if j != single)] for order in orders]
+        for order in orders:
+            order.remove(single)
+            order.insert(0, single)
     if candidates is not None:
         wanted = _positions(models, candidates)
         orders = [[j for j in order if j in wanted] for order in orders]

@@ -10,7 +10,7 @@ from typing import Final, Literal
 import numpy as np
 
 from beast_ml.domain import Price
-from beast_ml.errors import InputError, NotEnoughDataError
+from beast_ml.errors import DataError, InputError, NotEnoughDataError
 from beast_ml.features.distill import Progress as EncoderProgress
 from beast_ml.features.distill import static_encoder
 from beast_ml.features.encoder import Encoder
@@ -21,7 +21,7 @@ from beast_ml.features.kinds import KIND_TABLE, KindTable
 from beast_ml.features.sentence import SentenceEncoder
 from beast_ml.features.spec import FeatureBuilder, FeatureSpec
 from beast_ml.features.tuning import TUNED, tune_features
-from beast_ml.logs.outcomes import OutcomeMatrix
+from beast_ml.logs.outcomes import ContextKey, OutcomeMatrix
 from beast_ml.logs.splits import Groups, query_fold, task_fold
 from beast_ml.policy.operating_point import OperatingPoint, choose_operating_point
 from beast_ml.policy.utility import CostKind, CostRange, Predictions
@@ -69,8 +69,8 @@ class FittedRouter:
         What plays the part of cost.
     operating_point
         Chosen on out-of-fold predictions.
-    uses_task
-        Whether the task label is a feature.
+    context
+        What it may read of a request beside its text.
     training
         The outcomes it was fitted on.
     history
@@ -81,7 +81,7 @@ class FittedRouter:
     pool: FittedPool
     cost: CostKind
     operating_point: OperatingPoint
-    uses_task: bool
+    context: tuple[ContextKey, ...]
     training: OutcomeMatrix
     history: HistoryState | None = None
 
@@ -96,19 +96,18 @@ class FittedRouter:
         return _as_predictions(self.models, self.pool.out_of_fold, self.cost)
 
     def rows(
-        self, prompts: Sequence[str], tasks: Sequence[str] | None = None, history_rows: Rows | None = None
+        self, prompts: Sequence[str], contexts: Sequence[Context] | None = None, history_rows: Rows | None = None
     ) -> Rows:
         """Return feature rows of new prompts; see `predict`."""
-        known = tasks if self.uses_task else None
         if history_rows is None and self.features.spec.history is not None:
             history = History(self.features.spec.history, self.history)
-            kinds = known if known is not None else [None] * len(prompts)
-            end = [history.features("", kind, at_us=sys.maxsize) for kind in kinds]
+            known = contexts if contexts is not None else [{}] * len(prompts)
+            end = [history.features("", context.get("task"), at_us=sys.maxsize) for context in known]
             history_rows = np.array(end, dtype=np.float32).reshape(len(prompts), history.spec.dim)
-        return self.features.matrix(prompts, None if known is None else _task_contexts(known), history_rows)
+        return self.features.matrix(prompts, contexts, history_rows)
 
     def predict(
-        self, prompts: Sequence[str], tasks: Sequence[str] | None = None, history_rows: Rows | None = None
+        self, prompts: Sequence[str], contexts: Sequence[Context] | None = None, history_rows: Rows | None = None
     ) -> Predictions:
         """Return (n, m) predictions for new prompts.
 
@@ -116,13 +115,13 @@ class FittedRouter:
         ----------
         prompts
             The n texts.
-        tasks
-            Read only when fitted with tasks.
+        contexts
+            What is known of each; keys that it was not fitted with are not read, one that is missing is unknown.
         history_rows
             (n, k) history features, where it was fitted with some; default: those of a tenant nobody has heard of,
             right after the training log.
         """
-        rows = self.rows(prompts, tasks, history_rows)
+        rows = self.rows(prompts, contexts, history_rows)
         predictors = self.pool.predictors
         predictions = _as_predictions(self.models, predictors.predict(rows), self.cost)
         amounts = {"cost_usd": predictors.cost, "latency_s": predictors.latency, "none": None}[self.cost]
@@ -153,9 +152,9 @@ class UndistilledRouter:
         """(n, m) predictions for the training queries: those that the distilled router is judged by, too."""
         return self.fitted.out_of_fold
 
-    def predict(self, prompts: Sequence[str], tasks: Sequence[str] | None = None) -> Predictions:
+    def predict(self, prompts: Sequence[str], contexts: Sequence[Context] | None = None) -> Predictions:
         """Return (n, m) predictions for new prompts; see `FittedRouter.predict`."""
-        rows = self.fitted.rows(prompts, tasks)
+        rows = self.fitted.rows(prompts, contexts)
         return _as_predictions(self.models, self.fitted.pool.undistilled(rows), self.fitted.cost)
 
 
@@ -178,6 +177,8 @@ class RouterLearner:
     groups
         What later requests will be, and so what is held out together in cross-validation: other questions of the tasks
         that the training data have, or other tasks.
+    context
+        What may be read of a request beside its text, where it is known: its task, the app that asks.
     """
 
     encoder: EncoderName = "static"
@@ -186,13 +187,13 @@ class RouterLearner:
     progress: Progress | None = None
     families: PoolFamilies = POOL_FAMILIES
     groups: Groups = "question"
+    context: tuple[ContextKey, ...] = ()
 
     def fit(
         self,
         train: OutcomeMatrix,
         cost: CostKind = "cost_usd",
         seed: int = 0,
-        use_task: bool = False,
         failed: Floats | None = None,
         history: LoggedHistory | None = None,
     ) -> FittedRouter:
@@ -206,8 +207,6 @@ class RouterLearner:
             What plays the part of cost; its column must hold something for every model.
         seed
             Of the folds and the networks.
-        use_task
-            Whether the task label may be read when deciding.
         failed
             (n, m) failures, for `beast_ml.predictors.reliability`.
         history
@@ -218,12 +217,18 @@ class RouterLearner:
         ------
         InputError
             If the history is not of these requests, or goes by kind and the task may not be read.
+        DataError
+            If the training data do not know what may be read.
         NotEnoughDataError
             With fewer than two models, fewer than 50 queries, or a model without a single outcome.
         """
         _check(train, cost)
-        if history is not None and "kind" in history.spec.by and not use_task:
-            raise InputError('the history goes by "kind", which is the task: set `use_task`, or leave it out of `by`')
+        contexts = train.contexts(self.context)
+        for key in self.context:
+            if not any(key in context for context in contexts):
+                raise DataError(f"the training data name no {key}: read no {key}, or give data with `{key}`")
+        if history is not None and "kind" in history.spec.by and "task" not in self.context:
+            raise InputError('the history goes by "kind", which is the task: read the task, or leave it out of `by`')
         if self.groups == "task":
             folds = task_fold(train.tasks, _N_FOLDS, seed)
         else:
@@ -234,9 +239,8 @@ class RouterLearner:
                 f"at least {_MIN_QUERIES} are needed to learn and to check what was learnt"
             )
         encoder = self.load_encoder()
-        contexts = _task_contexts(train.tasks.tolist()) if use_task else None
         followed = history.spec if history else None
-        spec = FeatureSpec.learn(encoder, train.prompts, contexts, ("task",) if use_task else (), followed)
+        spec = FeatureSpec.learn(encoder, train.prompts, contexts, self.context, followed)
         features = FeatureBuilder(spec, encoder)
         rows = features.matrix(train.prompts, contexts, history.rows if history else None)
         if self.encoder == TUNED:
@@ -246,7 +250,7 @@ class RouterLearner:
         pool = fit_pool(data, np.random.default_rng(seed), self.prices, self.progress, self.families)
         out_of_fold = _as_predictions(train.models, pool.out_of_fold, cost)
         point = choose_operating_point(out_of_fold, train.quality, realised_cost(train, cost))
-        return FittedRouter(features, pool, cost, point, use_task, train, history.end if history else None)
+        return FittedRouter(features, pool, cost, point, self.context, train, history.end if history else None)
 
     def load_encoder(self) -> Encoder:
         """Return the encoder that features are built with."""
@@ -270,10 +274,6 @@ def realised_cost(outcomes: OutcomeMatrix, cost: CostKind) -> Floats:
 def _as_predictions(models: tuple[str, ...], expected: Expected, cost: CostKind) -> Predictions:
     amounts = {"cost_usd": expected.cost_usd, "latency_s": expected.latency_s, "none": None}[cost]
     return Predictions(models, expected.quality, np.zeros_like(expected.quality) if amounts is None else amounts)
-
-
-def _task_contexts(tasks: Sequence[str]) -> list[Context]:
-    return [{"task": task} if task else {} for task in tasks]
 
 
 def _check(train: OutcomeMatrix, cost: CostKind) -> None:

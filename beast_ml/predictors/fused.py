@@ -41,51 +41,16 @@ class _Computed(DenseHead):
 
 
 @dataclass(frozen=True)
-class _Platt:
-    """Quality from logits where Platt's curve calibrates it: the logit of a sigmoid is what went into it.
+class _Exponentials:
+    """What follows the heads whose outputs are exponents: each kept in a range, and its exponential.
 
-    Parameters
-    ----------
-    low, high, half, one
-        (1, m): the limits of the logit, halves and ones.
-    slope, offset
-        (1, m), halved, for the sigmoid is computed as a tanh.
-    """
-
-    low: Floats
-    high: Floats
-    half: Floats
-    one: Floats
-    slope: Floats
-    offset: Floats
-
-    @classmethod
-    def of(cls, curve: PlattScaling) -> _Platt:
-        one = np.ones((1, len(curve.slope)))
-        limit = logit(one)
-        return cls(-limit, limit, 0.5 * one, one, 0.5 * curve.slope[None], 0.5 * curve.offset[None])
-
-    def predict(self, logits: Rows) -> Floats:
-        """Return (n, m) expected quality."""
-        out: Floats = logits.astype(np.float64)
-        np.maximum(out, self.low, out=out)
-        np.minimum(out, self.high, out=out)
-        out *= self.slope
-        out += self.offset
-        np.tanh(out, out=out)
-        out += self.one
-        out *= self.half
-        return out
-
-
-@dataclass(frozen=True)
-class _Amounts:
-    """What follows the heads of amounts: exponents, kept in a range, and their exponentials.
+    The first ones may be those of quality: where Platt's curve calibrates it, quality is 1 / (1 + exp(-curve)), for the
+    logit of a sigmoid is what went into it. The others are amounts. Whatever is multiplied with is in the bias.
 
     Parameters
     ----------
     bias, low, high
-        (1, k), as against a single row numpy then takes its short way. Whatever is multiplied with is in the bias.
+        (1, k), as against a single row numpy then takes its short way.
     """
 
     bias: Floats
@@ -93,19 +58,35 @@ class _Amounts:
     high: Floats
 
     @classmethod
-    def of(cls, predictors: Sequence[AmountPredictor], per_unit: Sequence[Floats]) -> _Amounts:
-        """Return what follows the heads that `_scaled` returns, with (m,) units wanted per unit of each amount."""
-        biases, log_factors = [], []
-        for predictor, unit in zip(predictors, per_unit, strict=True):
+    def of(
+        cls, curve: PlattScaling | None, quality: DenseHead, amounts: Sequence[AmountPredictor], units: Sequence[Floats]
+    ) -> _Exponentials:
+        """Return what follows the heads that `_scaled` returns.
+
+        Parameters
+        ----------
+        curve, quality
+            Of quality, and the head before it; no curve: it is computed elsewhere.
+        amounts, units
+            Predictors of amounts, with the (m,) units wanted per unit of each.
+        """
+        bias, low, high = [], [], []
+        if curve is not None:
+            ends = np.outer((-1.0, 1.0), -curve.slope * logit(np.ones(1))) - curve.offset
+            bias.append(-curve.slope * quality.biases[-1] - curve.offset)
+            low.append(ends.min(axis=0))
+            high.append(ends.max(axis=0))
+        for predictor, unit in zip(amounts, units, strict=True):
             with np.errstate(divide="ignore"):  # a model that is free: its exponent is minus infinity
-                log_factors.append(np.log(predictor.smearing * unit))
-            biases.append(predictor.center + predictor.scale * predictor.head.biases[-1] + log_factors[-1])
-        log_factor = np.concatenate(log_factors)[None]
-        return cls(np.concatenate(biases)[None], log_factor - _LOG_RANGE, log_factor + _LOG_RANGE)
+                log_factor = np.log(predictor.smearing * unit)
+            bias.append(predictor.center + predictor.scale * predictor.head.biases[-1] + log_factor)
+            low.append(log_factor - _LOG_RANGE)
+            high.append(log_factor + _LOG_RANGE)
+        return cls(*(np.concatenate([np.empty(0), *parts])[None] for parts in (bias, low, high)))
 
     def predict(self, products: Rows) -> Floats:
-        """Return (n, k) amounts in the units wanted."""
-        out: Floats = products.astype(np.float64)
+        """Return (n, k) exponentials."""
+        out: Floats = products.astype(np.float64)  # adding what is wider takes longer than both
         out += self.bias
         np.maximum(out, self.low, out=out)
         np.minimum(out, self.high, out=out)
@@ -121,41 +102,48 @@ class FusedPredictors:
     pool
         The predictors.
     heads
-        Their heads: quality, reliability where there is one, the parts of cost, latency.
+        Their heads: quality where an exponential follows, the parts of cost, latency, then those that are read as
+        they are: quality where no exponential follows, reliability where there is one.
+    exponentials
+        What follows the former.
     bias
-        (1, k) of the last layers of quality and reliability.
+        (1, k) of the last layers of the latter.
     quality, reliability
-        Read what their heads have computed.
-    amounts
-        What follows the other heads; None where there are none.
+        Read what their heads have computed; None where an exponential follows, and where there is no reliability.
     """
 
     pool: PoolPredictors
     heads: FusedHeads
+    exponentials: _Exponentials
     bias: Rows
-    quality: QualityPredictor | _Platt
+    quality: QualityPredictor | None
     reliability: ReliabilityPredictor | None
-    amounts: _Amounts | None
 
     def predict(self, rows: Rows) -> Expected:
         """Return expectations for (n, d) features."""
         products = self.heads.products(rows)
-        pool, m = self.pool, len(self.pool.models)
-        outputs = products[:, : self.bias.shape[1]] + self.bias
+        pool, m, n_read = self.pool, len(self.pool.models), self.bias.shape[1]
         cost = latency = failure = None
-        if self.amounts is not None:
-            amounts = self.amounts.predict(products[:, self.bias.shape[1] :])
-            if pool.cost is not None:
-                cost = amounts[:, :m]
-                if isinstance(pool.cost, TokenCostPredictor):
-                    cost = cost + amounts[:, m : 2 * m]
-            if pool.latency is not None:
-                latency = amounts[:, -m:]
-        if self.reliability is not None:
-            failure = self.reliability.predict(outputs[:, -m:])
-            outputs = outputs[:, :-m]
+        if n_read:
+            read = products[:, -n_read:] + self.bias
+            products = products[:, :-n_read]
+            if self.reliability is not None:
+                failure = self.reliability.predict(read[:, -m:])
+        amounts = self.exponentials.predict(products)
+        if self.quality is None:
+            quality = amounts[:, :m] + 1.0
+            np.reciprocal(quality, out=quality)
+            amounts = amounts[:, m:]
+        else:
+            quality = self.quality.predict(read[:, :m])
+        if pool.cost is not None:
+            cost = amounts[:, :m]
+            if isinstance(pool.cost, TokenCostPredictor):
+                cost = cost + amounts[:, m : 2 * m]
+        if pool.latency is not None:
+            latency = amounts[:, -m:]
         caution = None if pool.pessimism is None else pool.pessimism.predict(rows)
-        return Expected(self.quality.predict(outputs), cost, latency, failure, caution)
+        return Expected(quality, cost, latency, failure, caution)
 
 
 def fuse(predictors: PoolPredictors) -> FusedPredictors | PoolPredictors:
@@ -166,17 +154,23 @@ def fuse(predictors: PoolPredictors) -> FusedPredictors | PoolPredictors:
     """
     quality, reliability, curves = predictors.quality, predictors.reliability, predictors.quality.calibrated
     amounts, per_unit = _amounts(predictors)
-    plain = [quality.head] if reliability is None else [quality.head, reliability.head]
-    heads = [*plain, *(amount.head for amount in amounts)]
+    read = [] if reliability is None else [reliability.head]
+    heads = [quality.head, *(amount.head for amount in amounts), *read]
     if not all(type(head) is DenseHead for head in heads):
         return predictors
+    curve = curves.platt if curves.knots is None else None
+    exponents = [_scaled(amount.head, amount.scale) for amount in amounts]
+    if curve is None:
+        read.insert(0, quality.head)
+    else:
+        exponents.insert(0, _scaled(quality.head, -curve.slope))
     fused = FusedPredictors(
         pool=predictors,
-        heads=FusedHeads.of([*plain, *map(_scaled, amounts)]),
-        bias=np.concatenate([head.biases[-1] for head in plain])[None],
-        quality=_Platt.of(curves.platt) if curves.knots is None else _given_outputs(quality),
+        heads=FusedHeads.of([*exponents, *read]),
+        exponentials=_Exponentials.of(curve, quality.head, amounts, per_unit),
+        bias=np.concatenate([np.empty(0, dtype=np.float32), *(head.biases[-1] for head in read)])[None],
+        quality=None if curve is not None else _given_outputs(quality),
         reliability=None if reliability is None else _given_outputs(reliability),
-        amounts=_Amounts.of(amounts, per_unit) if amounts else None,
     )
     return fused if _agree(fused, predictors) else predictors
 
@@ -185,10 +179,9 @@ def _given_outputs(predictor: P) -> P:
     return replace(predictor, head=_Computed(**vars(predictor.head)))
 
 
-def _scaled(predictor: AmountPredictor) -> DenseHead:
-    """Return the head of an amount with the scale of its logs in its last weight."""
-    head = predictor.head
-    return replace(head, weights=(*head.weights[:-1], head.weights[-1] * predictor.scale.astype(np.float32)))
+def _scaled(head: DenseHead, factor: Floats) -> DenseHead:
+    """Return a head with its outputs multiplied in its last weight."""
+    return replace(head, weights=(*head.weights[:-1], head.weights[-1] * factor.astype(np.float32)))
 
 
 def _amounts(predictors: PoolPredictors) -> tuple[list[AmountPredictor], list[Floats]]:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from beast_ml.predictors.contract import Rows
 from beast_ml.predictors.heads import CLIP, DenseHead
 
 __all__ = ["FusedHeads"]
+
+# Up to this size one product with the zeros between the blocks takes less time than a product a block.
+_SMALL: Final = 32_768
 
 # A weight, and the index of the columns that it is multiplied with; None for all columns.
 _Index = tuple[slice, slice] | None
@@ -59,7 +64,20 @@ class _Group:
             stops = list(accumulate(weight.shape[1] for weight in weights))
             if len(heads) > 1:
                 read = [(slice(None), slice(start, stop)) for start, stop in zip([0, *stops[:-1]], stops, strict=True)]
-        return cls(tuple(hidden), tuple((index, head.weights[-1]) for index, head in zip(read, heads, strict=True)))
+        last = [head.weights[-1] for head in heads]
+        if not hidden:
+            return cls((), ((None, np.hstack(last)),))
+        whole = _block_diagonal(last)
+        return cls(tuple(hidden), ((None, whole),) if whole.size <= _SMALL else tuple(zip(read, last, strict=True)))
+
+
+def _block_diagonal(weights: Sequence[Rows]) -> Rows:
+    whole = np.zeros([sum(sizes) for sizes in zip(*(weight.shape for weight in weights), strict=True)], np.float32)
+    row = column = 0
+    for weight in weights:
+        whole[row : row + weight.shape[0], column : column + weight.shape[1]] = weight
+        row, column = row + weight.shape[0], column + weight.shape[1]
+    return whole
 
 
 @dataclass(frozen=True)
@@ -90,7 +108,7 @@ class _Standardised:
             hidden = row
             for layer in group.hidden:
                 hidden = layer.forward(hidden)
-            yield from _products(hidden, group.last)
+            yield _beside(_products(hidden, group.last))
 
 
 @dataclass(frozen=True)
@@ -101,12 +119,12 @@ class FusedHeads:
     ----------
     parts
         One a way to standardise.
-    order
-        Where the outputs of each head are among those of all parts, in the order of the heads.
+    columns
+        Where the outputs, in the order of the heads, are among those of all parts; None: they are in order.
     """
 
     parts: tuple[_Standardised, ...]
-    order: tuple[int, ...]
+    columns: NDArray[np.intp] | None
 
     @classmethod
     def of(cls, heads: Sequence[DenseHead]) -> FusedHeads:
@@ -122,15 +140,17 @@ class FusedHeads:
             first = heads[placed[-1]]
             low = np.full_like(first.center[None], -CLIP)
             parts.append(_Standardised(first.center[None], first.scale[None], low, -low, groups))
-        return cls(tuple(parts), tuple(placed.index(number) for number in range(len(heads))))
+        owner = np.repeat(placed, [len(heads[number].biases[-1]) for number in placed])
+        in_order = bool((np.diff(owner) >= 0).all())
+        return cls(tuple(parts), None if in_order else np.argsort(owner, kind="stable"))
 
     def products(self, rows: Rows) -> Rows:
         """Return (n, outputs) float32 for (n, d) features: what the heads give, side by side, but for the last bias.
 
         That is left to the caller, who may have more to add.
         """
-        outputs = [product for part in self.parts for product in part.products(rows)]
-        return _beside([outputs[place] for place in self.order])
+        outputs = _beside([product for part in self.parts for product in part.products(rows)])
+        return outputs if self.columns is None else outputs[:, self.columns]
 
 
 def _products(hidden: Rows, blocks: Iterable[_Block]) -> list[Rows]:

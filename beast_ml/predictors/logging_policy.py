@@ -37,7 +37,8 @@ class LoggingPolicyReport:
         Mean distance between estimated probability and frequency over ten equally filled bins of all (request, model)
         cells.
     explored
-        Share of the requests on which a model other than the likeliest had an estimated probability of 2% or more.
+        Share of the requests on which the models other than the likeliest together had an estimated probability of 2%
+        or more.
     clipped
         Share of the requests whose chosen model had an estimated probability below the floor of 0.005.
     """
@@ -79,8 +80,21 @@ def estimate_logging_policy(
     """Estimate (n, m) choice probabilities from (n, k) columns by multinomial logistic regression.
 
     The ridge is chosen by out-of-fold log loss. The models' overall shares stand, and a stronger ridge before a weaker
-    one, unless the loss is smaller by more than its standard error. Fitted on at most 20,000 requests: the policy is
-    far simpler than what it is worth.
+    one, unless the loss is smaller by more than its standard error. No fit sees more than 20,000 requests: how a
+    policy chooses is simpler to learn than what its choices are worth.
+
+    Parameters
+    ----------
+    columns
+        What the policy may have decided on.
+    chosen
+        (n,) the model chosen for each request, 0 .. m-1.
+    n_models
+        m, those that were never chosen among them.
+    folds
+        (n,) fold of each request; the same question is always in the same fold.
+    rng
+        Draws the requests of a fit where there are more.
     """
     shares = np.empty((len(chosen), n_models))
     for fold in np.unique(folds):
@@ -129,7 +143,7 @@ def _out_of_fold(
         model = LogisticRegression(C=strength, max_iter=2000, tol=1e-3).fit(columns[train], chosen[train])
         told = np.zeros((int(held.sum()), n_models))
         told[:, present] = model.predict_proba(columns[held])
-        # A model that was hardly ever chosen was not impossible: one pseudo-choice in the whole log is spread by share.
+        # A model that was never chosen was not impossible: each gets one pseudo-choice beside those that were made.
         weight = _PSEUDO * n_models / (len(train) + _PSEUDO * n_models)
         out[held] = (1.0 - weight) * told + weight / n_models
     return out

@@ -60,7 +60,7 @@ class ProbeAnswers:
         (k, d) features of the prompts.
     quality
         (k,) in 0..1.
-    input_tokens, output_tokens, cost_usd, latency_s
+    input_tokens, output_tokens, cost_usd, latency_s, ttft_s
         (k,) each.
     """
 
@@ -70,6 +70,7 @@ class ProbeAnswers:
     output_tokens: Floats
     cost_usd: Floats
     latency_s: Floats
+    ttft_s: Floats
 
 
 def add_to_pool(
@@ -104,7 +105,8 @@ def add_to_pool(
         models=(*known.models[:at], new.name, *known.models[at:]),
         quality=add_quality(known.quality, new.name, learnt),
         cost=_with_cost(known.cost, new, probes),
-        latency=None if known.latency is None else _with_latency(known.latency, new.name, probes),
+        latency=_with_seconds(known.latency, new.name, probes, None if probes is None else probes.latency_s),
+        ttft=_with_seconds(known.ttft, new.name, probes, None if probes is None else probes.ttft_s),
         reliability=None if known.reliability is None else add_reliability(known.reliability, new.name),
         kind=known.kind,
         pessimism=None if known.pessimism is None else add_pessimism(known.pessimism, known.models, new.name),
@@ -143,8 +145,10 @@ def _with_cost(
     return add_amount(known, new.name, _offset(known, probes, costs, new.log_cost_ratio or 0.0))
 
 
-def _with_latency(known: AmountPredictor, name: str, probes: ProbeAnswers | None) -> AmountPredictor:
-    return add_amount(known, name, _offset(known, probes, None if probes is None else probes.latency_s))
+def _with_seconds(
+    known: AmountPredictor | None, name: str, probes: ProbeAnswers | None, seconds: Floats | None
+) -> AmountPredictor | None:
+    return None if known is None else add_amount(known, name, _offset(known, probes, seconds))
 
 
 def _offset(

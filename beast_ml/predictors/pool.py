@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from msgspec.structs import replace as replace_fields
 
 from beast_ml.domain import Price
 from beast_ml.predictors.amounts import AMOUNT_FAMILIES, AmountPredictor, FittedAmounts, fit_amounts
@@ -47,6 +48,8 @@ class PoolPredictors:
         Always there.
     cost, latency, reliability
         None where the training data did not tell.
+    ttft
+        Of the seconds to the first token; None where unknown. No decision weighs it, so `predict` leaves it out.
     kind
         Of the request, for all candidates alike; None where fewer than two kinds could be claimed.
     pessimism
@@ -57,6 +60,7 @@ class PoolPredictors:
     quality: QualityPredictor
     cost: AmountPredictor | TokenCostPredictor | None = None
     latency: AmountPredictor | None = None
+    ttft: AmountPredictor | None = None
     reliability: ReliabilityPredictor | None = None
     kind: RequestKindPredictor | None = None
     pessimism: Pessimism | None = None
@@ -95,7 +99,7 @@ class FittedPool:
     """Fitted predictors, and what they said of the training queries without having seen their question.
 
     ``targets`` has what was fitted, one entry a target: "quality", "cost" or "input_tokens" and "output_tokens",
-    "latency", "reliability". ``kind`` is the classifier of kinds, where there is one.
+    "latency", "ttft", "reliability". ``kind`` is the classifier of kinds, where there is one.
     """
 
     predictors: PoolPredictors
@@ -112,13 +116,15 @@ class FittedPool:
                 return None
             return fitted.predictor.predict(rows) if fitted.undistilled is None else fitted.undistilled(rows)
 
-        quality, cost = expect("quality"), expect("cost")
+        quality, cost, seconds = expect("quality"), expect("cost"), expect("latency")
         assert quality is not None  # noqa: S101  quality is always fitted
         if isinstance(self.predictors.cost, TokenCostPredictor):
             inputs, outputs = expect("input_tokens"), expect("output_tokens")
             assert inputs is not None and outputs is not None  # noqa: S101, PT018  what the predictor is made of
             cost = self.predictors.cost.of_tokens(inputs, outputs)
-        return Expected(quality, cost, expect("latency"), expect("reliability"))
+            if seconds is not None:
+                cost = cost + seconds * np.array([price.usd_per_s for price in self.predictors.cost.prices])
+        return Expected(quality, cost, seconds, expect("reliability"))
 
 
 def fit_pool(
@@ -147,7 +153,11 @@ def fit_pool(
         folds["latency"], targets["latency"] = seconds.out_of_fold, seconds
 
     cost: AmountPredictor | TokenCostPredictor | None = None
-    known = recover_prices(outcomes) | dict(prices or {})
+    recovered = {
+        name: replace_fields(price, source="recovered from recorded costs")
+        for name, price in recover_prices(outcomes).items()
+    }
+    known = recovered | dict(prices or {})
     has_tokens = _observed(outcomes.output_tokens) and _observed(outcomes.input_tokens)
     if has_tokens and all(name in known for name in outcomes.models):
         inputs = fit_amounts(data, outcomes.input_tokens, "input tokens", rng, families.amounts, progress)
@@ -166,12 +176,19 @@ def fit_pool(
         reliability, folds["reliability"] = failures.predictor, failures.out_of_fold
         targets["reliability"] = failures
 
+    first: FittedAmounts | None = None
+    if _observed(outcomes.ttft_s):
+        first = targets["ttft"] = fit_amounts(
+            data, outcomes.ttft_s, "time to first token", rng, families.amounts, progress
+        )
+
     return FittedPool(
         PoolPredictors(
             outcomes.models,
             quality.predictor,
             cost,
             seconds.predictor if seconds else None,
+            first.predictor if first else None,
             reliability,
             kind.predictor if kind else None,
         ),

@@ -16,6 +16,7 @@ from beast_ml.events import events
 from beast_ml.features.distill import user_cache
 from beast_ml.features.history import History, to_us
 from beast_ml.policy.decide import Choice, Constraints, decide_batch
+from beast_ml.predictors.amounts import AmountPredictor
 from beast_ml.predictors.contract import Floats, Rows
 from beast_ml.predictors.cost import TokenCostPredictor
 from beast_ml.predictors.fused import fuse
@@ -59,8 +60,7 @@ class Router:
         self._history = None if followed is None else History(followed, bundle.history)
         self._predictors = fuse(bundle.predictors)
         self._version = bundle.manifest.digest
-        objective = bundle.policy.objective
-        self._standing = Constraints(objective.min_quality, objective.max_cost_usd, objective.max_latency_s)
+        self._standing = Constraints.of(bundle.policy.objective)
 
     @classmethod
     def load(
@@ -279,18 +279,19 @@ class Router:
         quality = _Ends(expected.quality, predictors.quality.interval(rows))
         cost = _Ends(expected.cost_usd, predictors.cost.interval(rows) if predictors.cost else None)
         latency = _Ends(expected.latency_s, predictors.latency.interval(rows) if predictors.latency else None)
-        tokens = _Ends(None, None)
-        if isinstance(predictors.cost, TokenCostPredictor):
-            outputs = predictors.cost.output_tokens
-            tokens = _Ends(outputs.predict(rows), outputs.interval(rows))
+        ttft = _amount_ends(predictors.ttft, rows)
+        priced = predictors.cost if isinstance(predictors.cost, TokenCostPredictor) else None
+        tokens = _amount_ends(priced.output_tokens if priced else None, rows)
         return tuple(
             ModelForecast(
                 model=name,
                 quality=quality.forecast(j) or Forecast(0.0, 0.0, 1.0),
                 cost_usd=cost.forecast(j),
                 latency_s=latency.forecast(j),
+                ttft_s=ttft.forecast(j),
                 output_tokens=tokens.forecast(j),
                 failure_probability=None if expected.failure is None else float(expected.failure[0, j]),
+                price=priced.prices[j] if priced else None,
             )
             for j, name in enumerate(self.models)
         )
@@ -325,6 +326,10 @@ class _Ends:
             return None
         low, high = self._ends
         return Forecast(float(self._values[0, j]), float(low[0, j]), float(high[0, j]))
+
+
+def _amount_ends(predictor: AmountPredictor | None, rows: Rows) -> _Ends:
+    return _Ends(None, None) if predictor is None else _Ends(predictor.predict(rows), predictor.interval(rows))
 
 
 def _reason(kind: str, choice: Choice, models: Sequence[str], single: str) -> str:

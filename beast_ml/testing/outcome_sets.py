@@ -41,11 +41,13 @@ def random_outcomes(
         query_ids=np.array([f"q{i:05d}" for i in range(n_queries)]),
         prompts=tuple(f"What is the answer to question {i}? It is not easy." for i in range(n_queries)),
         tasks=np.array([_TASKS[i % 3] for i in range(n_queries)]),
+        apps=np.full(n_queries, ""),
         models=tuple(f"m{j}" for j in range(n_models)),
         quality=quality,
         cost_usd=cost,
         input_tokens=np.full(shape, np.nan),
         output_tokens=np.floor(rng.random(shape) * 500),
         latency_s=np.full(shape, np.nan),
+        ttft_s=np.full(shape, np.nan),
     )
     return replace(matrix, **arrays)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -51,7 +52,7 @@ def _world() -> World:
 
 @functools.cache
 def _fitted() -> FittedRouter:
-    outcomes = _world().outcomes
+    outcomes = replace(_world().outcomes, ttft_s=0.2 * _world().outcomes.latency_s)
     failed = (np.random.default_rng(3).random(outcomes.quality.shape) < (0.02, 0.05, 0.2)).astype(float)
     return RouterLearner("hashing", families=QUICK).fit(outcomes, failed=failed)
 

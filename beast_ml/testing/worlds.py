@@ -7,7 +7,7 @@ real.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -113,12 +113,14 @@ def make_world(rng: np.random.Generator, n_queries: int = 300, *, noise: float =
         query_ids=np.array([f"{prefix}{i:06d}" for i in range(n_queries)]),
         prompts=prompts,
         tasks=tasks,
+        apps=np.full(n_queries, ""),
         models=WORLD_MODELS,
         quality=(rng.random(quality.shape) < quality).astype(float),
         cost_usd=_cost(input_tokens, output_tokens),
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         latency_s=latency,
+        ttft_s=np.full(latency.shape, np.nan),
     )
     return World(outcomes, quality, median * np.exp(noise**2 / 2) + 0.5)  # rounding up adds half a token on average
 
@@ -138,14 +140,7 @@ def thin_out(outcomes: OutcomeMatrix, rng: np.random.Generator, share: float) ->
     def without(values: Floats) -> Floats:
         return np.where(hidden, np.nan, values)
 
-    return replace(
-        outcomes,
-        quality=without(outcomes.quality),
-        cost_usd=without(outcomes.cost_usd),
-        input_tokens=without(outcomes.input_tokens),
-        output_tokens=without(outcomes.output_tokens),
-        latency_s=without(outcomes.latency_s),
-    )
+    return outcomes.with_measures(without)
 
 
 def _cost(input_tokens: Floats, output_tokens: Floats) -> Floats:

@@ -102,7 +102,7 @@ def test_programs_get_json_and_nothing_else_on_standard_output(files: tuple[Path
     report = json.loads(result.stdout)
     assert report == json.loads((tmp_path / "report.json").read_text())
     assert report["settings"]["seed"] == 3
-    assert report["settings"]["use_task"] is True
+    assert report["settings"]["context"] == ["task"]
     assert report["cost"]["kind"] == "none"
 
 

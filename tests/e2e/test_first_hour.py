@@ -91,7 +91,7 @@ def test_the_champion_routes_and_explains(home):
         (("route", "hi", "--router", "models:/beast-router@nobody"), "nobody"),
         (("train",), "give either --outcomes FILE or --log FOLDER"),
         (("train", "--outcomes", "absent.parquet"), "absent.parquet"),
-        (("train", "--log", "absent", "--use-task"), "are for --outcomes"),
+        (("train", "--log", "absent", "--cost", "none"), "are for --outcomes"),
     ],
 )
 def test_mistakes_are_said_in_one_sentence(home, arguments, said):

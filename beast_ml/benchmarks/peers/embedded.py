@@ -6,7 +6,7 @@ weighing score against it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from beast_ml.features.boilerplate import find_boilerplate, strip_boilerplate
 from beast_ml.features.encoder import Encoder, Vectors
-from beast_ml.logs.outcomes import OutcomeMatrix
+from beast_ml.logs.outcomes import ContextKey, OutcomeMatrix
 from beast_ml.logs.splits import query_fold
 from beast_ml.policy.baselines import model_means
 from beast_ml.policy.learner import realised_cost
@@ -77,8 +77,13 @@ class EmbeddedLearner:
     fit_scores: FitScores
     held_against: Callable[[Floats], Floats] = _as_they_are
 
-    def fit(self, train: OutcomeMatrix, cost: CostKind, seed: int, use_task: bool) -> EmbeddedRouter:
-        """Return the peer, fitted on all queries and once more without each fold; it reads no tasks."""
+    @property
+    def context(self) -> tuple[ContextKey, ...]:
+        """Nothing is read beside the prompt."""
+        return ()
+
+    def fit(self, train: OutcomeMatrix, cost: CostKind, seed: int) -> EmbeddedRouter:
+        """Return the peer, fitted on all queries and once more without each fold."""
         boilerplate = find_boilerplate(train.prompts)
         vectors = self.encoder.encode([strip_boilerplate(prompt, boilerplate)[0] for prompt in train.prompts])
         mean_cost = model_means(realised_cost(train, cost))
@@ -119,8 +124,8 @@ class EmbeddedRouter:
     score: Score
     costs: Floats
 
-    def predict(self, prompts: Sequence[str], tasks: Sequence[str] | None = None) -> Predictions:
-        """Return (n, m) scores and costs of the candidates; tasks are not read."""
+    def predict(self, prompts: Sequence[str], contexts: Sequence[Mapping[str, str]] | None = None) -> Predictions:
+        """Return (n, m) scores and costs of the candidates; contexts are not read."""
         texts = [strip_boilerplate(prompt, self.boilerplate)[0] for prompt in prompts]
         scores = self.score(self.encoder.encode(texts))
         return Predictions(self.models, scores, np.broadcast_to(self.costs, scores.shape))

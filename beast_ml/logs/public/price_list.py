@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
@@ -14,28 +14,21 @@ from beast_ml.errors import InputError, MissingExtraError, UnknownModelError
 
 __all__ = ["PriceList", "ResolvedPrice", "resolve_prices"]
 
-PriceSource = Literal["settings", "genai-prices"]
 _MAX_NAMED: Final = 4
 
 
 class ResolvedPrice(msgspec.Struct, frozen=True):
-    """A price, and where it came from.
+    """A price, and under which name it was found.
 
     Parameters
     ----------
     price
-        What a call costs.
-    source
-        ``settings`` for the deployment's own, ``genai-prices`` for the public list.
-    price_version
-        Which state of the source: empty for the settings.
+        What a call costs, with its source.
     listed_as
         Provider and model of the public list, e.g. ``openai/gpt-4o``; empty for the settings.
     """
 
     price: Price
-    source: PriceSource
-    price_version: str = ""
     listed_as: str = ""
 
 
@@ -103,7 +96,7 @@ class PriceList:
             named = ", ".join(listed for listed, _ in hits[:_MAX_NAMED])
             raise InputError(f"{name!r} has several prices in {self.version}: say which provider's, e.g. {named}")
         listed_as, price = hits[0]
-        return ResolvedPrice(price, "genai-prices", self.version, listed_as)
+        return ResolvedPrice(msgspec.structs.replace(price, source=self.version), listed_as)
 
     def _listed(self, candidates: Sequence[tuple[Any, str]]) -> list[tuple[str, Price]]:
         hits = []
@@ -151,7 +144,7 @@ def resolve_prices(
     resolved = {}
     for model in models:
         if model in own:
-            resolved[model] = ResolvedPrice(own[model], "settings")
+            resolved[model] = ResolvedPrice(own[model])
         elif listed is not None and names is not None and model in names:
             resolved[model] = listed.find(names[model])
         elif listed is not None:

@@ -61,12 +61,14 @@ def make_log(first: int, n: int) -> LoggedOutcomes:
         query_ids=np.array([f"r{first + i:05d}" for i in rows]),
         prompts=tuple(f"request number {first + i}" for i in rows),
         tasks=tasks,
+        apps=np.full(n, ""),
         models=("left", "right"),
         quality=cell(quality),
         cost_usd=cell(0.001),
         input_tokens=cell(np.nan),
         output_tokens=cell(np.nan),
         latency_s=cell(2.0),
+        ttft_s=cell(np.nan),
     )
     return LoggedOutcomes(
         matrix=matrix,
@@ -89,7 +91,7 @@ def make_log(first: int, n: int) -> LoggedOutcomes:
 def trained() -> tuple[LoggedHistory, FittedRouter]:
     log = make_log(0, 700)
     history = logged_history(log, SPEC)
-    return history, RouterLearner("hashing", families=QUICK).fit(log.matrix, use_task=True, history=history)
+    return history, RouterLearner("hashing", families=QUICK, context=("task",)).fit(log.matrix, history=history)
 
 
 @pytest.fixture(scope="module")
@@ -286,10 +288,10 @@ def test_history_rows_must_be_those_the_features_are_made_of(
 def test_a_history_of_other_requests_cannot_be_trained_on() -> None:
     log = make_log(0, 100)
     with pytest.raises(InputError, match="for 100 prompts"):
-        RouterLearner("hashing", families=QUICK).fit(log.matrix, use_task=True, history=trained()[0])
+        RouterLearner("hashing", families=QUICK, context=("task",)).fit(log.matrix, history=trained()[0])
 
 
 def test_a_history_by_kind_needs_leave_to_read_the_task() -> None:
     log = make_log(0, 100)
-    with pytest.raises(InputError, match="set `use_task`"):
+    with pytest.raises(InputError, match="read the task"):
         RouterLearner("hashing", families=QUICK).fit(log.matrix, history=logged_history(log, SPEC))

@@ -10,7 +10,7 @@ from beast_ml.benchmarks.cross_validation import CrossValidation, cross_validate
 from beast_ml.benchmarks.peers.embedded import EmbeddedLearner, Examples, FitScores, Score
 from beast_ml.benchmarks.scored_set import ScoredSet
 from beast_ml.features.hashing import HashingEncoder
-from beast_ml.logs.outcomes import OutcomeMatrix
+from beast_ml.logs.outcomes import ContextKey, OutcomeMatrix
 from beast_ml.testing.worlds import make_world
 
 
@@ -27,10 +27,11 @@ class CountingLearner:
 
     learner: EmbeddedLearner
     fits: list[int] = field(default_factory=list)
+    context: tuple[ContextKey, ...] = ()
 
-    def fit(self, train: OutcomeMatrix, cost, seed: int, use_task: bool):
+    def fit(self, train: OutcomeMatrix, cost, seed: int):
         self.fits.append(seed)
-        return self.learner.fit(train, cost, seed, use_task)
+        return self.learner.fit(train, cost, seed)
 
 
 @pytest.fixture(scope="session")

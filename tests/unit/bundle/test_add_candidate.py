@@ -15,7 +15,7 @@ PRICE = Price(0.5, 1.5)
 
 def results(world, n=80):
     unknown = np.full(n, np.nan)
-    return ProbeResults(world.outcomes.prompts[:n], np.ones(n), unknown, unknown, unknown, unknown)
+    return ProbeResults(world.outcomes.prompts[:n], np.ones(n), *([unknown] * 5))
 
 
 def test_the_new_bundle_loads_routes_and_keeps_its_policy(router_folder, world, tmp_path):

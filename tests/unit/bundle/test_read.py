@@ -39,7 +39,7 @@ def test_what_is_read_predicts_as_what_was_written_to_the_bit(fitted, loaded, wo
     assert said.keys() >= {"quality", "cost_usd", "latency_s", "failure"}
     for name, values in said.items():
         assert getattr(read.predict(rows), name).tobytes() == values.tobytes()
-    for target in ("quality", "cost", "latency", "reliability"):
+    for target in ("quality", "cost", "latency", "ttft", "reliability"):
         ends = zip(getattr(written, target).interval(rows), getattr(read, target).interval(rows), strict=True)
         assert all(one.tobytes() == other.tobytes() for one, other in ends)
     assert read.kind.kinds == written.kind.kinds

@@ -1,5 +1,6 @@
 import dataclasses
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from beast_ml.bundle import write as module
 from beast_ml.bundle.manifest import verify
 from beast_ml.bundle.read import read_bundle
 from beast_ml.bundle.write import always_single, policy_of, write_bundle
-from beast_ml.domain import Objective
+from beast_ml.domain import Objective, Price
 from beast_ml.errors import BundleError, UnknownModelError
 from beast_ml.policy.operating_point import OperatingPoint
 from beast_ml.policy.spec import PolicySpec
@@ -27,8 +28,23 @@ def test_the_manifest_says_what_is_in_it(fitted, tmp_path, paying_policy):
     assert manifest.training_digest == fitted.training.digest()
     assert manifest.n_training_queries == fitted.training.n_queries
     assert manifest.feature_hash == fitted.features.spec.hash
-    assert [candidate.price is not None for candidate in manifest.candidates] == [True] * 3
+    assert {candidate.price.source for candidate in manifest.candidates} == {"recovered from recorded costs"}
+    assert len(manifest.price_version) == 12
     assert (manifest.headline, manifest.run_ids) == ({"saving": 0.5}, {"training": "abc"})
+
+
+def test_another_price_is_another_price_version_and_no_price_is_none(fitted, tmp_path):
+    usual = write_bundle(fitted, tmp_path / "usual")
+    predictors = fitted.pool.predictors
+
+    def written(name, cost):
+        pool = replace(fitted.pool, predictors=replace(predictors, cost=cost))
+        return write_bundle(replace(fitted, pool=pool), tmp_path / name)
+
+    dearer = written("dearer", predictors.cost.with_prices({"large": Price(7.0, 7.0)}))
+    assert dearer.price_version not in ("", usual.price_version)
+    assert {candidate.name: candidate.price.source for candidate in dearer.candidates}["large"] == "given"
+    assert written("dollars", predictors.cost.output_tokens).price_version == ""
 
 
 def test_writing_twice_gives_the_same_bytes(fitted, tmp_path, paying_policy):

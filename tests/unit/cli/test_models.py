@@ -77,6 +77,7 @@ def test_prompts_may_be_lines_of_text(add, beast, router_folder, world, tmp_path
         (("--out", "probes.xlsx"), ".parquet, .csv or .jsonl"),
         (("--probes", "prompts.csv"), "no judged answer of 'newest'"),
         (("--from", "models:/beast-router"), "no address"),
+        (("--from", "models:/beast-router/1", "--to", "more"), "leave `--to` out"),
     ],
 )
 def test_what_is_wrong_is_said(add, arguments, words):

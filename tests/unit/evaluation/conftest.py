@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from beast_ml.features.hashing import HashingEncoder
-from beast_ml.logs.outcomes import OutcomeMatrix
+from beast_ml.logs.outcomes import ContextKey, OutcomeMatrix
 from beast_ml.logs.splits import query_fold
 from beast_ml.policy.learner import realised_cost
 from beast_ml.policy.utility import CostKind, Predictions
@@ -31,8 +31,8 @@ def outcomes(n: int = 300, seed: int = 0, *, prefix: str = "q") -> OutcomeMatrix
     cost = rng.uniform(0.8, 1.2, (n, 1)) * np.array([1e-2, 2e-3, 5e-4])
     nothing = np.full((n, 3), np.nan)
     return OutcomeMatrix(
-        np.array([f"{prefix}{i:04d}" for i in range(n)]), tuple(prompts), tasks, MODELS,
-        quality, cost, nothing, nothing, nothing,
+        np.array([f"{prefix}{i:04d}" for i in range(n)]), tuple(prompts), tasks, np.full(n, ""), MODELS,
+        quality, cost, nothing, nothing, nothing, nothing,
     )  # fmt: skip
 
 
@@ -59,8 +59,8 @@ class FittedRidge:
     quality: np.ndarray
     cost: np.ndarray
 
-    def predict(self, prompts: Sequence[str], tasks: Sequence[str] | None) -> Predictions:
-        rows = design(self.encoder, prompts, tasks)
+    def predict(self, prompts: Sequence[str], contexts: Sequence[dict[str, str]] | None) -> Predictions:
+        rows = design(self.encoder, prompts, contexts)
         return Predictions(self.models, np.clip(rows @ self.quality, 0, 1), np.maximum(rows @ self.cost, 0))
 
 
@@ -69,9 +69,10 @@ class RidgeLearner:
     """Ridge regression on hashed words; reads tasks when told to."""
 
     encoder: HashingEncoder
+    context: tuple[ContextKey, ...] = ()
 
-    def fit(self, train: OutcomeMatrix, cost: CostKind, seed: int, use_task: bool) -> FittedRidge:
-        rows = design(self.encoder, train.prompts, train.tasks.tolist() if use_task else None)
+    def fit(self, train: OutcomeMatrix, cost: CostKind, seed: int) -> FittedRidge:
+        rows = design(self.encoder, train.prompts, train.contexts(self.context) if self.context else None)
         targets = [filled(train.quality), filled(realised_cost(train, cost))]
         folds = query_fold(train.prompts, 5, seed)
         unseen = [np.empty_like(target) for target in targets]
@@ -84,8 +85,10 @@ class RidgeLearner:
         return FittedRidge(train.models, out_of_fold, self.encoder, quality, costs)
 
 
-def design(encoder, prompts, tasks):
-    known = np.array([[task == name for name in WORDS] for task in tasks], float) if tasks is not None else None
+def design(encoder, prompts, contexts):
+    known = None
+    if contexts is not None:
+        known = np.array([[context.get("task") == name for name in WORDS] for context in contexts], float)
     parts = [encoder.encode(prompts).astype(float), np.ones((len(prompts), 1))]
     return np.hstack(parts if known is None else [*parts, known])
 

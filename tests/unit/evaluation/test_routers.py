@@ -7,7 +7,7 @@ from beast_ml.evaluation.routers import Contest, embed_prompts
 @pytest.fixture(scope="module")
 def contest(make_outcomes, encoder):
     train, test = make_outcomes(300, 1, prefix="a"), make_outcomes(100, 2, prefix="b")
-    return Contest(train, test, *embed_prompts(encoder, train.prompts, test.prompts), "cost_usd", 0, False)
+    return Contest(train, test, *embed_prompts(encoder, train.prompts, test.prompts), "cost_usd", 0)
 
 
 def test_lines_that_many_prompts_share_are_not_embedded(encoder):

@@ -6,6 +6,7 @@ import pytest
 from beast_ml.errors import DataError
 from beast_ml.features.hashing import HashingEncoder
 from beast_ml.features.table import FEATURES_FILE, SPEC_FILE, feature_table, read_feature_table
+from beast_ml.logs.outcomes import ContextKey
 from beast_ml.testing.worlds import make_world
 
 
@@ -14,10 +15,10 @@ def outcomes():
     return make_world(np.random.default_rng(0), 40).outcomes
 
 
-@pytest.mark.parametrize("use_task", [False, True])
-def test_what_was_written_is_read_back_to_the_bit(outcomes, tmp_path: Path, use_task: bool) -> None:
-    table = feature_table(outcomes, HashingEncoder(), use_task)
-    assert any(name.startswith("context_task=") for name in table.spec.names) is use_task
+@pytest.mark.parametrize("context", [(), ("task",)])
+def test_what_was_written_is_read_back_to_the_bit(outcomes, tmp_path: Path, context: tuple[ContextKey, ...]) -> None:
+    table = feature_table(outcomes, HashingEncoder(), context)
+    assert any(name.startswith("context_task=") for name in table.spec.names) is bool(context)
     table.write(tmp_path / "new" / "folder")
     again = read_feature_table(tmp_path / "new" / "folder")
     assert again.spec == table.spec
@@ -29,7 +30,7 @@ def test_what_was_written_is_read_back_to_the_bit(outcomes, tmp_path: Path, use_
 def test_the_digest_tells_other_rows_queries_and_specs(outcomes) -> None:
     encoder = HashingEncoder()
     whole = feature_table(outcomes, encoder)
-    others = [feature_table(outcomes.rows(np.arange(39)), encoder), feature_table(outcomes, encoder, use_task=True)]
+    others = [feature_table(outcomes.rows(np.arange(39)), encoder), feature_table(outcomes, encoder, ("task",))]
     assert len({whole.digest(), *(each.digest() for each in others)}) == 3
     assert feature_table(outcomes, encoder).digest() == whole.digest()
 
@@ -46,7 +47,7 @@ def test_a_folder_without_features_or_with_damaged_ones_says_so(outcomes, tmp_pa
 
 def test_a_spec_of_other_features_is_refused(outcomes, tmp_path: Path) -> None:
     feature_table(outcomes, HashingEncoder()).write(tmp_path / "a")
-    feature_table(outcomes, HashingEncoder(), use_task=True).write(tmp_path / "b")
+    feature_table(outcomes, HashingEncoder(), ("task",)).write(tmp_path / "b")
     (tmp_path / "b" / SPEC_FILE).replace(tmp_path / "a" / SPEC_FILE)
     with pytest.raises(DataError, match="different features"):
         read_feature_table(tmp_path / "a")

@@ -13,9 +13,15 @@ from beast_ml.testing.log_rows import cached_request, routed_request, write_json
 
 ROWS = [
     routed_request(request_id="b", served_model="backup", cost_usd=0.5, tenant_id="other", quality=None),
-    routed_request(request_id="a"),
+    routed_request(request_id="a", app="editor"),
     routed_request(request_id="c", status="timeout", served_model=None, quality=None, latency_s=None, context=None),
-    routed_request(request_id="d", propensity=None, policy_version="external:x", candidates=["small"]),
+    routed_request(
+        request_id="d",
+        propensity=None,
+        policy_version="external:x",
+        candidates=["small"],
+        context={"task": "maths", "app": "chat"},
+    ),
     routed_request(request_id="withheld", prompt=None),
     cached_request(),
 ]
@@ -32,6 +38,7 @@ def test_one_cell_a_row_is_observed_that_of_the_model_that_answered(tmp_path: Pa
     assert data.matrix.models == ("backup", "large", "small")
     assert data.matrix.query_ids.tolist() == ["a", "b", "c", "d"]
     assert data.matrix.tasks.tolist() == ["maths", "maths", "", "maths"]
+    assert data.matrix.apps.tolist() == ["editor", "", "", "chat"]
     np.testing.assert_array_equal(
         data.matrix.cost_usd,
         [[np.nan, np.nan, 0.001], [0.5, np.nan, np.nan], [np.nan] * 3, [np.nan, np.nan, 0.001]],

@@ -292,13 +292,14 @@ def test_answered_requests_become_an_outcome_table(tmp_path: Path) -> None:
     store = store_of(
         tmp_path,
         routed_request(),
-        routed_request(request_id="fallback", served_model="large"),
+        routed_request(request_id="fallback", served_model="large", app="editor"),
         routed_request(request_id="failed", status="error", served_model=None),
         routed_request(request_id="secret", prompt=None),
         cached_request(),
     )
     frame = store.to_outcomes()
     assert frame["query_id"].tolist() == ["fallback", "routed"]
+    assert frame["app"].fillna("").tolist() == ["editor", ""]
     assert frame["model"].tolist() == ["large", "small"]
     assert frame["task"].tolist() == ["maths", "maths"]
     assert frame["propensity"].isna().tolist() == [True, False]

@@ -1,5 +1,6 @@
 import dataclasses
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -29,7 +30,7 @@ def enlarged(bundle, rows, expected, price, n_probes=0):
     if n_probes:
         right = (np.random.default_rng(1).random(n_probes) < expected).astype(float)
         unknown = np.full(n_probes, np.nan)
-        answers = ProbeAnswers(rows[:n_probes], right, unknown, unknown, unknown, unknown)
+        answers = ProbeAnswers(rows[:n_probes], right, *([unknown] * 5))
     return add_to_pool(bundle.predictors, NewCandidate(NEW, expected, True, price), rows, answers)[0]
 
 
@@ -76,3 +77,40 @@ def test_what_it_costs_beyond_the_displaced_models_comes_off_the_saving(loaded, 
     for one in (cheap, dear):
         saving = one.evidence.cost_saving
         assert saving.low <= saving.mean <= saving.high
+
+
+def with_policy(bundle, **changes):
+    objective = Objective(bundle.policy.objective.willingness_to_pay, **changes.pop("objective", {}))
+    return dataclasses.replace(bundle, policy=PolicySpec("router", "large", objective, "cost_usd", **changes))
+
+
+def test_what_a_standing_constraint_keeps_out_changes_nothing(loaded, rows, evidence):
+    good = enlarged(loaded, rows, 0.95, Price(10.0, 30.0), 200)
+    willing = with_policy(loaded)
+    assert weaken(evidence, willing, good, NEW, rows, is_probed=True).share > 0.4
+    cheapest = float(good.predict(rows).cost_usd[:, good.models.index(NEW)].min())
+    bound = with_policy(loaded, objective={"max_cost_usd": 0.99 * cheapest})
+    assert weaken(evidence, bound, good, NEW, rows, is_probed=True).evidence is evidence
+
+
+def test_where_a_constraint_leaves_nobody_nothing_is_decided(loaded, rows, evidence):
+    nobody = with_policy(loaded, objective={"max_cost_usd": 0.0})
+    good = enlarged(loaded, rows, 0.9, Price(0.1, 0.3))
+    assert weaken(evidence, nobody, good, NEW, rows, is_probed=False).evidence is evidence
+
+
+def test_exploration_sends_the_new_candidate_its_part(loaded, rows, evidence):
+    single = dataclasses.replace(loaded, policy=PolicySpec("single", "large", Objective(0.0), "none", 0.2))
+    weaker = weaken(evidence, single, enlarged(loaded, rows, 0.9, Price(0.1, 0.3)), NEW, rows, is_probed=False)
+    assert weaker.share == pytest.approx(0.2 / 4)
+    lost = weaker.evidence.quality_gain.low - evidence.quality_gain.low
+    # All of its part may be wrong, and what displaces it elsewhere is three times a twelfth of the exploration.
+    assert -0.2 / 4 <= lost < 0.0
+
+
+def test_a_saving_against_the_logging_policy_is_a_share_of_what_that_paid(loaded, rows, evidence):
+    saved, paid = evidence.cost_saving.mean, 0.5
+    logged = msgspec.structs.replace(evidence, source="log", reference="logging_policy", router_cost=paid)
+    weaker = weaken(logged, loaded, enlarged(loaded, rows, 0.95, Price(0.1, 0.3), 200), NEW, rows, is_probed=True)
+    after = weaker.evidence
+    assert after.router_cost == pytest.approx(paid / (1.0 - saved) * (1.0 - after.cost_saving.mean))

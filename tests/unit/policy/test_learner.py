@@ -7,7 +7,7 @@ import pytest
 from beast_ml.bundle.read import read_bundle
 from beast_ml.bundle.write import write_bundle
 from beast_ml.domain import Price
-from beast_ml.errors import InputError, NotEnoughDataError
+from beast_ml.errors import DataError, InputError, NotEnoughDataError
 from beast_ml.features.hashing import HashingEncoder
 from beast_ml.logs.ingest_outcomes import read_outcomes
 from beast_ml.logs.outcomes import OutcomeMatrix
@@ -20,6 +20,7 @@ from beast_ml.testing.worlds import WORLD_MODELS, WORLD_PRICES, make_world
 TINY = FamiliesConfig(("network",), NetworkConfig(hidden=(16,), dropout=0.1, epochs=3, learning_rate=1e-2))
 FAMILIES = PoolFamilies(TINY, TINY)
 LEARNER = RouterLearner("hashing", families=FAMILIES)
+READING = dataclasses.replace(LEARNER, context=("task",))
 
 
 @pytest.fixture(scope="module")
@@ -78,14 +79,29 @@ def test_a_fitted_router_describes_itself(outcomes):
 
 
 def test_tasks_are_read_only_when_asked_for(outcomes):
-    prompts, tasks = outcomes.prompts[:5], ["code"] * 5
-    without, with_tasks = LEARNER.fit(outcomes), LEARNER.fit(outcomes, use_task=True)
-    np.testing.assert_array_equal(without.rows(prompts, tasks), without.rows(prompts))
-    assert not np.array_equal(with_tasks.rows(prompts, tasks), with_tasks.rows(prompts))
+    prompts, known = outcomes.prompts[:5], [{"task": "code"}] * 5
+    without, with_tasks = LEARNER.fit(outcomes), READING.fit(outcomes)
+    np.testing.assert_array_equal(without.rows(prompts, known), without.rows(prompts))
+    assert not np.array_equal(with_tasks.rows(prompts, known), with_tasks.rows(prompts))
     assert {name for name in with_tasks.features.spec.names if name.startswith("context_")} == {
         f"context_task={task}" for task in ("chat", "code", "maths", "translate")
     }
-    np.testing.assert_array_equal(with_tasks.rows(prompts, [""] * 5), with_tasks.rows(prompts))
+    np.testing.assert_array_equal(with_tasks.rows(prompts, [{}] * 5), with_tasks.rows(prompts))
+
+
+def test_an_app_is_read_where_it_is_asked_for_and_may_be_unknown(outcomes):
+    apps = np.where(np.arange(outcomes.n_queries) % 2 == 0, "editor", "")
+    router = dataclasses.replace(LEARNER, context=("task", "app")).fit(dataclasses.replace(outcomes, apps=apps))
+    asked = outcomes.prompts[:5]
+    (slot,) = np.flatnonzero([name == "context_app=editor" for name in router.features.spec.names])
+    assert (router.rows(asked, [{"app": "editor"}] * 5)[:, slot] == 1).all()
+    np.testing.assert_array_equal(router.rows(asked, [{"app": "never seen"}] * 5), router.rows(asked))
+    assert np.isfinite(router.predict(asked).quality).all()
+
+
+def test_what_the_data_do_not_name_cannot_be_read(outcomes):
+    with pytest.raises(DataError, match=r"name no app: read no app, or give data with `app`"):
+        dataclasses.replace(LEARNER, context=("app",)).fit(outcomes)
 
 
 @pytest.mark.parametrize("cost", ["cost_usd", "latency_s", "none"])
@@ -113,8 +129,8 @@ def test_given_prices_are_the_costs(outcomes):
 
 
 def test_one_task_is_enough(outcomes):
-    router = LEARNER.fit(dataclasses.replace(outcomes, tasks=np.full(outcomes.n_queries, "all")), use_task=True)
-    assert np.isfinite(router.predict(["hello"], ["all"]).quality).all()
+    router = READING.fit(dataclasses.replace(outcomes, tasks=np.full(outcomes.n_queries, "all")))
+    assert np.isfinite(router.predict(["hello"], [{"task": "all"}]).quality).all()
 
 
 def test_one_model_is_not(outcomes):

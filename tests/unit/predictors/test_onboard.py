@@ -25,7 +25,7 @@ def pool(fitted):
 
 def answers(rows, quality, **measured):
     unknown = np.full(len(rows), np.nan)
-    names = ("input_tokens", "output_tokens", "cost_usd", "latency_s")
+    names = ("input_tokens", "output_tokens", "cost_usd", "latency_s", "ttft_s")
     return ProbeAnswers(rows, quality, **{name: measured.get(name, unknown) for name in names})
 
 

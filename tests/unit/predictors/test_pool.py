@@ -88,6 +88,16 @@ def test_latency_that_is_not_known_of_every_model_is_not_predicted(data, missing
     assert fitted.out_of_fold.latency_s is None
 
 
+def test_time_to_the_first_token_is_learnt_where_it_is_known_of_every_model(data):
+    assert fit(data).predictors.ttft is None
+    first = 0.1 * data.outcomes.latency_s
+    assert fit(data, ttft_s=partly(first)).predictors.ttft is None
+    fitted = fit(data, ttft_s=first)
+    expected = fitted.predictors.ttft.predict(data.rows)
+    assert (expected < fitted.predictors.latency.predict(data.rows)).mean() > 0.95
+    assert fitted.targets["ttft"].predictor is fitted.predictors.ttft
+
+
 def test_kinds_are_told_where_tasks_are_known(data):
     assert fit(data).kind is None
     kinds = KIND_TABLE.labels(data.outcomes.tasks)
@@ -110,6 +120,12 @@ def test_before_distillation_the_families_that_won_predict_every_target(data):
     for values in (expected.quality, expected.cost_usd, expected.latency_s):
         assert values.shape == data.outcomes.quality.shape
         assert np.isfinite(values).all()
+
+
+def test_before_distillation_a_machine_is_paid_by_the_second_too(data):
+    prices = WORLD_PRICES | {"large": Price.of_machine(3.6, concurrency=10)}
+    expected = fit(data, prices).undistilled(data.rows)
+    np.testing.assert_allclose(expected.cost_usd[:, 0], expected.latency_s[:, 0] * 1e-4)
 
 
 def test_the_same_names_of_families_hold_for_every_target():

@@ -77,7 +77,7 @@ def test_explanations_agree_with_the_forecasts(router, prompt):
     assert decision.forecasts == router.forecast(prompt)
     for forecast in forecasts.values():
         assert 0 <= forecast.quality.low <= forecast.quality.value <= forecast.quality.high <= 1
-        for amount in (forecast.cost_usd, forecast.latency_s, forecast.output_tokens):
+        for amount in (forecast.cost_usd, forecast.latency_s, forecast.ttft_s, forecast.output_tokens):
             assert 0 <= amount.low < amount.high
         assert 0 < forecast.failure_probability < 1
     why, chosen = decision.explanation, forecasts[decision.model]
@@ -179,11 +179,11 @@ def test_exploration_says_so_and_is_reproducible(loaded):
 
 
 def test_what_was_not_learnt_is_absent_from_forecasts(loaded):
-    predictors = dataclasses.replace(loaded.predictors, cost=None, latency=None, reliability=None)
+    predictors = dataclasses.replace(loaded.predictors, cost=None, latency=None, ttft=None, reliability=None)
     router = Router(dataclasses.replace(loaded, predictors=predictors))
     decision = router.route("hello", explain=True)
     for forecast in decision.forecasts:
-        assert forecast.cost_usd is forecast.latency_s is forecast.output_tokens is None
+        assert forecast.cost_usd is forecast.latency_s is forecast.ttft_s is forecast.output_tokens is None
         assert forecast.failure_probability is None
     assert decision.explanation.runner_up_extra_cost_usd is None
     with pytest.raises(NoCandidateError):

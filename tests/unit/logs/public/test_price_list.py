@@ -17,8 +17,7 @@ def test_a_model_is_found_with_and_without_its_provider(listed, name):
     found = listed.find(name)
     assert found.listed_as == "openai/gpt-4o"
     assert 0 < found.price.input_usd_per_mtok < found.price.output_usd_per_mtok
-    assert found.source == "genai-prices"
-    assert found.price_version.startswith("genai-prices 0.")
+    assert found.price.source.startswith("genai-prices 0.")
 
 
 def test_no_network_is_touched(listed, monkeypatch):
@@ -55,7 +54,7 @@ def test_a_name_with_several_prices_asks_for_the_provider(listed):
 def test_the_deployment_s_own_price_wins_and_strangers_are_left_to_the_logs(listed):
     own = {"gpt-4o": Price(1.0, 2.0)}
     found = resolve_prices(["gpt-4o", "gpt-4o-mini", "my-finetune", "alias"], own, listed, {"alias": "openai/gpt-4o"})
-    assert found["gpt-4o"] == ResolvedPrice(Price(1.0, 2.0), "settings")
+    assert found["gpt-4o"] == ResolvedPrice(Price(1.0, 2.0))
     assert found["gpt-4o-mini"].listed_as == "openai/gpt-4o-mini"
     assert found["alias"].listed_as == "openai/gpt-4o"
     assert "my-finetune" not in found

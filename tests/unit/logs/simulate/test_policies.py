@@ -17,12 +17,14 @@ def matrix(quality: np.ndarray, cost: np.ndarray | None = None, tasks: list[str]
         query_ids=np.array([f"q{i}" for i in range(n)]),
         prompts=tuple(f"prompt {i}" for i in range(n)),
         tasks=np.array(tasks or [""] * n),
+        apps=np.full(n, ""),
         models=tuple(f"m{j}" for j in range(m)),
         quality=quality,
         cost_usd=nothing if cost is None else cost,
         input_tokens=nothing,
         output_tokens=nothing,
         latency_s=nothing,
+        ttft_s=nothing,
     )
 
 
