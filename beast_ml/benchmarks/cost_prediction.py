@@ -16,7 +16,7 @@ from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.logs.splits import query_fold
 from beast_ml.predictors.amounts import AMOUNT_FAMILIES, AmountPredictor, FittedAmounts, fit_amounts
 from beast_ml.predictors.contract import Floats, Progress, TrainingSet
-from beast_ml.predictors.cost import fit_token_cost, recover_prices
+from beast_ml.predictors.cost import OUTPUT_SHIFT, fit_token_cost, recover_prices
 from beast_ml.predictors.families.selection import FamiliesConfig
 
 __all__ = ["AmountBenchmark", "measure_amounts"]
@@ -73,7 +73,8 @@ def measure_amounts(
     for target in ("input_tokens", "output_tokens", "latency_s"):
         amounts: Floats = getattr(outcomes, target)
         if (~np.isnan(amounts)).any(axis=0).all():
-            fit = fits[target] = fit_amounts(data, amounts, target.replace("_", " "), rng, families, progress)
+            shift = OUTPUT_SHIFT if target == "output_tokens" else 0.0
+            fit = fits[target] = fit_amounts(data, amounts, target.replace("_", " "), rng, families, progress, shift)
             record(target, fit, amounts)
     prices = recover_prices(outcomes)
     if {"input_tokens", "output_tokens"} <= set(fits) and all(name in prices for name in outcomes.models):

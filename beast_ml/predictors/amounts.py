@@ -58,6 +58,8 @@ class AmountPredictor:
         How far the predicted log is off on a request: what the head says, in units of (m,) its mean.
     spread
         Quantiles of the residuals in units of that scale.
+    shift
+        Added to amounts before their logarithm is taken: what is far below it need not be told apart. 0 for none.
     floor
         Where zeros were seen, the smallest positive amount, else 0. Amounts below it are taken for it, so that a zero
         has a logarithm; an interval that reaches down to it reaches down to zero.
@@ -71,15 +73,16 @@ class AmountPredictor:
     scale_head: DenseHead
     scale_center: Floats
     spread: ConformalOffsets
+    shift: float
     floor: float
 
     def predict(self, rows: Rows) -> Floats:
         """Return (n, m) expected amounts."""
-        return np.asarray(np.exp(self._log(rows)) * self.smearing)
+        return _without(self.shift, np.exp(self._log(rows)) * self.smearing)
 
     def typical(self, rows: Rows) -> Floats:
         """Return (n, m) exponentials of the expected logarithm: near the median, below the expectation of `predict`."""
-        return np.asarray(np.exp(self._log(rows)))
+        return _without(self.shift, np.exp(self._log(rows)))
 
     def quantile(self, rows: Rows, q: float) -> Floats:
         """Return (n, m) amounts that realised ones stay below with probability ``q``.
@@ -91,24 +94,27 @@ class AmountPredictor:
         InputError
             If ``q`` is not from 0.01 to 0.99.
         """
-        return self._above_floor(np.exp(self._log(rows) + self.spread.at(q) * self.log_scale(rows)))
+        return self._above_floor(np.exp(self._log(rows) + self.spread.at(q) * self._log_scale(rows)))
 
     def interval(self, rows: Rows) -> tuple[Floats, Floats]:
         """Return the ends, (n, m) each, of intervals that hold 90% of the realised amounts."""
         tail = (1.0 - COVERAGE) / 2.0
-        logs, scale = self._log(rows), self.log_scale(rows)
+        logs, scale = self._log(rows), self._log_scale(rows)
         low, high = np.exp(logs + self.spread.at(tail) * scale), np.exp(logs + self.spread.at(1.0 - tail) * scale)
         return self._above_floor(low), high
 
-    def log_scale(self, rows: Rows) -> Floats:
-        """Return (n, m): by how much the predicted log is typically off."""
+    def error(self, rows: Rows) -> Floats:
+        """Return (n, m): by how much an amount is typically off `typical`, in its unit."""
+        return np.asarray(np.exp(self._log(rows)) * self._log_scale(rows))
+
+    def _log_scale(self, rows: Rows) -> Floats:
         return local_scale(self.scale_head.forward(rows), self.scale_center)
 
     def _log(self, rows: Rows) -> Floats:
         return _to_log(self.head.forward(rows), self.center, self.scale)
 
-    def _above_floor(self, amounts: Floats) -> Floats:
-        return np.where(amounts <= _FLOOR_TOLERANCE * self.floor, 0.0, amounts)
+    def _above_floor(self, shifted: Floats) -> Floats:
+        return np.where(shifted <= _FLOOR_TOLERANCE * self.floor, 0.0, _without(self.shift, shifted))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays to be stored with a router bundle."""
@@ -118,7 +124,7 @@ class AmountPredictor:
     def calibration(self) -> dict[str, Any]:
         """Return the JSON-able numbers to be stored with a router bundle."""
         numbers = {name: getattr(self, name).tolist() for name in _NUMBERS}
-        return {**numbers, "spread": self.spread.to_dict(), "floor": self.floor}
+        return {**numbers, "spread": self.spread.to_dict(), "shift": self.shift, "floor": self.floor}
 
     @classmethod
     def restore(
@@ -131,6 +137,7 @@ class AmountPredictor:
             DenseHead.from_arrays({name: array for name, array in arrays.items() if not name.startswith(_SCALE)}),
             scale_head=DenseHead.from_arrays(scale_arrays),
             spread=ConformalOffsets.from_dict(calibration["spread"]),
+            shift=float(calibration["shift"]),
             floor=float(calibration["floor"]),
             **{name: np.asarray(calibration[name], float) for name in _NUMBERS},
         )
@@ -144,14 +151,14 @@ class FittedAmounts(Fitted[P_co]):
     ----------
     out_of_fold_typical
         (n, m): what ``out_of_fold`` is the expectation of, as the exponential of its expected logarithm.
-    out_of_fold_scale
-        (n, m): by how much the predicted log was expected to be off.
+    out_of_fold_error
+        (n, m): by how much amounts were expected to be off that, in their unit.
     out_of_fold_inside
         (n, m): 1.0 where the realised amount was inside its 90% interval, 0.0 where not, NaN where unobserved.
     """
 
     out_of_fold_typical: Floats = field(kw_only=True)
-    out_of_fold_scale: Floats = field(kw_only=True)
+    out_of_fold_error: Floats = field(kw_only=True)
     out_of_fold_inside: Floats = field(kw_only=True)
 
 
@@ -162,8 +169,12 @@ def fit_amounts(
     rng: np.random.Generator,
     config: FamiliesConfig = AMOUNT_FAMILIES,
     progress: Progress | None = None,
+    shift: float = 0.0,
 ) -> FittedAmounts[AmountPredictor]:
     """Fit amounts (n, m) >= 0 of a training set; NaN cells are left out.
+
+    ``shift`` is added to them before their logarithm is taken: answers of 1 and of 2 tokens are far apart in their
+    logarithm, and cost the same.
 
     Raises
     ------
@@ -176,11 +187,12 @@ def fit_amounts(
         raise NotEnoughDataError(
             f"no {what} of model {empty[0]!r} in the training data: leave the model out of the pool, or give its {what}"
         )
-    positive = amounts[seen & (amounts > 0)]
+    shifted = amounts + shift
+    positive = shifted[seen & (shifted > 0)]
     floor = 0.0
     if positive.size < seen.sum():
         floor = float(positive.min()) if positive.size else 1e-9
-    logs = np.log(np.maximum(amounts, floor))
+    logs = np.log(np.maximum(shifted, floor))
     center = np.nanmean(logs, axis=0)
     scale = np.nanstd(logs, axis=0) + 1e-3
     one_task = np.zeros(len(logs), dtype=np.intp)
@@ -196,7 +208,7 @@ def fit_amounts(
     selection = select_family(problem, rng, config)
     winner = selection.winner
     predicted = _to_log(winner.out_of_fold, center, scale)
-    smearing = _smearing(amounts, predicted)
+    smearing = _smearing(shifted, predicted)
     scale_head, scale_center, local = fit_scale(problem, logs - predicted)
     scores = (logs - predicted) / local
     spread = ConformalOffsets.fit(scores)
@@ -204,24 +216,24 @@ def fit_amounts(
     out_of_fold = np.exp(predicted)
     for fold in np.unique(data.folds):  # smeared by the other folds: totals must not be right by construction
         held = data.folds == fold
-        out_of_fold[held] *= _smearing(amounts[~held], predicted[~held])
+        out_of_fold[held] *= _smearing(shifted[~held], predicted[~held])
     report = {**log_accuracy(predicted, logs), **coverage_report(inside, data)}
     # The residuals are the winner's; what is served may be its student, which is off by a little more.
     lost = selection.report.get("distillation_rmse", 0.0) * scale
     own = np.nanmean((logs - predicted) ** 2, axis=0)
     served_center = scale_center * np.sqrt(1.0 + lost**2 / np.maximum(own, _CONSTANT))
     predictor = AmountPredictor(
-        data.outcomes.models, selection.head, center, scale, smearing, scale_head, served_center, spread, floor
+        data.outcomes.models, selection.head, center, scale, smearing, scale_head, served_center, spread, shift, floor
     )
     return FittedAmounts(
         predictor,
-        out_of_fold,
+        _without(shift, out_of_fold),
         {**report, **selection.report},
         selection.learning_curve,
         selection.scores,
-        lambda rows: np.exp(_to_log(winner.predict(rows), center, scale)) * smearing,
-        out_of_fold_typical=np.exp(predicted),
-        out_of_fold_scale=local,
+        lambda rows: _without(shift, np.exp(_to_log(winner.predict(rows), center, scale)) * smearing),
+        out_of_fold_typical=_without(shift, np.exp(predicted)),
+        out_of_fold_error=np.exp(predicted) * local,
         out_of_fold_inside=inside,
     )
 
@@ -252,6 +264,10 @@ def coverage_report(inside: Floats, data: TrainingSet) -> dict[str, float]:
 
 def _to_log(outputs: Rows | Floats, center: Floats, scale: Floats) -> Floats:
     return np.asarray(np.clip(center + scale * outputs.astype(np.float64), -_LOG_RANGE, _LOG_RANGE))
+
+
+def _without(shift: float, shifted: Floats) -> Floats:
+    return np.asarray(np.maximum(shifted, shift) - shift)
 
 
 def _smearing(amounts: Floats, predicted: Floats) -> Floats:

@@ -16,7 +16,10 @@ from beast_ml.predictors.amounts import AmountPredictor, FittedAmounts, coverage
 from beast_ml.predictors.contract import Floats, Rows, TrainingSet
 from beast_ml.predictors.intervals import COVERAGE, ConformalOffsets, cross_coverage
 
-__all__ = ["TokenCostPredictor", "fit_token_cost", "recover_prices"]
+__all__ = ["OUTPUT_SHIFT", "TokenCostPredictor", "fit_token_cost", "recover_prices"]
+
+OUTPUT_SHIFT: Final = 10.0
+"""Output tokens that need not be told apart from none: the prompt costs more."""
 
 _PRICE_FIT_ERROR: Final = 0.01
 _PRICE_FIT_SHARE: Final = 0.99
@@ -29,8 +32,8 @@ _PARTS: Final = ("input", "output", "latency")
 class TokenCostPredictor:
     """Cost = price x tokens (+ price x seconds): a price change is a change of a few numbers, not a retraining.
 
-    The interval is that of the cost itself, not of its parts. Its scale follows from the parts' scales by the delta
-    method, each weighted by its share of the cost, so that it stays right when prices shift the shares.
+    The interval is that of the cost itself, not of its parts. Its scale follows from the parts' errors by the delta
+    method, at the prices of the day, so that it stays right when prices change.
 
     Parameters
     ----------
@@ -92,8 +95,8 @@ class TokenCostPredictor:
         return np.asarray(_priced([input_tokens, output_tokens], self.prices).sum(axis=0))
 
     def _typical_and_scale(self, rows: Rows) -> tuple[Floats, Floats]:
-        shares = _priced([part.typical(rows) for part in self._parts], self.prices)
-        return shares.sum(axis=0), _pooled_scale(shares, [part.log_scale(rows) for part in self._parts])
+        typical = _priced([part.typical(rows) for part in self._parts], self.prices).sum(axis=0)
+        return typical, _pooled_scale(typical, [part.error(rows) for part in self._parts], self.prices)
 
     def with_prices(self, prices: Mapping[str, Price]) -> TokenCostPredictor:
         """Return the same predictor under new prices of some candidates.
@@ -165,9 +168,9 @@ def fit_token_cost(
     fits = (input_tokens, output_tokens) if timed is None else (input_tokens, output_tokens, timed)
     amounts = [outcomes.input_tokens, outcomes.output_tokens, outcomes.latency_s][: len(fits)]
     expected = _priced([fit.out_of_fold for fit in fits], prices).sum(axis=0)
-    shares = _priced([fit.out_of_fold_typical for fit in fits], prices)
-    typical, realised = shares.sum(axis=0), _priced(amounts, prices).sum(axis=0)
-    scale = _pooled_scale(shares, [fit.out_of_fold_scale for fit in fits])
+    typical = _priced([fit.out_of_fold_typical for fit in fits], prices).sum(axis=0)
+    realised = _priced(amounts, prices).sum(axis=0)
+    scale = _pooled_scale(typical, [fit.out_of_fold_error for fit in fits], prices)
     # What is free needs no interval: any offset times its zero cost is zero.
     billed = (typical > 0) & (realised > 0)
     log_typical = np.log(np.where(billed, typical, 1.0))
@@ -187,7 +190,7 @@ def fit_token_cost(
         expected,
         report,
         out_of_fold_typical=typical,
-        out_of_fold_scale=scale,
+        out_of_fold_error=typical * scale,
         out_of_fold_inside=inside,
     )
 
@@ -201,11 +204,10 @@ def _priced(amounts: Sequence[Floats], prices: tuple[Price, ...]) -> Floats:
     return np.stack([*paid, fixed])
 
 
-def _pooled_scale(shares: Floats, scales: Sequence[Floats]) -> Floats:
-    """Return (n, m): by how much log cost is off when its parts are off independently (delta method)."""
-    total = np.maximum(shares.sum(axis=0), 1e-300)
-    variance = sum((share / total * scale) ** 2 for share, scale in zip(shares[:-1], scales, strict=True))
-    return np.asarray(np.maximum(np.sqrt(variance), _MIN_SCALE))
+def _pooled_scale(typical: Floats, errors: Sequence[Floats], prices: tuple[Price, ...]) -> Floats:
+    """Return (n, m): by how much the log of a cost is off when its parts are off independently (delta method)."""
+    off = np.sqrt((_priced(errors, prices)[:-1] ** 2).sum(axis=0))
+    return np.asarray(np.maximum(off / np.maximum(typical, 1e-300), _MIN_SCALE))
 
 
 def recover_prices(outcomes: OutcomeMatrix) -> dict[str, Price]:

@@ -80,7 +80,9 @@ class _Exponentials:
             with np.errstate(divide="ignore"):  # a model that is free: its exponent is minus infinity
                 log_factor = np.log(predictor.smearing * unit)
             bias.append(predictor.center + predictor.scale * predictor.head.biases[-1] + log_factor)
-            low.append(log_factor - _LOG_RANGE)
+            with np.errstate(divide="ignore"):
+                least = np.log(predictor.shift * unit)  # so that what is left without the shift is not below zero
+            low.append(np.maximum(log_factor - _LOG_RANGE, least))
             high.append(log_factor + _LOG_RANGE)
         return cls(*(np.concatenate([np.empty(0), *parts])[None] for parts in (bias, low, high)))
 
@@ -106,6 +108,8 @@ class FusedPredictors:
         they are: quality where no exponential follows, reliability where there is one.
     exponentials
         What follows the former.
+    shifted
+        (1, m) USD that the exponentials of cost are too large by; None where none are.
     bias
         (1, k) of the last layers of the latter.
     quality, reliability
@@ -115,6 +119,7 @@ class FusedPredictors:
     pool: PoolPredictors
     heads: FusedHeads
     exponentials: _Exponentials
+    shifted: Floats | None
     bias: Rows
     quality: QualityPredictor | None
     reliability: ReliabilityPredictor | None
@@ -140,6 +145,8 @@ class FusedPredictors:
             cost = amounts[:, :m]
             if isinstance(pool.cost, TokenCostPredictor):
                 cost = cost + amounts[:, m : 2 * m]
+            if self.shifted is not None:
+                cost = cost - self.shifted
         if pool.latency is not None:
             latency = amounts[:, -m:]
         caution = None if pool.pessimism is None else pool.pessimism.predict(rows)
@@ -168,6 +175,7 @@ def fuse(predictors: PoolPredictors) -> FusedPredictors | PoolPredictors:
         pool=predictors,
         heads=FusedHeads.of([*exponents, *read]),
         exponentials=_Exponentials.of(curve, quality.head, amounts, per_unit),
+        shifted=_shifted(amounts, per_unit),
         bias=np.concatenate([np.empty(0, dtype=np.float32), *(head.biases[-1] for head in read)])[None],
         quality=None if curve is not None else _given_outputs(quality),
         reliability=None if reliability is None else _given_outputs(reliability),
@@ -200,6 +208,11 @@ def _amounts(predictors: PoolPredictors) -> tuple[list[AmountPredictor], list[Fl
         amounts.append(predictors.latency)
         per_unit.append(one)
     return amounts, per_unit
+
+
+def _shifted(amounts: Sequence[AmountPredictor], per_unit: Sequence[Floats]) -> Floats | None:
+    total = sum(amount.shift * unit for amount, unit in zip(amounts, per_unit, strict=True))
+    return np.asarray(total)[None] if np.any(total) else None
 
 
 def _agree(fused: FusedPredictors, predictors: PoolPredictors) -> bool:

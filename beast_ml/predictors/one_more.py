@@ -101,6 +101,7 @@ def add_amount(known: AmountPredictor, name: str, offset: AmountOffset) -> Amoun
         scale_head=_with_column(known.scale_head, at, weights, 0.0),
         scale_center=np.insert(known.scale_center, at, weights @ known.scale_center * widening),
         spread=_wider(known.spread, at, weights),
+        shift=known.shift,
         floor=known.floor,
     )
 

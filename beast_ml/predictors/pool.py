@@ -12,7 +12,7 @@ from msgspec.structs import replace as replace_fields
 from beast_ml.domain import Price
 from beast_ml.predictors.amounts import AMOUNT_FAMILIES, AmountPredictor, FittedAmounts, fit_amounts
 from beast_ml.predictors.contract import Fitted, Floats, Predictor, Progress, Rows, TrainingSet
-from beast_ml.predictors.cost import TokenCostPredictor, fit_token_cost, recover_prices
+from beast_ml.predictors.cost import OUTPUT_SHIFT, TokenCostPredictor, fit_token_cost, recover_prices
 from beast_ml.predictors.families.selection import FamiliesConfig, FamilyName
 from beast_ml.predictors.pessimism import Pessimism
 from beast_ml.predictors.quality import QUALITY_FAMILIES, QualityPredictor, fit_quality
@@ -161,7 +161,9 @@ def fit_pool(
     has_tokens = _observed(outcomes.output_tokens) and _observed(outcomes.input_tokens)
     if has_tokens and all(name in known for name in outcomes.models):
         inputs = fit_amounts(data, outcomes.input_tokens, "input tokens", rng, families.amounts, progress)
-        outputs = fit_amounts(data, outcomes.output_tokens, "output tokens", rng, families.amounts, progress)
+        outputs = fit_amounts(
+            data, outcomes.output_tokens, "output tokens", rng, families.amounts, progress, OUTPUT_SHIFT
+        )
         pool_prices = tuple(known[name] for name in outcomes.models)
         priced = fit_token_cost(data, inputs, outputs, pool_prices, seconds)
         cost, folds["cost"] = priced.predictor, priced.out_of_fold
@@ -176,7 +178,7 @@ def fit_pool(
         reliability, folds["reliability"] = failures.predictor, failures.out_of_fold
         targets["reliability"] = failures
 
-    first: FittedAmounts | None = None
+    first: FittedAmounts[AmountPredictor] | None = None
     if _observed(outcomes.ttft_s):
         first = targets["ttft"] = fit_amounts(
             data, outcomes.ttft_s, "time to first token", rng, families.amounts, progress

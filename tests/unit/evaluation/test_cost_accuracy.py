@@ -38,7 +38,7 @@ def test_the_ratio_error_is_symmetric_in_over_and_underestimates():
 def test_a_cost_that_never_varies_has_no_r2():
     found = assess_cost(MODELS, np.ones((50, 2)), np.ones((50, 2)), draws(50))
     assert found.log_r2.value is None
-    assert found.per_model["a"] == {"log_r2": None, "median_ratio_error": 0.0, "spend_accuracy": 1.0}
+    assert found.per_model["a"] == {"log_r2": None, "median_ratio_error": 0.0, "spend_accuracy": 1.0, "coverage": None}
 
 
 def test_free_calls_are_left_out():
@@ -46,7 +46,12 @@ def test_free_calls_are_left_out():
     realised[:, 0] = 0.0
     realised[3, 1] = 0.0
     found = assess_cost(MODELS, predicted, realised, draws(100))
-    assert found.per_model["a"] == {"log_r2": None, "median_ratio_error": None, "spend_accuracy": None}
+    assert found.per_model["a"] == {
+        "log_r2": None,
+        "median_ratio_error": None,
+        "spend_accuracy": None,
+        "coverage": None,
+    }
     kept = np.arange(100) != 3
     assert found.log_r2.value == pytest.approx(r2_score(np.log(realised[kept, 1]), np.log(predicted[kept, 1])))
 
@@ -75,3 +80,20 @@ def test_spend_is_of_totals_and_closeness_of_calls():
     assert found.within_10_percent.value == pytest.approx(2 / 3)
     assert found.within_25_percent.value == pytest.approx(1.0)
     assert found.to_dict()["spend_accuracy"]["value"] == found.spend_accuracy.value
+
+
+def test_logarithms_are_judged_by_typical_costs_and_the_spend_by_expected_ones():
+    typical, realised = costs(100)
+    found = assess_cost(MODELS, realised, realised, draws(100), typical)
+    assert found.log_r2 == assess_cost(MODELS, typical, realised, draws(100)).log_r2
+    assert found.spend_accuracy.value == 1.0
+
+
+def test_coverage_counts_calls_whose_interval_is_known():
+    predicted, realised = costs(100)
+    inside = np.ones((100, 2))
+    inside[:20, 0], inside[50:, 1] = 0.0, np.nan
+    found = assess_cost(MODELS, predicted, realised, draws(100), inside=inside)
+    assert found.coverage.value == pytest.approx(130 / 150)
+    assert found.per_model["a"]["coverage"] == pytest.approx(0.8)
+    assert found.per_model["b"]["coverage"] == 1.0

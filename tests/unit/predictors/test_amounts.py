@@ -116,3 +116,29 @@ def test_one_observation_is_enough_not_to_crash(data):
 def test_extreme_outputs_stay_finite(cost, data):
     wild = np.full((2, data.rows.shape[1]), [[1e30], [-1e30]], np.float32)
     assert np.isfinite(cost.predictor.predict(wild)).all()
+
+
+def test_a_shift_forgets_small_differences_and_keeps_totals(data):
+    amounts = data.outcomes.output_tokens
+    shifted = fit_amounts(data, amounts, "output tokens", np.random.default_rng(0), SMALL, shift=10.0)
+    predictor = shifted.predictor
+    assert (predictor.predict(data.rows) >= 0).all()
+    np.testing.assert_allclose(shifted.out_of_fold.mean(axis=0), amounts.mean(axis=0), rtol=0.03)
+    low, high = predictor.interval(data.rows)
+    assert ((low >= 0) & (low < high)).all()
+    assert shifted.report["coverage_out_of_fold"] == pytest.approx(0.9, abs=0.02)
+    restored = AmountPredictor.restore(predictor.models, predictor.arrays(), predictor.calibration())
+    np.testing.assert_array_equal(restored.predict(data.rows), predictor.predict(data.rows))
+
+
+def test_intervals_are_wide_where_amounts_scatter(data):
+    most = data.rows[:, data.rows.std(axis=0).argmax()]
+    wild = most > np.median(most)
+    rng = np.random.default_rng(3)
+    noise = rng.standard_normal(data.outcomes.cost_usd.shape) * np.where(wild, 1.0, 0.1)[:, None]
+    found = fit(data, np.exp(noise))
+    low, high = found.predictor.interval(data.rows)
+    width = np.log(high / low)
+    assert np.median(width[wild]) > 1.5 * np.median(width[~wild])
+    held = found.out_of_fold_inside
+    assert abs(held[wild].mean() - held[~wild].mean()) < 0.08
