@@ -152,6 +152,7 @@ def widened(outcomes: OutcomeMatrix, n_models: int, rng: np.random.Generator) ->
         output_tokens=output_tokens,
         cost_usd=input_tokens * per_token[:, 0] + output_tokens * per_token[:, 1],
         latency_s=np.full(shape, np.nan),
+        ttft_s=np.full(shape, np.nan),
     )
     return wide, prices
 

@@ -113,7 +113,7 @@ def test_live_decisions_are_made_of_the_rows_a_later_training_sees(folder: Path)
     history, fitted = trained()
     log = make_log(700, 40)
     offline = logged_history(log, SPEC, start=history.end)
-    expected = fitted.predict(log.matrix.prompts, log.matrix.tasks.tolist(), offline.rows)
+    expected = fitted.predict(log.matrix.prompts, log.matrix.contexts(("task",)), offline.rows)
     clock = SetClock()
     router = Router.load(folder, clock=clock)
     assert router.history is not None
@@ -244,7 +244,7 @@ def test_predictions_without_rows_are_for_a_new_tenant_right_after_training(fold
     router = Router.load(folder, clock=SetClock(START + timedelta(days=1)))
     for task in ("chat", "code"):
         value = router.forecast("request", context={"task": task}, tenant="never heard of")[0].quality.value
-        assert fitted.predict(["request"], [task]).quality[0, 0] == pytest.approx(value, rel=1e-5)
+        assert fitted.predict(["request"], [{"task": task}]).quality[0, 0] == pytest.approx(value, rel=1e-5)
     assert fitted.predict([]).quality.shape == (0, 2)
 
 

@@ -32,7 +32,7 @@ every_peer = pytest.mark.parametrize(
 @every_peer
 def test_peers_keep_the_contract_of_learners(name: str, outcomes: OutcomeMatrix, encoder: HashingEncoder):
     data = thin_out(outcomes, np.random.default_rng(0), 0.05)
-    fitted = installed.PEERS[name](encoder).fit(data, "cost_usd", 0, False)
+    fitted = installed.PEERS[name](encoder).fit(data, "cost_usd", 0)
     assert fitted.models == data.models
     new = fitted.predict(data.prompts[:7], None)
     for predictions, n in ((fitted.out_of_fold, data.n_queries), (new, 7)):
@@ -48,7 +48,7 @@ def test_peers_keep_the_contract_of_learners(name: str, outcomes: OutcomeMatrix,
 @every_peer
 def test_a_peer_fitted_twice_decides_alike(name: str, outcomes: OutcomeMatrix, encoder: HashingEncoder):
     first, second = (
-        installed.PEERS[name](encoder).fit(outcomes, "cost_usd", 1, False).predict(outcomes.prompts[:50], None)
+        installed.PEERS[name](encoder).fit(outcomes, "cost_usd", 1).predict(outcomes.prompts[:50], None)
         for _ in range(2)
     )
     np.testing.assert_array_equal(choose(first, np.inf), choose(second, np.inf))
@@ -71,7 +71,7 @@ def test_out_of_fold_scores_come_from_fits_that_did_not_see_the_question(outcome
         seen.append(len(known))
         return lambda vectors: np.array([[float(row.tobytes() in known)] * 3 for row in vectors])
 
-    fitted = EmbeddedLearner(encoder, remember).fit(outcomes, "cost_usd", 0, False)
+    fitted = EmbeddedLearner(encoder, remember).fit(outcomes, "cost_usd", 0)
     assert fitted.out_of_fold.quality.max() == 0.0
     assert fitted.predict(outcomes.prompts[:5], None).quality.min() == 1.0
     assert len(seen) == 4
