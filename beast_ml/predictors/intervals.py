@@ -21,7 +21,7 @@ COVERAGE: Final = 0.9
 
 _LEVELS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99)
 # How far an amount will be missed is a rough thing to learn: held close to the model's own mean.
-_PENALTIES: Final = (1000.0, 3000.0, 10000.0)
+_PENALTIES: Final = (30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0)
 _LEAST_SIZE: Final = 1e-4
 _MAX_WIDENING: Final = 5.0
 _MIN_GROUP: Final = 100

@@ -141,4 +141,4 @@ def test_intervals_are_wide_where_amounts_scatter(data):
     width = np.log(high / low)
     assert np.median(width[wild]) > 1.5 * np.median(width[~wild])
     held = found.out_of_fold_inside
-    assert abs(held[wild].mean() - held[~wild].mean()) < 0.08
+    assert held[~wild].mean() - held[wild].mean() < 0.15  # intervals of one width: above 0.2
