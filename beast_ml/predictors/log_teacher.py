@@ -63,7 +63,8 @@ class LogTeacher:
     out_of_fold
         (n, m) expected quality of the requests learnt from, by fits that did not see their fold.
     widths
-        (n, m) posterior standard deviations there.
+        (n, m) posterior standard deviations there, by fits that did not see the fold either: the request's own outcome
+        would make the model that answered look better known than the others.
     doubly_robust
         Whether quality was learnt from doubly robust targets, because those predicted better.
     """
@@ -106,16 +107,15 @@ def teach(
     folds
         (n,) the same question always in the same one.
     """
-    values, prior, robust = fit_targets(columns, quality, chosen, propensity, folds)
-    direct = fit_pooled_ridge(columns, quality, choose_prior(columns, quality, folds) if robust else prior)
-    ridge = fit_pooled_ridge(columns, values, prior) if robust else direct
+    targets = fit_targets(columns, quality, chosen, propensity, folds)
+    direct = fit_pooled_ridge(columns, quality, targets.direct_prior, targets.direct.noise)
     return LogTeacher(
-        quality=ridge,
+        quality=fit_pooled_ridge(columns, targets.values, targets.prior) if targets.doubly_robust else direct,
         evidence=direct,
         cost=None if cost is None else _teach_amounts(columns, cost, folds),
-        out_of_fold=predict_out_of_fold(columns, values, folds, prior),
-        widths=direct.spread(columns),
-        doubly_robust=robust,
+        out_of_fold=targets.out_of_fold,
+        widths=targets.direct.spread,
+        doubly_robust=targets.doubly_robust,
     )
 
 
@@ -127,7 +127,7 @@ def _teach_amounts(columns: Floats, amounts: Floats, folds: NDArray[np.intp]) ->
     scale = float((logs - center)[seen].std()) + 1e-3
     standard = (logs - center) / scale
     prior = choose_prior(columns, standard, folds)
-    out_of_fold = np.exp(center + scale * predict_out_of_fold(columns, standard, folds, prior))
+    out_of_fold = np.exp(center + scale * predict_out_of_fold(columns, standard, folds, prior).predicted)
     total = np.where(seen, amounts, 0.0).sum(axis=0)
     fitted = np.where(seen, out_of_fold, 0.0).sum(axis=0)
     smearing = np.where(n > 0, np.clip(total / np.maximum(fitted, 1e-300), *_SMEARING), 1.0)
