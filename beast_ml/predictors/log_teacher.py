@@ -81,9 +81,14 @@ class LogTeacher:
         return np.asarray(self.quality.predict(columns) - PESSIMISM_Z * self.evidence.spread(columns))
 
     @property
+    def caution_out_of_fold(self) -> Floats:
+        """(n, m) what bounds for the requests learnt from lie below the expected quality."""
+        return np.asarray(PESSIMISM_Z * self.widths)
+
+    @property
     def lower_out_of_fold(self) -> Floats:
         """(n, m) lower bounds for the requests learnt from."""
-        return np.asarray(self.out_of_fold - PESSIMISM_Z * self.widths)
+        return self.out_of_fold - self.caution_out_of_fold
 
 
 def teach(
