@@ -19,6 +19,7 @@ from beast_ml.predictors.pooled_ridge import (
     RidgePrior,
     choose_prior,
     fit_pooled_ridge,
+    known_out_of_fold,
     predict_out_of_fold,
 )
 
@@ -100,7 +101,7 @@ def fit_targets(
     logged outcomes, by more than its standard error; both are cross-fitted.
     """
     direct_prior = choose_prior(columns, values, folds)
-    direct = predict_out_of_fold(columns, values, folds, direct_prior)
+    direct = known_out_of_fold(columns, values, folds, direct_prior)
     targets = doubly_robust_targets(values, chosen, propensity, direct.predicted)
     prior = choose_prior(columns, targets, folds)
     second = np.empty(values.shape)
@@ -108,7 +109,7 @@ def fit_targets(
         held = folds == fold
         kept = ~held
         # Targets of the other folds again, from predictions that never saw this one: else its outcomes leak into them.
-        inner = predict_out_of_fold(columns[kept], values[kept], folds[kept], direct_prior).predicted
+        inner = predict_out_of_fold(columns[kept], values[kept], folds[kept], direct_prior)
         clean = doubly_robust_targets(values[kept], chosen[kept], propensity[kept], inner)
         second[held] = fit_pooled_ridge(columns[kept], clean, prior).predict(columns[held])
     rows = np.arange(len(chosen))

@@ -132,7 +132,7 @@ def _teach_amounts(columns: Floats, amounts: Floats, folds: NDArray[np.intp]) ->
     scale = float((logs - center)[seen].std()) + 1e-3
     standard = (logs - center) / scale
     prior = choose_prior(columns, standard, folds)
-    out_of_fold = np.exp(center + scale * predict_out_of_fold(columns, standard, folds, prior).predicted)
+    out_of_fold = np.exp(center + scale * predict_out_of_fold(columns, standard, folds, prior))
     total = np.where(seen, amounts, 0.0).sum(axis=0)
     fitted = np.where(seen, out_of_fold, 0.0).sum(axis=0)
     smearing = np.where(n > 0, np.clip(total / np.maximum(fitted, 1e-300), *_SMEARING), 1.0)

@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 from beast_ml.errors import NotEnoughDataError
 from beast_ml.predictors.contract import Floats
 
-__all__ = ["OutOfFold", "PooledRidge", "RidgePrior", "choose_prior", "fit_pooled_ridge", "predict_out_of_fold"]
+__all__ = [
+    "OutOfFold",
+    "PooledRidge",
+    "RidgePrior",
+    "choose_prior",
+    "fit_pooled_ridge",
+    "known_out_of_fold",
+    "predict_out_of_fold",
+]
 
 _CONSTANT: Final = 2.0
 """Value of the constant column: how much wider the prior of a model's mean is than that of its deviations."""
@@ -99,7 +107,8 @@ class OutOfFold:
 class _Moments:
     """Sums over the observed requests of every model: all that a fit needs, so folds are differences of them.
 
-    Outcomes are summed as they are; a fit takes their mean off afterwards, which is that of its own requests.
+    Outcomes are summed as they are; a fit takes their mean off afterwards, which is that of its own requests. Where
+    every outcome was observed, ``gram`` has one matrix for all models.
     """
 
     gram: Floats
@@ -108,12 +117,13 @@ class _Moments:
     @classmethod
     def of(cls, columns: Floats, values: Floats) -> _Moments:
         full, observed = _with_constant(columns), np.isfinite(values)
+        if observed.all():
+            return cls((full.T @ full)[None], values.T @ full)
         k, m = full.shape[1], values.shape[1]
         gram, cross = np.empty((m, k, k)), np.empty((m, k))
-        everywhere = full.T @ full if observed.all() else None
         for j in range(m):
             seen = full[observed[:, j]]
-            gram[j] = seen.T @ seen if everywhere is None else everywhere
+            gram[j] = seen.T @ seen
             cross[j] = seen.T @ values[observed[:, j], j]
         return cls(gram, cross)
 
@@ -126,8 +136,8 @@ class _Moments:
     @property
     def center(self) -> float:
         """The mean outcome, from the sums with the constant column."""
-        n = self.gram[:, -1, -1].sum()
-        return float(_CONSTANT * self.cross[:, -1].sum() / n) if n else 0.0
+        n = self.gram[:, -1, -1].mean()
+        return float(_CONSTANT * self.cross[:, -1].mean() / n) if n else 0.0
 
     def centered(self) -> _Moments:
         return _Moments(self.gram, self.cross - self.center / _CONSTANT * self.gram[:, -1])
@@ -160,8 +170,16 @@ def choose_prior(columns: Floats, values: Floats, folds: NDArray[np.intp]) -> Ri
     return _GRID[int(error.argmin())]
 
 
-def predict_out_of_fold(columns: Floats, values: Floats, folds: NDArray[np.intp], prior: RidgePrior) -> OutOfFold:
-    """Return predictions and their spreads, each by a fit that did not see the request's fold.
+def predict_out_of_fold(columns: Floats, values: Floats, folds: NDArray[np.intp], prior: RidgePrior) -> Floats:
+    """Return (n, m) predictions, each by a fit that did not see the request's fold."""
+    out = np.empty(values.shape)
+    for held, kept in _by_fold(columns, values, folds):
+        out[held] = kept.center + _with_constant(columns[held]) @ _solve(kept.centered(), [prior])[0][0]
+    return out
+
+
+def known_out_of_fold(columns: Floats, values: Floats, folds: NDArray[np.intp], prior: RidgePrior) -> OutOfFold:
+    """Return predictions and how well they are known, each by a fit that did not see the request's fold.
 
     A held-out outcome strays from its prediction by its own noise and by what the fit does not know, a variance of
     noise^2 (1 + spread^2) with the spread in units of the noise: that is where the noise is taken from.
@@ -193,19 +211,19 @@ def _solve(
     m, k = moments.cross.shape
     identity = np.eye(k)
     found: list[Floats] = []
-    covariance = np.empty((m, k, k)) if with_covariance else np.empty((0, k, k))
+    covariance = np.empty((0, k, k))
     inverse, of_own = np.empty((m, k, k)), -1.0
     for prior in priors:
         own = prior.own
         if of_own != own:  # the grid is ordered, so that the dear inverses are made once each
             inverse, of_own = np.asarray(np.linalg.inv(moments.gram + own * identity)), own
         # The v_j are eliminated: what is left for u is own * (I - own * inverse), summed over the models.
-        schur = prior.shared * identity + own * (m * identity - own * inverse.sum(axis=0))
-        each = np.einsum("jkl,jl->jk", inverse, moments.cross)
+        schur = prior.shared * identity + own * m * (identity - own * inverse.mean(axis=0))
+        each = (inverse @ moments.cross[:, :, None])[:, :, 0]
         shared = np.linalg.solve(schur, own * each.sum(axis=0))
         found.append((own * inverse @ shared + each).T)
         if with_covariance:
-            covariance = inverse + own**2 * inverse @ np.linalg.inv(schur) @ inverse
+            covariance = np.broadcast_to(inverse + own**2 * inverse @ np.linalg.inv(schur) @ inverse, (m, k, k))
     return found, covariance
 
 
