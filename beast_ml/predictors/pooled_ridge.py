@@ -20,6 +20,7 @@ from beast_ml.errors import NotEnoughDataError
 from beast_ml.predictors.contract import Floats
 
 __all__ = [
+    "PRIORS",
     "OutOfFold",
     "PooledRidge",
     "RidgePrior",
@@ -29,7 +30,7 @@ __all__ = [
     "predict_out_of_fold",
 ]
 
-_CONSTANT: Final = 2.0
+_CONSTANT: Final = 4.0
 """Value of the constant column: how much wider the prior of a model's mean is than that of its deviations."""
 
 
@@ -49,9 +50,10 @@ class RidgePrior:
     own: float
 
 
-_GRID: Final = tuple(
+PRIORS: Final = tuple(
     RidgePrior(own * part, own) for own in (1.5, 4.0, 10.0, 25.0, 60.0, 150.0) for part in (0.1, 0.3, 1.0, 3.0)
 )
+"""What cross-validation chooses from by default; equal ``own`` stand side by side, as their inverses are shared."""
 
 
 @dataclass(frozen=True)
@@ -160,14 +162,16 @@ def fit_pooled_ridge(columns: Floats, values: Floats, prior: RidgePrior, noise: 
     return PooledRidge(moments.center, weights[0], covariance, noise)
 
 
-def choose_prior(columns: Floats, values: Floats, folds: NDArray[np.intp]) -> RidgePrior:
+def choose_prior(
+    columns: Floats, values: Floats, folds: NDArray[np.intp], priors: Sequence[RidgePrior] = PRIORS
+) -> RidgePrior:
     """Return the prior whose out-of-fold squared error is least."""
-    error = np.zeros(len(_GRID))
+    error = np.zeros(len(priors))
     for held, kept in _by_fold(columns, values, folds):
         full, truth = _with_constant(columns[held]), values[held] - kept.center
-        for i, weight in enumerate(_solve(kept.centered(), _GRID)[0]):
+        for i, weight in enumerate(_solve(kept.centered(), priors)[0]):
             error[i] += float(np.nansum((full @ weight - truth) ** 2))
-    return _GRID[int(error.argmin())]
+    return priors[int(error.argmin())]
 
 
 def predict_out_of_fold(columns: Floats, values: Floats, folds: NDArray[np.intp], prior: RidgePrior) -> Floats:

@@ -7,7 +7,7 @@ def logged(n=3000, seed=0, bias=0.0):
     """Two models whose quality goes by the first column; the second is chosen for one request in four."""
     rng = np.random.default_rng(seed)
     columns = rng.standard_normal((n, 2))
-    truth = np.stack([columns[:, 0], -columns[:, 0]], axis=1) + bias
+    truth = 0.3 * np.stack([columns[:, 0], -columns[:, 0]], axis=1) + bias
     propensity = np.array([0.75, 0.25])
     chosen = (rng.random(n) < 0.25).astype(int)
     values = np.full((n, 2), np.nan)

@@ -26,7 +26,7 @@ def test_it_is_the_posterior_of_one_gaussian_process_over_requests_and_models(on
     columns, values = one_outcome_each
     fitted = fit_pooled_ridge(columns, values, PRIOR)
     row, model = np.nonzero(np.isfinite(values))
-    full = np.hstack([columns, np.full((60, 1), 2.0)])
+    full = np.hstack([columns, np.full((60, 1), 4.0)])
 
     def kernel(a, of_a, b, of_b):
         return (a @ b.T) * (1 / PRIOR.shared + (of_a[:, None] == of_b[None]) / PRIOR.own)
