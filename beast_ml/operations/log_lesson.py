@@ -14,7 +14,7 @@ from beast_ml.features.spec import FeatureBuilder, FeatureSpec
 from beast_ml.logs.logged import LoggedOutcomes
 from beast_ml.logs.splits import query_fold
 from beast_ml.operations.log_decision import LogDecision, decide_from_log
-from beast_ml.operations.log_rounds import LoggedChoices, logged_choices, logged_rounds
+from beast_ml.operations.log_rounds import LoggedChoices, failure_rates, logged_choices, logged_rounds
 from beast_ml.policy.decide import quality_acted_on
 from beast_ml.policy.learner import FittedRouter, RouterLearner, get_encoder, realised_cost
 from beast_ml.policy.operating_point import OperatingPoint
@@ -23,7 +23,6 @@ from beast_ml.predictors.contract import Floats, LoggedQuality, Rows
 from beast_ml.predictors.log_teacher import LogTeacher, teach
 from beast_ml.predictors.pessimism import Pessimism, fit_pessimism
 from beast_ml.predictors.pool import Expected
-from beast_ml.predictors.shrinkage import task_means
 from beast_ml.predictors.teacher_columns import TeacherColumns
 
 __all__ = ["LogLesson", "learn_from_log", "with_lesson"]
@@ -124,23 +123,13 @@ def _decide(
     part: LoggedOutcomes, choices: LoggedChoices, teacher: LogTeacher, cost: Floats | None, folds: NDArray[np.intp]
 ) -> LogDecision:
     quality = logged_rounds(part, choices, part.matrix.quality, teacher.out_of_fold)
-    expected = Expected(teacher.out_of_fold, failure=_failure_rates(part, folds), caution=teacher.caution_out_of_fold)
+    expected = Expected(teacher.out_of_fold, failure=failure_rates(part, folds), caution=teacher.caution_out_of_fold)
     if cost is None or teacher.cost is None:
         free = Predictions(part.matrix.models, quality_acted_on(expected), np.zeros_like(teacher.out_of_fold))
         return decide_from_log(free, quality, None, folds)
     paid = logged_rounds(part, choices, cost, teacher.cost.out_of_fold)
     lowered = Predictions(part.matrix.models, quality_acted_on(expected), teacher.cost.out_of_fold)
     return decide_from_log(lowered, quality, paid, folds)
-
-
-def _failure_rates(part: LoggedOutcomes, folds: NDArray[np.intp]) -> Floats:
-    """Return (n, m) failure rates of every model on the other folds, shrunk to the log's."""
-    failed = part.failures()
-    rates, same = np.empty(failed.shape), np.zeros(len(failed), dtype=np.intp)
-    for fold in np.unique(folds):
-        held = folds == fold
-        rates[held] = task_means(failed[~held], same[~held], 1)[0]
-    return rates
 
 
 def _staying(training: LoggedOutcomes, lesson: LogLesson) -> OperatingPoint:
