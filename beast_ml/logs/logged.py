@@ -96,6 +96,12 @@ class LoggedOutcomes:
         """(n,) whether the chosen model failed to answer, though a fallback may have."""
         return np.not_equal(self.served, self.chosen)
 
+    def failures(self) -> NDArray[np.float64]:
+        """Return (n, m): whether the chosen model failed, NaN for the others."""
+        failed = np.full(self.matrix.quality.shape, np.nan)
+        failed[np.arange(len(self.chosen)), self.chosen] = self.failed
+        return failed
+
     def rows(self, index: NDArray[np.bool_]) -> LoggedOutcomes:
         """Return the requests that a boolean mask selects."""
         positions = np.flatnonzero(index)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from beast_ml.evaluation.bootstrap import QueryBootstrap
 from beast_ml.evaluation.calibration import calibrate_quality
@@ -13,13 +14,15 @@ from beast_ml.logs.logged import LoggedOutcomes
 from beast_ml.operations.evidence import COST_UNITS, interval_coverage
 from beast_ml.operations.log_decision import MIN_EFFECTIVE, decisions_at
 from beast_ml.operations.log_rounds import LoggedChoices, logged_rounds
+from beast_ml.policy.decide import quality_acted_on
 from beast_ml.policy.learner import FittedRouter, realised_cost
 from beast_ml.policy.operating_point import QUALITY_MARGIN
 from beast_ml.policy.utility import Predictions
-from beast_ml.predictors.contract import Rows
+from beast_ml.predictors.contract import Floats, Rows
+from beast_ml.predictors.pool import Expected
 from beast_ml.registry.evidence import Evidence, Interval
 
-__all__ = ["log_evidence", "log_verdict"]
+__all__ = ["log_evidence", "log_verdict", "served_decisions"]
 
 _RESAMPLES: Final = 200
 
@@ -36,20 +39,13 @@ def log_evidence(
     history_rows
         Their history features, for a router that reads them.
     """
-    rows = router.rows(test.matrix.prompts, history_rows=history_rows)
+    rows = router.rows(test.matrix.prompts, test.matrix.contexts(router.context), history_rows)
     expected = router.pool.predictors.predict(rows)
-    amounts = {"cost_usd": expected.cost_usd, "latency_s": expected.latency_s, "none": None}[router.cost]
-    predicted = Predictions(
-        router.models, expected.quality, np.zeros_like(expected.quality) if amounts is None else amounts
-    )
-    lowered = predicted
-    if expected.caution is not None:
-        lowered = Predictions(router.models, expected.quality - expected.caution, predicted.cost)
-    quality = logged_rounds(test, choices, test.matrix.quality, predicted.quality)
-    cost = logged_rounds(test, choices, realised_cost(test.matrix, router.cost), predicted.cost)
+    quality = logged_rounds(test, choices, test.matrix.quality, expected.quality)
+    cost = logged_rounds(test, choices, realised_cost(test.matrix, router.cost), _amounts(router, expected))
     point = router.operating_point
     alone = np.full(len(test.chosen), router.models.index(point.model))
-    decisions = decisions_at(point, lowered)
+    decisions = served_decisions(router, expected)
     paid = router.cost != "none"
     saving = None
     if paid:
@@ -60,7 +56,7 @@ def log_evidence(
     rng = np.random.default_rng(seed)
     calibration = calibrate_quality(
         ("the chosen model",),
-        predicted.quality[np.arange(len(test.chosen)), test.chosen][judged, None],
+        expected.quality[np.arange(len(test.chosen)), test.chosen][judged, None],
         quality.reward[judged, None],
         QueryBootstrap.draw(rng, n_judged, _RESAMPLES),
         rng,
@@ -88,6 +84,12 @@ def log_evidence(
     return evidence, effective
 
 
+def served_decisions(router: FittedRouter, expected: Expected) -> NDArray[np.intp]:
+    """Return (n,) the choices of the router as it is served, without exploration and constraints."""
+    predictions = Predictions(router.models, quality_acted_on(expected), _amounts(router, expected))
+    return decisions_at(router.operating_point, predictions)
+
+
 def log_verdict(router: FittedRouter, evidence: Evidence, effective: float) -> str:
     """Return one sentence that says whether the router may take over from the policy that wrote the log."""
     gain, saving = evidence.quality_gain, evidence.cost_saving
@@ -111,6 +113,11 @@ def log_verdict(router: FittedRouter, evidence: Evidence, effective: float) -> s
         what = "Routing" if point.kind == "router" else f"Always answering with {point.model!r}"
         return f"{what} pays here: {found}."
     return f"Keep the policy that wrote this log: {found}."
+
+
+def _amounts(router: FittedRouter, expected: Expected) -> Floats:
+    amounts = {"cost_usd": expected.cost_usd, "latency_s": expected.latency_s, "none": None}[router.cost]
+    return np.zeros_like(expected.quality) if amounts is None else amounts
 
 
 def _share(value: float) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Final
@@ -12,15 +11,18 @@ from numpy.typing import NDArray
 
 from beast_ml.features.spec import FeatureBuilder, FeatureSpec
 from beast_ml.logs.logged import LoggedOutcomes
+from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.logs.splits import query_fold
 from beast_ml.operations.log_decision import LogDecision, decide_from_log
-from beast_ml.operations.log_rounds import LoggedChoices, logged_choices, logged_rounds
+from beast_ml.operations.log_rounds import LoggedChoices, failure_rates, logged_choices, logged_rounds
+from beast_ml.policy.decide import quality_acted_on
 from beast_ml.policy.learner import FittedRouter, RouterLearner, get_encoder, realised_cost
 from beast_ml.policy.operating_point import OperatingPoint
 from beast_ml.policy.utility import CostKind, Predictions
-from beast_ml.predictors.contract import Floats, Rows
+from beast_ml.predictors.contract import Floats, LoggedQuality, Rows
 from beast_ml.predictors.log_teacher import LogTeacher, teach
 from beast_ml.predictors.pessimism import Pessimism, fit_pessimism
+from beast_ml.predictors.pool import Expected
 from beast_ml.predictors.teacher_columns import TeacherColumns
 
 __all__ = ["LogLesson", "learn_from_log", "with_lesson"]
@@ -43,6 +45,8 @@ class LogLesson:
         What to deploy, by cross-fitted estimates on the training part.
     choices
         How the models were chosen, on the whole log.
+    logged
+        The outcomes behind the targets, to calibrate on.
     doubly_robust
         Whether the teacher learnt from doubly robust targets.
     """
@@ -51,6 +55,7 @@ class LogLesson:
     pessimism: Pessimism
     decision: LogDecision
     choices: LoggedChoices
+    logged: LoggedQuality
     doubly_robust: bool
 
     def metrics(self) -> dict[str, float]:
@@ -75,7 +80,7 @@ def learn_from_log(
     """Learn from the outcomes of the requests that a mask selects; of the others, only the choices are read."""
     rng = np.random.default_rng([seed, 7])
     prompts = logged.matrix.prompts
-    spec, rows = _feature_rows(prompts, training, learner)
+    spec, rows = _feature_rows(logged.matrix, training, learner)
     reads = TeacherColumns.fit(rows[training], spec.encoder_dim, logged.matrix.tasks[training], rng)
     columns = reads.transform(rows)
     folds = query_fold(prompts, _FOLDS, seed)
@@ -89,6 +94,7 @@ def learn_from_log(
         pessimism=fit_pessimism(rows[training], teacher.widths, landmarks.center, landmarks.scale, rng),
         decision=_decide(part, how, teacher, paid, folds),
         choices=choices,
+        logged=LoggedQuality(part.matrix.quality, np.clip(teacher.out_of_fold, 0.0, 1.0)),
         doubly_robust=teacher.doubly_robust,
     )
 
@@ -105,23 +111,25 @@ def with_lesson(router: FittedRouter, training: LoggedOutcomes, lesson: LogLesso
 
 
 def _feature_rows(
-    prompts: Sequence[str], training: NDArray[np.bool_], learner: RouterLearner
+    matrix: OutcomeMatrix, training: NDArray[np.bool_], learner: RouterLearner
 ) -> tuple[FeatureSpec, Rows]:
-    """Return (n, d) features of the prompts alone."""
+    """Return (n, d) features of the requests alone, without those of history: the first ones of a served router."""
     encoder = get_encoder(learner.encoder, learner.encoder_progress())
-    spec = FeatureSpec.learn(encoder, list(compress(prompts, training)))
-    return spec, FeatureBuilder(spec, encoder).matrix(prompts)
+    contexts, read = matrix.contexts(learner.context), matrix.rows(training)
+    spec = FeatureSpec.learn(encoder, read.prompts, list(compress(contexts, training)), learner.context)
+    return spec, FeatureBuilder(spec, encoder).matrix(matrix.prompts, contexts)
 
 
 def _decide(
     part: LoggedOutcomes, choices: LoggedChoices, teacher: LogTeacher, cost: Floats | None, folds: NDArray[np.intp]
 ) -> LogDecision:
     quality = logged_rounds(part, choices, part.matrix.quality, teacher.out_of_fold)
+    expected = Expected(teacher.out_of_fold, failure=failure_rates(part, folds), caution=teacher.caution_out_of_fold)
     if cost is None or teacher.cost is None:
-        free = Predictions(part.matrix.models, teacher.lower_out_of_fold, np.zeros_like(teacher.out_of_fold))
+        free = Predictions(part.matrix.models, quality_acted_on(expected), np.zeros_like(teacher.out_of_fold))
         return decide_from_log(free, quality, None, folds)
     paid = logged_rounds(part, choices, cost, teacher.cost.out_of_fold)
-    lowered = Predictions(part.matrix.models, teacher.lower_out_of_fold, teacher.cost.out_of_fold)
+    lowered = Predictions(part.matrix.models, quality_acted_on(expected), teacher.cost.out_of_fold)
     return decide_from_log(lowered, quality, paid, folds)
 
 

@@ -13,8 +13,9 @@ from beast_ml.logs.logged import LoggedOutcomes
 from beast_ml.logs.splits import normalise_question
 from beast_ml.predictors.contract import Floats
 from beast_ml.predictors.logging_policy import LoggingPolicyReport, estimate_logging_policy
+from beast_ml.predictors.shrinkage import task_means
 
-__all__ = ["LoggedChoices", "logged_choices", "logged_rounds", "question_numbers"]
+__all__ = ["LoggedChoices", "failure_rates", "logged_choices", "logged_rounds", "question_numbers"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,16 @@ def logged_rounds(logged: LoggedOutcomes, choices: LoggedChoices, values: Floats
     reward = values[np.arange(len(logged.chosen)), logged.chosen]
     question = question_numbers(logged.matrix.prompts)
     return LoggedRounds(logged.chosen, choices.propensity, reward, predicted, question, choices.probabilities)
+
+
+def failure_rates(logged: LoggedOutcomes, folds: NDArray[np.intp]) -> Floats:
+    """Return (n, m) how often each model failed on the requests of other folds, shrunk as by 20 calls to the log's."""
+    failed = logged.failures()
+    rates, together = np.empty(failed.shape), np.zeros(len(failed), dtype=np.intp)
+    for fold in np.unique(folds):
+        held = folds == fold
+        rates[held] = task_means(failed[~held], together[~held], 1)[0]
+    return rates
 
 
 def question_numbers(prompts: Sequence[str]) -> NDArray[np.intp]:

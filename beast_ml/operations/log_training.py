@@ -29,7 +29,6 @@ from beast_ml.operations.log_rounds import LoggedChoices, question_numbers
 from beast_ml.operations.recording import draw_plots, log_inputs, log_settings, log_targets, register
 from beast_ml.policy.learner import FittedRouter, RouterLearner, realised_cost
 from beast_ml.policy.utility import CostKind
-from beast_ml.predictors.contract import Floats
 from beast_ml.registry.config import TrackingConfig
 from beast_ml.registry.evidence import Evidence
 from beast_ml.registry.models import RegisteredRouter
@@ -111,7 +110,7 @@ def train_from_log(
     logged, left_out = _usable(logged)
     for model, n in left_out.items():
         say(f"warning: {model} has {n} labelled outcomes, needs {_MIN_LABELS}: left out, and its requests with it")
-    spec = learn_history_spec(logged, logged.matrix.models)
+    spec = learn_history_spec(logged, logged.matrix.models, use_task="task" in learner.context)
     history = None if spec is None else logged_history(logged, spec)
     held_out = holdout_mask(logged.matrix.prompts, _TEST_FRACTION, seed)
     training, test = logged.rows(~held_out), logged.rows(held_out)
@@ -123,7 +122,9 @@ def train_from_log(
             say(f"warning: {_estimated(lesson.choices)}")
         known = history.select(~held_out) if history else None
         taught = replace(training.matrix, quality=lesson.targets)
-        fitted = learner.fit(taught, _cost_kind(training), seed, failed=_failed(training), history=known)
+        fitted = learner.fit(
+            taught, _cost_kind(training), seed, failed=training.failures(), history=known, logged=lesson.logged
+        )
         router = with_lesson(fitted, training, lesson)
         seen = history.select(held_out).rows if history else None
         evidence, effective = log_evidence(router, test, lesson.choices.rows(held_out), seen, seed)
@@ -131,7 +132,7 @@ def train_from_log(
         say("registering in MLflow")
         log_inputs(run, name, router, test.matrix, {"training": source, "test": source})
         log_settings(run, router, seed)
-        log_targets(run, router)
+        log_targets(run, router, taught=True)
         run.metrics({"off_policy/effective_questions": effective, **lesson.metrics()})
         run.text(f"{sentence}\n\n{plan.sentence()}\n", "exploration.md")
         run.text(json.dumps(plan.to_dict(), indent=2), "exploration.json")
@@ -197,10 +198,3 @@ def _estimated(choices: LoggedChoices) -> str:
             "model would have got there, this log cannot tell"
         )
     return text
-
-
-def _failed(logged: LoggedOutcomes) -> Floats:
-    """Return (n, m): whether the chosen model failed, NaN for the others."""
-    failed = np.full(logged.matrix.quality.shape, np.nan)
-    failed[np.arange(len(logged.chosen)), logged.chosen] = logged.failed
-    return failed

@@ -70,8 +70,12 @@ def log_settings(run: TrainingRun, router: FittedRouter, seed: int) -> None:
     )
 
 
-def log_targets(run: TrainingRun, router: FittedRouter) -> None:
-    """Open a child run for each target, and in it one for each family that competed, with its errors."""
+def log_targets(run: TrainingRun, router: FittedRouter, taught: bool = False) -> None:
+    """Open a child run for each target, and in it one for each family that competed, with its errors.
+
+    ``taught``: quality was learnt from a teacher of a log. Its families competed for the teacher's targets, which are
+    smoother than outcomes, and their errors say so by name.
+    """
     for target, fitted in router.pool.targets.items():
         label = target.replace("_", " ")
         unopposed = "network" if fitted.learning_curve else "price x tokens"
@@ -86,7 +90,7 @@ def log_targets(run: TrainingRun, router: FittedRouter) -> None:
             for epoch, (batches, held_out) in enumerate(fitted.learning_curve, start=1):
                 child.metrics({"loss/training_batches": batches, "loss/held_out_folds": held_out}, step=epoch)
             for rank, score in enumerate(fitted.families, start=1):
-                _log_family(child, target, label, rank, score)
+                _log_family(child, target, label, rank, score, "_to_teacher" if taught and target == "quality" else "")
     if router.pool.kind is not None:
         kinds = router.pool.kind.predictor.kinds
         family = "network" if router.pool.kind.report["is_network"] else "linear"
@@ -99,14 +103,20 @@ def log_targets(run: TrainingRun, router: FittedRouter) -> None:
             child.metrics(dict(router.pool.kind.report))
 
 
-def _log_family(child: TrainingRun, target: str, label: str, rank: int, score: FamilyScore) -> None:
+def _log_family(child: TrainingRun, target: str, label: str, rank: int, score: FamilyScore, against: str) -> None:
     with child.child(
         f"{label}: {score.name}" + (" (chosen)" if score.chosen else ""),
         f"The family `{score.name}` on {label}, by cross-validation: number {rank}.",
         {"target": target, "family": score.name, "chosen": "yes" if score.chosen else "no"},
         {"target": target, "family": score.name, **score.settings},
     ) as family:
-        family.metrics({"routing_error": score.routing_error, "squared_error": score.squared_error, "rank": rank})
+        family.metrics(
+            {
+                f"routing_error{against}": score.routing_error,
+                f"squared_error{against}": score.squared_error,
+                "rank": rank,
+            }
+        )
 
 
 def draw_plots(folder: Path, router: FittedRouter, test: OutcomeMatrix) -> None:

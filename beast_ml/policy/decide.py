@@ -16,7 +16,7 @@ from beast_ml.policy.spec import PolicySpec
 from beast_ml.predictors.contract import Floats
 from beast_ml.predictors.pool import Expected
 
-__all__ = ["Choice", "Constraints", "decide", "decide_batch", "utilities"]
+__all__ = ["Choice", "Constraints", "decide", "decide_batch", "quality_acted_on", "utilities"]
 
 _CONSTRAINTS: Final = ("min_quality", "max_cost_usd", "max_latency_s")
 
@@ -76,17 +76,25 @@ class Choice(msgspec.Struct, frozen=True):
     binding_constraint: str | None = None
 
 
-def utilities(policy: PolicySpec, expected: Expected) -> Floats:
-    """Return (n, m) utilities: willingness x quality x P(answers) - cost - latency x its price.
+def quality_acted_on(expected: Expected) -> Floats:
+    """Return the (n, m) quality that choices go by: times P(answers), less the caution where a router has one.
 
-    In the unit of cost of the policy; without costs, the quality itself. What is hoped for is lowered by the caution,
-    where a router has one.
+    The same for a request that is served and for the log that a router is judged on.
     """
     quality = expected.quality
     if expected.failure is not None:
         quality = quality * (1.0 - expected.failure)
     if expected.caution is not None:  # last: a lower bound below zero must not gain from failures
         quality = quality - expected.caution
+    return quality
+
+
+def utilities(policy: PolicySpec, expected: Expected) -> Floats:
+    """Return (n, m) utilities: willingness x `quality_acted_on` - cost - latency x its price.
+
+    In the unit of cost of the policy; without costs, the quality itself.
+    """
+    quality = quality_acted_on(expected)
     if policy.cost == "none":
         return quality
     cost = expected.cost_usd if policy.cost == "cost_usd" else expected.latency_s

@@ -25,7 +25,7 @@ from beast_ml.logs.outcomes import ContextKey, OutcomeMatrix
 from beast_ml.logs.splits import Groups, query_fold, task_fold
 from beast_ml.policy.operating_point import OperatingPoint, choose_operating_point
 from beast_ml.policy.utility import CostKind, CostRange, Predictions
-from beast_ml.predictors.contract import Floats, Progress, Rows, TrainingSet
+from beast_ml.predictors.contract import Floats, LoggedQuality, Progress, Rows, TrainingSet
 from beast_ml.predictors.pool import POOL_FAMILIES, Expected, FittedPool, PoolFamilies, fit_pool
 
 __all__ = ["ENCODERS", "EncoderName", "FittedRouter", "RouterLearner", "UndistilledRouter", "get_encoder"]
@@ -196,6 +196,7 @@ class RouterLearner:
         seed: int = 0,
         failed: Floats | None = None,
         history: LoggedHistory | None = None,
+        logged: LoggedQuality | None = None,
     ) -> FittedRouter:
         """Fit features, predictors and the operating point.
 
@@ -212,6 +213,8 @@ class RouterLearner:
         history
             What was known before each of the n requests, where the outcomes come from a log
             (`beast_ml.features.history_replay.logged_history`).
+        logged
+            What quality is calibrated on, where that of ``train`` is a teacher's.
 
         Raises
         ------
@@ -246,7 +249,7 @@ class RouterLearner:
         if self.encoder == TUNED:
             tuned = tune_features(features, rows, train, folds, np.random.default_rng([seed, 1]), self.progress)
             features, rows = tuned.features, tuned.rows
-        data = TrainingSet(rows, train, folds, failed, self.kinds.labels(train.tasks))
+        data = TrainingSet(rows, train, folds, failed, self.kinds.labels(train.tasks), logged)
         pool = fit_pool(data, np.random.default_rng(seed), self.prices, self.progress, self.families)
         out_of_fold = _as_predictions(train.models, pool.out_of_fold, cost)
         point = choose_operating_point(out_of_fold, train.quality, realised_cost(train, cost))

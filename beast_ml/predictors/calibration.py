@@ -69,7 +69,7 @@ class PlattScaling:
                 gradient = design.T @ (p - y) + prior @ (theta - start)
                 hessian = (design * (p * (1.0 - p))[:, None]).T @ design + prior
                 step = np.linalg.solve(hessian, gradient)
-                theta = theta - step
+                theta = theta - step / max(1.0, float(np.abs(step).max()))  # a whole one from far off overshoots
                 if np.abs(step).max() < 1e-8:
                     break
             residual = sigmoid(design @ theta) - y

@@ -18,7 +18,17 @@ from numpy.typing import NDArray
 
 from beast_ml.logs.outcomes import OutcomeMatrix
 
-__all__ = ["FamilyScore", "Fitted", "Floats", "P_co", "Predictor", "Progress", "Rows", "TrainingSet"]
+__all__ = [
+    "FamilyScore",
+    "Fitted",
+    "Floats",
+    "LoggedQuality",
+    "P_co",
+    "Predictor",
+    "Progress",
+    "Rows",
+    "TrainingSet",
+]
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.float32]
@@ -52,6 +62,26 @@ class Predictor(Protocol):
 
 
 @dataclass(frozen=True)
+class LoggedQuality:
+    """What a log really has of quality, where the training set has what a teacher made of it for every candidate.
+
+    A teacher's targets are smooth, and owe something to every outcome: predictions that were learnt from them and are
+    held to them, or to the outcomes behind them, look better than they are.
+
+    Parameters
+    ----------
+    outcomes
+        (n, m) logged qualities, NaN but for the model that answered.
+    unseen
+        (n, m) what the teacher expects, 0..1, having seen no outcome of the query's fold: what a predictor that is
+        distilled from it would say of a new query.
+    """
+
+    outcomes: Floats
+    unseen: Floats
+
+
+@dataclass(frozen=True)
 class TrainingSet:
     """Features, outcomes and folds of the same queries.
 
@@ -68,6 +98,8 @@ class TrainingSet:
         does not speak of failures.
     kinds
         (n,) kind of each query (`beast_ml.features.kinds`), "" where none is known; None: no kinds are learnt.
+    logged
+        What quality is calibrated and judged on, where that of the outcomes is a teacher's; None: on the outcomes.
     """
 
     rows: Rows
@@ -75,6 +107,7 @@ class TrainingSet:
     folds: NDArray[np.intp]
     failed: Floats | None = None
     kinds: NDArray[np.str_] | None = None
+    logged: LoggedQuality | None = None
 
 
 @dataclass(frozen=True)

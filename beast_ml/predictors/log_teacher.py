@@ -63,7 +63,8 @@ class LogTeacher:
     out_of_fold
         (n, m) expected quality of the requests learnt from, by fits that did not see their fold.
     widths
-        (n, m) posterior standard deviations there.
+        (n, m) posterior standard deviations there, by fits that did not see the fold either: the request's own outcome
+        would make the model that answered look better known than the others.
     doubly_robust
         Whether quality was learnt from doubly robust targets, because those predicted better.
     """
@@ -80,9 +81,14 @@ class LogTeacher:
         return np.asarray(self.quality.predict(columns) - PESSIMISM_Z * self.evidence.spread(columns))
 
     @property
+    def caution_out_of_fold(self) -> Floats:
+        """(n, m) what bounds for the requests learnt from lie below the expected quality."""
+        return np.asarray(PESSIMISM_Z * self.widths)
+
+    @property
     def lower_out_of_fold(self) -> Floats:
         """(n, m) lower bounds for the requests learnt from."""
-        return np.asarray(self.out_of_fold - PESSIMISM_Z * self.widths)
+        return self.out_of_fold - self.caution_out_of_fold
 
 
 def teach(
@@ -106,16 +112,15 @@ def teach(
     folds
         (n,) the same question always in the same one.
     """
-    values, prior, robust = fit_targets(columns, quality, chosen, propensity, folds)
-    direct = fit_pooled_ridge(columns, quality, choose_prior(columns, quality, folds) if robust else prior)
-    ridge = fit_pooled_ridge(columns, values, prior) if robust else direct
+    targets = fit_targets(columns, quality, chosen, propensity, folds)
+    direct = fit_pooled_ridge(columns, quality, targets.direct_prior, targets.direct.noise)
     return LogTeacher(
-        quality=ridge,
+        quality=fit_pooled_ridge(columns, targets.values, targets.prior) if targets.doubly_robust else direct,
         evidence=direct,
         cost=None if cost is None else _teach_amounts(columns, cost, folds),
-        out_of_fold=predict_out_of_fold(columns, values, folds, prior),
-        widths=direct.spread(columns),
-        doubly_robust=robust,
+        out_of_fold=targets.out_of_fold,
+        widths=targets.direct.spread,
+        doubly_robust=targets.doubly_robust,
     )
 
 

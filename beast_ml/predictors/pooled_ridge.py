@@ -8,8 +8,9 @@ requests on which model j was tried, and that of the prior elsewhere. Linear in 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Final
 
 import numpy as np
@@ -18,9 +19,18 @@ from numpy.typing import NDArray
 from beast_ml.errors import NotEnoughDataError
 from beast_ml.predictors.contract import Floats
 
-__all__ = ["PooledRidge", "RidgePrior", "choose_prior", "fit_pooled_ridge", "predict_out_of_fold"]
+__all__ = [
+    "PRIORS",
+    "OutOfFold",
+    "PooledRidge",
+    "RidgePrior",
+    "choose_prior",
+    "fit_pooled_ridge",
+    "known_out_of_fold",
+    "predict_out_of_fold",
+]
 
-_CONSTANT: Final = 2.0
+_CONSTANT: Final = 4.0
 """Value of the constant column: how much wider the prior of a model's mean is than that of its deviations."""
 
 
@@ -40,9 +50,10 @@ class RidgePrior:
     own: float
 
 
-_GRID: Final = tuple(
+PRIORS: Final = tuple(
     RidgePrior(own * part, own) for own in (1.5, 4.0, 10.0, 25.0, 60.0, 150.0) for part in (0.1, 0.3, 1.0, 3.0)
 )
+"""What cross-validation chooses from by default; equal ``own`` stand side by side, as their inverses are shared."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +83,35 @@ class PooledRidge:
 
     def spread(self, columns: Floats) -> Floats:
         """Return (n, m) posterior standard deviations of the expectation (not of a single outcome)."""
-        full = _with_constant(columns)
-        variance = np.empty((len(full), len(self.covariance)))
-        for j, matrix in enumerate(self.covariance):
-            variance[:, j] = np.einsum("nk,nk->n", full @ matrix, full)
-        return np.asarray(self.noise * np.sqrt(np.maximum(variance, 0.0)))
+        return np.asarray(self.noise * np.sqrt(_variance(_with_constant(columns), self.covariance)))
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """What fits that did not see a request's fold say of it.
+
+    Parameters
+    ----------
+    predicted
+        (n, m) posterior means.
+    spread
+        (n, m) posterior standard deviations of the expectation.
+    noise
+        Standard deviation of an outcome about its expectation, by the outcomes that the fits did not see.
+    """
+
+    predicted: Floats
+    spread: Floats
+    noise: float
 
 
 @dataclass(frozen=True)
 class _Moments:
-    """Sums over the observed requests of every model: all that a fit needs, so folds are differences of them."""
+    """Sums over the observed requests of every model: all that a fit needs, so folds are differences of them.
+
+    Outcomes are summed as they are; a fit takes their mean off afterwards, which is that of its own requests. Where
+    every outcome was observed, ``gram`` has one matrix for all models.
+    """
 
     gram: Floats
     cross: Floats
@@ -89,12 +119,13 @@ class _Moments:
     @classmethod
     def of(cls, columns: Floats, values: Floats) -> _Moments:
         full, observed = _with_constant(columns), np.isfinite(values)
+        if observed.all():
+            return cls((full.T @ full)[None], values.T @ full)
         k, m = full.shape[1], values.shape[1]
         gram, cross = np.empty((m, k, k)), np.empty((m, k))
-        everywhere = full.T @ full if observed.all() else None
         for j in range(m):
             seen = full[observed[:, j]]
-            gram[j] = seen.T @ seen if everywhere is None else everywhere
+            gram[j] = seen.T @ seen
             cross[j] = seen.T @ values[observed[:, j], j]
         return cls(gram, cross)
 
@@ -104,54 +135,77 @@ class _Moments:
     def plus(self, other: _Moments) -> _Moments:
         return _Moments(self.gram + other.gram, self.cross + other.cross)
 
+    @property
+    def center(self) -> float:
+        """The mean outcome, from the sums with the constant column."""
+        n = self.gram[:, -1, -1].mean()
+        return float(_CONSTANT * self.cross[:, -1].mean() / n) if n else 0.0
 
-def fit_pooled_ridge(columns: Floats, values: Floats, prior: RidgePrior) -> PooledRidge:
+    def centered(self) -> _Moments:
+        return _Moments(self.gram, self.cross - self.center / _CONSTANT * self.gram[:, -1])
+
+
+def fit_pooled_ridge(columns: Floats, values: Floats, prior: RidgePrior, noise: float = 1.0) -> PooledRidge:
     """Fit (n, m) values, NaN where not observed, on (n, k) columns.
+
+    ``noise`` is `OutOfFold.noise`: what is left of the outcomes that a fit has seen is too small to tell. It plays no
+    part in predictions, and the default leaves spreads in units of it.
 
     Raises
     ------
     NotEnoughDataError
         If nothing was observed.
     """
-    center = _center(values)
-    moments = _Moments.of(columns, values - center)
-    weights, covariance = _solve(moments, [prior], with_covariance=True)
-    fitted = PooledRidge(center, weights[0], covariance, 1.0)
-    residual = (values - fitted.predict(columns))[np.isfinite(values)]
-    return PooledRidge(center, weights[0], covariance, float(residual.std()) + 1e-9)
+    _check(values)
+    moments = _Moments.of(columns, values)
+    weights, covariance = _solve(moments.centered(), [prior], with_covariance=True)
+    return PooledRidge(moments.center, weights[0], covariance, noise)
 
 
-def choose_prior(columns: Floats, values: Floats, folds: NDArray[np.intp]) -> RidgePrior:
+def choose_prior(
+    columns: Floats, values: Floats, folds: NDArray[np.intp], priors: Sequence[RidgePrior] = PRIORS
+) -> RidgePrior:
     """Return the prior whose out-of-fold squared error is least."""
-    error = np.zeros(len(_GRID))
-    for _, weights, held, center in _by_fold(columns, values, folds, _GRID):
-        full, truth = _with_constant(columns[held]), values[held] - center
-        for i, weight in enumerate(weights):
+    error = np.zeros(len(priors))
+    for held, kept in _by_fold(columns, values, folds):
+        full, truth = _with_constant(columns[held]), values[held] - kept.center
+        for i, weight in enumerate(_solve(kept.centered(), priors)[0]):
             error[i] += float(np.nansum((full @ weight - truth) ** 2))
-    return _GRID[int(error.argmin())]
+    return priors[int(error.argmin())]
 
 
 def predict_out_of_fold(columns: Floats, values: Floats, folds: NDArray[np.intp], prior: RidgePrior) -> Floats:
     """Return (n, m) predictions, each by a fit that did not see the request's fold."""
     out = np.empty(values.shape)
-    for _, weights, held, center in _by_fold(columns, values, folds, [prior]):
-        out[held] = center + _with_constant(columns[held]) @ weights[0]
+    for held, kept in _by_fold(columns, values, folds):
+        out[held] = kept.center + _with_constant(columns[held]) @ _solve(kept.centered(), [prior])[0][0]
     return out
 
 
-def _by_fold(
-    columns: Floats, values: Floats, folds: NDArray[np.intp], priors: Sequence[RidgePrior]
-) -> list[tuple[int, list[Floats], NDArray[np.bool_], float]]:
-    center = _center(values)
+def known_out_of_fold(columns: Floats, values: Floats, folds: NDArray[np.intp], prior: RidgePrior) -> OutOfFold:
+    """Return predictions and how well they are known, each by a fit that did not see the request's fold.
+
+    A held-out outcome strays from its prediction by its own noise and by what the fit does not know, a variance of
+    noise^2 (1 + spread^2) with the spread in units of the noise: that is where the noise is taken from.
+    """
+    predicted, variance = np.empty(values.shape), np.empty(values.shape)
+    for held, kept in _by_fold(columns, values, folds):
+        weights, covariance = _solve(kept.centered(), [prior], with_covariance=True)
+        full = _with_constant(columns[held])
+        predicted[held] = kept.center + full @ weights[0]
+        variance[held] = _variance(full, covariance)
+    noise = float(np.sqrt(np.nanmean((values - predicted) ** 2 / (1.0 + variance))))
+    return OutOfFold(predicted, noise * np.sqrt(variance), noise)
+
+
+def _by_fold(columns: Floats, values: Floats, folds: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.bool_], _Moments]]:
+    """Yield the requests of every fold, and the sums over all others."""
+    _check(values)
     names = np.unique(folds)
-    parts = [_Moments.of(columns[folds == fold], values[folds == fold] - center) for fold in names]
-    total = parts[0]
-    for part in parts[1:]:
-        total = total.plus(part)
-    return [
-        (int(fold), _solve(total.minus(part), priors)[0], folds == fold, center)
-        for fold, part in zip(names, parts, strict=True)
-    ]
+    parts = [_Moments.of(columns[folds == fold], values[folds == fold]) for fold in names]
+    total = reduce(_Moments.plus, parts)
+    for fold, part in zip(names, parts, strict=True):
+        yield folds == fold, total.minus(part)
 
 
 def _solve(
@@ -161,26 +215,33 @@ def _solve(
     m, k = moments.cross.shape
     identity = np.eye(k)
     found: list[Floats] = []
-    covariance = np.empty((m, k, k)) if with_covariance else np.empty((0, k, k))
+    covariance = np.empty((0, k, k))
     inverse, of_own = np.empty((m, k, k)), -1.0
     for prior in priors:
         own = prior.own
         if of_own != own:  # the grid is ordered, so that the dear inverses are made once each
             inverse, of_own = np.asarray(np.linalg.inv(moments.gram + own * identity)), own
         # The v_j are eliminated: what is left for u is own * (I - own * inverse), summed over the models.
-        schur = prior.shared * identity + own * (m * identity - own * inverse.sum(axis=0))
-        each = np.einsum("jkl,jl->jk", inverse, moments.cross)
+        schur = prior.shared * identity + own * m * (identity - own * inverse.mean(axis=0))
+        each = (inverse @ moments.cross[:, :, None])[:, :, 0]
         shared = np.linalg.solve(schur, own * each.sum(axis=0))
         found.append((own * inverse @ shared + each).T)
         if with_covariance:
-            covariance = inverse + own**2 * inverse @ np.linalg.inv(schur) @ inverse
+            covariance = np.broadcast_to(inverse + own**2 * inverse @ np.linalg.inv(schur) @ inverse, (m, k, k))
     return found, covariance
 
 
-def _center(values: Floats) -> float:
+def _variance(full: Floats, covariance: Floats) -> Floats:
+    """Return (n, m) posterior variances in units of the noise variance."""
+    variance = np.empty((len(full), len(covariance)))
+    for j, matrix in enumerate(covariance):
+        variance[:, j] = np.einsum("nk,nk->n", full @ matrix, full)
+    return np.maximum(variance, 0.0)
+
+
+def _check(values: Floats) -> None:
     if not np.isfinite(values).any():
         raise NotEnoughDataError("no outcome was observed: there is nothing to learn from")
-    return float(np.nanmean(values))
 
 
 def _with_constant(columns: Floats) -> Floats:

@@ -81,6 +81,12 @@ def fit_quality(
 ) -> Fitted[QualityPredictor]:
     """Fit the families, choose and distil one, and calibrate what it says of rows it did not see.
 
+    Where there is a log behind the outcomes, it is calibrated on the answers that were really logged, each counted
+    once, and on what the teacher said of them without having seen them. The curve is that of the requests which the
+    log sent to the candidate, and holds where the router departs from the log as far as it goes by the prediction
+    alone. Weights of 1 / propensity would make it that of all requests, which a router does not send there either, and
+    leave it to the few outcomes of greatest weight.
+
     ``kinds`` is the classifier of request kinds on the same rows, where there is one: its posterior, and which task is
     of which kind, are what predictions are shrunk towards where there is little else.
     """
@@ -102,14 +108,18 @@ def fit_quality(
     )
     selection = select_family(problem, rng, config)
     winner = selection.winner
-    calibration, out_of_fold, judged = choose_calibration(winner.out_of_fold, quality, data.folds)
+    unseen, outcomes = winner.out_of_fold, quality
+    if data.logged is not None:
+        unseen, outcomes = data.logged.unseen, data.logged.outcomes
+    calibration, out_of_fold, judged = choose_calibration(unseen, outcomes, data.folds)
     prior = next(score for score in selection.scores if score.name == "prior")
     report = {
         **selection.report,
-        "brier_out_of_fold": float(np.nanmean((out_of_fold - quality) ** 2)),
-        "brier_of_model_means": prior.squared_error,
+        "brier_out_of_fold": float(np.nanmean((out_of_fold - outcomes) ** 2)),
         **{f"brier_calibrated_by/{kind}": error for kind, error in judged.items()},
     }
+    if data.logged is None:
+        report["brier_of_model_means"] = prior.squared_error
     return Fitted(
         QualityPredictor(data.outcomes.models, selection.head, calibration),
         out_of_fold,

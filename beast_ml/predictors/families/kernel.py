@@ -17,6 +17,7 @@ _WIDTHS: Final = (1.0, 3.0)
 _PENALTIES: Final = {"probability": (3.0, 10.0, 30.0, 100.0), "squared": (0.1, 0.3, 1.0, 3.0)}
 _SMALLEST: Final = 1e-6
 _SAMPLE: Final = 1000
+_BLOCK: Final = 8192
 
 
 def fit_kernel(problem: Problem, base: FamilyFit, rng: np.random.Generator) -> FamilyFit:
@@ -34,12 +35,12 @@ def fit_kernel(problem: Problem, base: FamilyFit, rng: np.random.Generator) -> F
     """
     inputs = problem.inputs
     landmarks = inputs[rng.permutation(len(inputs))[:_LANDMARKS]]
-    distances = _squared_distances(inputs, landmarks)
-    typical = float(np.median(distances[:_SAMPLE])) or 1.0
+    typical = float(np.median(_squared_distances(inputs[:_SAMPLE], landmarks))) or 1.0
     best: tuple[float, float, float, Floats, Floats, Floats, Floats] | None = None
     for width in _WIDTHS:
-        spanning = _whitening(landmarks, width / typical)
-        features = np.exp(-width / typical * distances) @ spanning
+        rate = width / typical
+        spanning = _whitening(landmarks, rate)
+        features = _features(inputs, landmarks, rate, spanning)
         penalty, out_of_fold, weights, intercepts = cross_ridge(
             features, problem, base.out_of_fold, _PENALTIES[problem.loss]
         )
@@ -55,6 +56,15 @@ def fit_kernel(problem: Problem, base: FamilyFit, rng: np.random.Generator) -> F
         return problem.bounded(base.predict(rows) + near @ coefficients + intercepts)
 
     return FamilyFit("kernel", problem.bounded(out_of_fold), predict, {"width": width, "penalty": penalty})
+
+
+def _features(inputs: Floats, landmarks: Floats, rate: float, spanning: Floats) -> Floats:
+    """Return (n, r) features, a block of rows after the other: on a large log they are most of what is in memory."""
+    out = np.empty((len(inputs), spanning.shape[1]))
+    for start in range(0, len(inputs), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        out[block] = np.exp(-rate * _squared_distances(inputs[block], landmarks)) @ spanning
+    return out
 
 
 def _squared_distances(rows: Floats, landmarks: Floats) -> Floats:

@@ -61,6 +61,12 @@ def test_an_exploring_log_yields_a_router_that_beats_it_and_is_promoted(config, 
     assert run.info.status == "FINISHED"
     assert run.data.metrics["off_policy/effective_questions"] == pytest.approx(result.effective_questions)
     assert any("holding out" in line for line in heard)
+    logged = result.router.training.quality
+    unseen = result.router.out_of_fold.quality
+    assert result.router.pool.targets["quality"].report["brier_out_of_fold"] == np.nanmean((unseen - logged) ** 2)
+    children = connect(config).search_runs([run.info.experiment_id], "tags.target = 'quality'")
+    assert any("squared_error_to_teacher" in child.data.metrics for child in children)
+    assert not any("squared_error" in child.data.metrics for child in children)
     assert result.router.pool.predictors.pessimism is not None
     prompts = uniform_log.matrix.prompts[:50]
     rows = result.router.rows(prompts)

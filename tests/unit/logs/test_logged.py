@@ -52,6 +52,8 @@ def test_choice_propensity_and_failure_are_told_apart(tmp_path: Path) -> None:
     assert data.chosen.tolist() == [2, 2, 2, 2]
     assert data.served.tolist() == [2, 0, -1, 2]
     assert data.failed.tolist() == [False, True, True, False]
+    assert np.isfinite(data.failures()).sum(axis=1).tolist() == [1, 1, 1, 1]
+    assert np.nansum(data.failures(), axis=1).tolist() == [0, 1, 1, 0]
     np.testing.assert_array_equal(data.propensity, [0.25, 0.25, 0.25, np.nan])
     assert data.candidates.tolist() == [[False, True, True]] * 3 + [[False, False, True]]
     assert data.status.tolist() == ["ok", "ok", "timeout", "ok"]

@@ -7,7 +7,7 @@ import pytest
 from beast_ml.logs.logged import LoggedOutcomes
 from beast_ml.logs.simulate import simulate
 from beast_ml.logs.simulate.config import FailureConfig, PolicyConfig, SimulationConfig
-from beast_ml.operations.log_rounds import logged_choices, logged_rounds, question_numbers
+from beast_ml.operations.log_rounds import failure_rates, logged_choices, logged_rounds, question_numbers
 from beast_ml.testing.worlds import make_world
 
 
@@ -43,3 +43,12 @@ def test_a_failure_of_the_chosen_model_has_no_quality(logged):
 
 def test_equal_questions_share_a_number():
     assert question_numbers(["What?", "why?", " what? ", "Who?"]).tolist() == [0, 1, 0, 2]
+
+
+def test_failure_rates_are_of_the_other_folds_and_never_certain(logged):
+    folds = np.arange(len(logged.chosen)) % 5
+    rates = failure_rates(logged, folds)
+    assert ((rates > 0) & (rates < 0.5)).all()
+    always = failure_rates(replace(logged, served=np.where(folds == 0, -1, logged.served)), folds)
+    np.testing.assert_array_equal(always[folds == 0], rates[folds == 0])
+    assert (always[folds == 1] > rates[folds == 1]).all()

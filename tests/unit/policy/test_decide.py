@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from beast_ml.domain import Objective
 from beast_ml.errors import InputError, NoCandidateError, UnknownModelError
-from beast_ml.policy.decide import Constraints, decide, utilities
+from beast_ml.policy.decide import Constraints, decide, quality_acted_on, utilities
 from beast_ml.policy.spec import PolicySpec
 from beast_ml.predictors.pool import Expected
 
@@ -201,3 +201,4 @@ def test_caution_is_taken_off_quality_before_it_is_weighed():
     cautious = Expected(EXPECTED.quality, EXPECTED.cost_usd, caution=np.full(EXPECTED.quality.shape, 0.1))
     lowered = Expected(EXPECTED.quality - 0.1, EXPECTED.cost_usd)
     np.testing.assert_allclose(utilities(policy(), cautious), utilities(policy(), lowered))
+    np.testing.assert_allclose(quality_acted_on(cautious), quality_acted_on(lowered))

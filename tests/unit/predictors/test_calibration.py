@@ -91,3 +91,9 @@ def test_cross_calibration_does_not_see_the_fold_it_predicts():
     before, after = cross_calibrate(predicted, outcome, folds), cross_calibrate(predicted, flipped, folds)
     np.testing.assert_array_equal(before[folds == 1], after[folds == 1])
     assert not np.allclose(before[folds == 0], after[folds == 0])
+
+
+def test_predictions_that_are_far_off_are_calibrated_all_the_same():
+    truth = np.tile([0.0, 0.0, 0.0, 0.0, 1.0], 60)[:, None]
+    fitted = PlattScaling.fit(np.full((300, 1), 0.97), truth)
+    assert 0.2 < float(fitted.apply(np.array([[0.97]]))[0, 0]) < 0.35

@@ -7,7 +7,7 @@ def logged(n=3000, seed=0, bias=0.0):
     """Two models whose quality goes by the first column; the second is chosen for one request in four."""
     rng = np.random.default_rng(seed)
     columns = rng.standard_normal((n, 2))
-    truth = np.stack([columns[:, 0], -columns[:, 0]], axis=1) + bias
+    truth = 0.3 * np.stack([columns[:, 0], -columns[:, 0]], axis=1) + bias
     propensity = np.array([0.75, 0.25])
     chosen = (rng.random(n) < 0.25).astype(int)
     values = np.full((n, 2), np.nan)
@@ -35,23 +35,43 @@ def test_a_request_without_an_outcome_keeps_its_predictions():
 
 def test_noisy_targets_are_left_alone_where_the_outcomes_tell_as_much():
     columns, _, values, chosen, propensity = logged(800)
-    targets, _, robust = fit_targets(columns, values, chosen, propensity, np.arange(800) % 5)
-    assert not robust
-    assert targets is values
+    targets = fit_targets(columns, values, chosen, propensity, np.arange(800) % 5)
+    assert not targets.doubly_robust
+    assert targets.values is values
+    assert targets.prior == targets.direct_prior
+    assert targets.out_of_fold is targets.direct.predicted
 
 
-def test_targets_are_taken_where_what_was_seen_misleads():
-    # The likelier a model is to be chosen, the worse it is: what was seen of it is not what it is, and a linear fit on
-    # a column that does not tell the requests apart cannot know.
+def misleading(n=20_000):
+    """The likelier a model is to be chosen, the worse it is, and the only column does not tell the requests apart."""
     rng = np.random.default_rng(1)
-    n = 20_000
     hard = rng.random(n) < 0.5
     quality = np.where(hard, 0.1, 0.9)[:, None] + np.zeros((n, 2))
     chosen = (rng.random(n) < np.where(hard, 0.9, 0.1)).astype(int)
     propensity = np.where(hard == (chosen == 1), 0.9, 0.1)
     values = np.full((n, 2), np.nan)
     values[np.arange(n), chosen] = quality[np.arange(n), chosen]
-    targets, _, robust = fit_targets(np.zeros((n, 1)), values, chosen, propensity, np.arange(n) % 5)
-    assert robust
-    np.testing.assert_allclose(targets.mean(axis=0), 0.5, atol=0.03)
+    return values, chosen, propensity
+
+
+def test_targets_are_taken_where_what_was_seen_misleads():
+    values, chosen, propensity = misleading()
+    n = len(values)
+    targets = fit_targets(np.zeros((n, 1)), values, chosen, propensity, np.arange(n) % 5)
+    assert targets.doubly_robust
+    np.testing.assert_allclose(targets.values.mean(axis=0), 0.5, atol=0.03)
     assert np.abs(np.nanmean(values, axis=0) - 0.5).min() > 0.25
+
+
+def test_out_of_fold_nothing_of_a_fold_is_seen_through_the_targets_of_the_others():
+    values, chosen, propensity = misleading(4000)
+    folds, held = np.arange(4000) % 5, np.arange(4000) % 5 == 0
+    changed = values.copy()
+    changed[held] += 1e-3
+    columns = np.zeros((4000, 1))
+    before, after = (fit_targets(columns, each, chosen, propensity, folds) for each in (values, changed))
+    assert before.doubly_robust
+    assert after.doubly_robust
+    assert (before.prior, before.direct_prior) == (after.prior, after.direct_prior)
+    np.testing.assert_allclose(after.out_of_fold[held], before.out_of_fold[held])
+    assert np.abs(after.out_of_fold[~held] - before.out_of_fold[~held]).min() > 1e-6

@@ -42,7 +42,8 @@ def test_the_bound_is_lower_where_less_was_seen(lesson):
     columns = lesson["columns"]
     taken = teacher.quality.predict(columns) - teacher.lower(columns)
     assert (taken[:, 1] > 1.5 * taken[:, 0]).mean() > 0.9
-    np.testing.assert_allclose(teacher.out_of_fold - teacher.lower_out_of_fold, taken)
+    taken_out_of_fold = teacher.out_of_fold - teacher.lower_out_of_fold
+    assert (taken_out_of_fold > taken).mean() > 0.99  # they know a fifth less
 
 
 def test_lower_bounds_are_seldom_above_the_truth(lesson):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from beast_ml.predictors.contract import TrainingSet
+from beast_ml.predictors.contract import LoggedQuality, TrainingSet
 from beast_ml.predictors.families.selection import FamiliesConfig
 from beast_ml.predictors.network import NetworkConfig
 from beast_ml.predictors.quality import QualityPredictor, fit_quality
@@ -75,6 +75,23 @@ def test_a_log_with_one_outcome_a_query_can_be_learnt_from(world, data):
     fitted = fit(TrainingSet(data.rows, thin, data.folds))
     assert np.isfinite(fitted.out_of_fold).all()
     assert fitted.report["brier_out_of_fold"] < fitted.report["brier_of_model_means"]
+
+
+def test_with_a_log_behind_them_smooth_targets_do_not_flatter_what_is_learnt(world, data):
+    """A teacher that is sure of what is not so: answers are right half as often as it says."""
+    rng = np.random.default_rng(3)
+    shape = data.outcomes.quality.shape
+    taught = np.where(world.quality > np.median(world.quality), 0.9, 0.1)
+    shown = np.arange(shape[1]) == rng.integers(shape[1], size=shape[0])[:, None]
+    outcomes = np.where(shown, (rng.random(shape) < 0.5 * taught).astype(float), np.nan)
+    smooth = with_outcomes(data, quality=taught)
+    flattered = fit(smooth)
+    fitted = fit(dataclasses.replace(smooth, logged=LoggedQuality(outcomes, taught)))
+    assert flattered.predictor.predict(data.rows).mean() == pytest.approx(taught.mean(), abs=0.03)
+    assert fitted.predictor.predict(data.rows).mean() == pytest.approx(0.5 * taught.mean(), abs=0.06)
+    assert fitted.report["brier_out_of_fold"] == np.nanmean((fitted.out_of_fold - outcomes) ** 2)
+    assert fitted.report["brier_out_of_fold"] > flattered.report["brier_out_of_fold"]
+    assert "brier_of_model_means" not in fitted.report
 
 
 @pytest.mark.parametrize("task", ["", "the only one"])
