@@ -17,6 +17,7 @@ __all__ = ["Distilled", "distil"]
 
 _EDGE: Final = 1e-3
 _MIN_BETWEEN: Final = 8_000
+_MAX_BETWEEN: Final = 20_000
 _HELD_OUT: Final = 0.05
 _LEAST_GAIN: Final = 1e-6
 
@@ -48,14 +49,14 @@ def distil(problem: Problem, teacher: FamilyFit, rng: np.random.Generator, confi
 
     Out of fold, because a student is to learn what the teacher would say of new rows, not what it remembers. The points
     between two rows (Zhang et al. 2018, mixup) are new to the teacher too, and there are as many as one likes: small
-    data would otherwise not be enough to learn a teacher from.
+    data would otherwise not be enough to learn a teacher from, and of large data they are the smaller part.
 
     Nothing the student says of the training rows may be used to judge it or to calibrate: through the teacher's fits to
     other folds it has seen their outcomes. The teacher's out-of-fold predictions stand for it there.
     """
     n, m = problem.targets.shape
     kept_back = rng.permutation(n)[: max(1, round(_HELD_OUT * n))]
-    between = _points_between(np.delete(problem.rows, kept_back, axis=0), max(n, _MIN_BETWEEN), rng)
+    between = _points_between(np.delete(problem.rows, kept_back, axis=0), min(max(n, _MIN_BETWEEN), _MAX_BETWEEN), rng)
     rows = np.vstack([problem.rows, between])
     taught = np.vstack([teacher.out_of_fold, teacher.predict(between)])
     if problem.loss == "probability":

@@ -39,11 +39,11 @@ class LinearPart:
         """Fit (n, m) values on (n, d) standardised features by reduced-rank ridge regression (Izenman 1975)."""
         from scipy.linalg import solve
 
-        mean_in, mean_out = inputs.mean(axis=0), values.mean(axis=0)
-        x, y = inputs - mean_in, values - mean_out
-        weights = solve(x.T @ x + _PENALTY * np.eye(x.shape[1]), x.T @ y, assume_a="pos")
-        fitted = x @ weights
-        writes = np.linalg.eigh(fitted.T @ fitted)[1].T[::-1][:_RANK]
+        n, mean_in, mean_out = len(inputs), inputs.mean(axis=0), values.mean(axis=0)
+        gram = inputs.T @ inputs - n * np.outer(mean_in, mean_in)
+        cross = inputs.T @ values - n * np.outer(mean_in, mean_out)
+        weights = solve(gram + _PENALTY * np.eye(len(gram)), cross, assume_a="pos")
+        writes = np.linalg.eigh(weights.T @ gram @ weights)[1].T[::-1][:_RANK]
         reads = weights @ writes.T
         return cls(reads, writes, mean_out - mean_in @ reads @ writes)
 

@@ -126,3 +126,14 @@ def test_a_model_without_labels_is_left_out_and_said(config, uniform_log):
     assert result.left_out == {"large": 0}
     assert result.router.models == ("medium", "small")
     assert any(line.startswith("warning: large has 0 labelled outcomes") for line in heard)
+
+
+def test_what_is_known_of_a_request_is_learnt_from_a_log_and_read_in_serving(config, uniform_log):
+    apps = np.where(np.arange(uniform_log.matrix.n_queries) % 2, "chat", "search")
+    known = replace(uniform_log, matrix=replace(uniform_log.matrix, apps=apps))
+    result = train_from_log(known, tracking=config, learner=replace(LEARNER, context=("app",)), name="apps")
+    assert result.router.features.spec.context == {"app": ("chat", "search")}
+    rows = result.router.rows(["hello"] * 3, [{"app": "chat"}, {"app": "never seen"}, {}])
+    assert (rows[0] != rows[1]).any()
+    np.testing.assert_array_equal(rows[1], rows[2])
+    assert result.router.pool.predictors.predict(rows).caution.shape == (3, 3)
