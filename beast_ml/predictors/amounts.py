@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -28,7 +28,9 @@ __all__ = ["AMOUNT_FAMILIES", "AmountPredictor", "FittedAmounts", "coverage_repo
 
 # Amounts follow the length and the form of a prompt: a smaller network than for quality does as well.
 _NETWORK: Final = NetworkConfig(hidden=(128, 64), dropout=0.1, task_weight=0.0)
-AMOUNT_FAMILIES: Final = FamiliesConfig(("network", "kernel", "ridge"), _NETWORK, student=_NETWORK)
+# A student is told of expectations, not of noise: it needs no dropout, and learns faster.
+_STUDENT: Final = replace(_NETWORK, dropout=0.0, learning_rate=4e-3)
+AMOUNT_FAMILIES: Final = FamiliesConfig(("network", "kernel", "ridge"), _NETWORK, student=_STUDENT)
 """What competes for amounts by default."""
 
 _LOG_RANGE: Final = 30.0
