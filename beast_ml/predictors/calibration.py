@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -31,7 +32,7 @@ def logit(probability: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class PlattScaling:
-    """p -> sigmoid(slope x logit(p) + offset), one slope and offset a candidate (Platt 1999).
+    """p -> sigmoid(slope x logit(p) + offset), one slope and offset a candidate (Platt 1999), or one slope for all.
 
     Parameters
     ----------
@@ -56,31 +57,60 @@ class PlattScaling:
         A normal prior around slope 1 and offset 0, worth some dozens of observations, keeps candidates with little
         data as they were. The covariance is the sandwich estimate, so fractional outcomes are fine.
         """
-        m = predicted.shape[1]
-        slope, offset, covariance, misfit = np.ones(m), np.zeros(m), np.zeros((m, 3)), np.zeros(m)
-        prior = np.diag([_PRIOR_SLOPE * 0.25, _PRIOR_OFFSET * 0.25])
-        for j in range(m):
-            seen = ~np.isnan(truth[:, j])
-            x, y = logit(predicted[seen, j]), truth[seen, j]
-            design = np.stack([x, np.ones_like(x)], axis=1)
-            theta, start = np.array([1.0, 0.0]), np.array([1.0, 0.0])
-            for _ in range(_STEPS):
-                p = sigmoid(design @ theta)
-                gradient = design.T @ (p - y) + prior @ (theta - start)
-                hessian = (design * (p * (1.0 - p))[:, None]).T @ design + prior
-                step = np.linalg.solve(hessian, gradient)
-                theta = theta - step / max(1.0, float(np.abs(step).max()))  # a whole one from far off overshoots
-                if np.abs(step).max() < 1e-8:
-                    break
-            residual = sigmoid(design @ theta) - y
-            bread = np.linalg.inv(hessian)
-            meat = (design * residual[:, None] ** 2).T @ design + prior
-            sandwich = bread @ meat @ bread
-            slope[j], offset[j] = theta
-            covariance[j] = sandwich[0, 0], sandwich[1, 1], sandwich[0, 1]
-            misfit[j] = _misfit(sigmoid(design @ theta), y)
+        return cls._together([cls._fit_jointly(predicted[:, [j]], truth[:, [j]]) for j in range(predicted.shape[1])])
+
+    @classmethod
+    def fit_common_slope(cls, predicted: Floats, truth: Floats) -> PlattScaling:
+        """Fit likewise, with one slope for all candidates.
+
+        How much predictions must be stretched is then the same for all, so that a request that is easy for everybody
+        moves no candidate past another.
+        """
+        return cls._together([cls._fit_jointly(predicted, truth)])
+
+    @classmethod
+    def _together(cls, parts: Sequence[PlattScaling]) -> PlattScaling:
         # One candidate's ten bins tell a variance badly, so all share what they say together.
-        return cls(slope, offset, covariance, np.full(m, misfit.mean()))
+        misfit = np.concatenate([part.misfit for part in parts])
+        slope, offset, covariance = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("slope", "offset", "covariance")
+        )
+        return cls(slope, offset, covariance, np.full(len(misfit), misfit.mean()))
+
+    @classmethod
+    def _fit_jointly(cls, predicted: Floats, truth: Floats) -> PlattScaling:
+        """Fit one slope and m offsets by Newton's method; parameters are the slope, then the offsets."""
+        m, seen = predicted.shape[1], ~np.isnan(truth)
+        x, y = logit(predicted), np.where(seen, truth, 0.0)
+        start = np.concatenate([[1.0], np.zeros(m)])
+        prior = 0.25 * np.diag([_PRIOR_SLOPE, *[_PRIOR_OFFSET] * m])
+        theta = start.copy()
+
+        def moments(weights: Floats) -> Floats:
+            """Return the sums of weights x features x features', (m + 1, m + 1)."""
+            out = np.diag(np.concatenate([[(weights * x * x).sum()], weights.sum(axis=0)]))
+            out[0, 1:] = out[1:, 0] = (weights * x).sum(axis=0)
+            return out
+
+        for _ in range(_STEPS):
+            p = sigmoid(theta[0] * x + theta[1:])
+            residual = np.where(seen, p - y, 0.0)
+            gradient = np.concatenate([[(residual * x).sum()], residual.sum(axis=0)]) + prior @ (theta - start)
+            hessian = moments(np.where(seen, p * (1.0 - p), 0.0)) + prior
+            step = np.linalg.solve(hessian, gradient)
+            theta = theta - step / max(1.0, float(np.abs(step).max()))  # a whole one from far off overshoots
+            if np.abs(step).max() < 1e-8:
+                break
+        p = sigmoid(theta[0] * x + theta[1:])
+        bread = np.linalg.inv(hessian)
+        sandwich = bread @ (moments(np.where(seen, p - y, 0.0) ** 2) + prior) @ bread
+        variances = np.diag(sandwich)
+        return cls(
+            slope=np.full(m, theta[0]),
+            offset=theta[1:],
+            covariance=np.stack([np.full(m, variances[0]), variances[1:], sandwich[0, 1:]], axis=1),
+            misfit=np.array([_misfit(p[seen[:, j], j], truth[seen[:, j], j]) for j in range(m)]),
+        )
 
     def apply(self, predicted: Floats) -> Floats:
         """Return calibrated probabilities for (n, m) predictions."""

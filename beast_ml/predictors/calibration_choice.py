@@ -1,9 +1,10 @@
-"""Choose how to calibrate: Platt's curve unless a freer one is better on rows it did not see."""
+"""Choose how to calibrate: Platt's curves of one slope, unless freer ones are better on rows they did not see."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
@@ -11,10 +12,11 @@ from numpy.typing import NDArray
 
 from beast_ml.predictors.calibration import PlattScaling, logit
 from beast_ml.predictors.contract import Floats
+from beast_ml.predictors.routing_error import centred
 
 __all__ = ["Calibration", "CalibrationName", "choose_calibration"]
 
-CalibrationName = Literal["platt", "isotonic", "venn_abers"]
+CalibrationName = Literal["platt_common_slope", "platt", "isotonic", "venn_abers"]
 
 _KNOTS: Final = 33
 _RANGE: Final = float(logit(np.array(1.0)))
@@ -91,11 +93,13 @@ class Calibration:
 
 def choose_calibration(
     predicted: Floats, truth: Floats, folds: NDArray[np.intp]
-) -> tuple[Calibration, Floats, dict[str, float]]:
-    """Return the calibration, (n, m) out-of-fold calibrated predictions, and each kind's squared error.
+) -> tuple[Calibration, Floats, dict[CalibrationName, float]]:
+    """Return the calibration, (n, m) out-of-fold calibrated predictions, and each kind's error.
 
-    Each kind is fitted on all folds but one and judged on that one. Platt's two numbers a candidate are kept unless a
-    freer curve is better by more than one standard error of the paired difference.
+    Each kind is fitted on all folds but one and judged on that one, by the squared error of what decisions look at: the
+    differences between candidates where several were observed. Curves of their own for every candidate can mend the
+    level of each and still spoil the differences, the more so on tasks that are new. So one slope for all is kept
+    unless a freer kind is better by more than one standard error of the paired difference.
 
     Parameters
     ----------
@@ -104,31 +108,26 @@ def choose_calibration(
     folds
         (n,) fold of each row.
     """
-    platt = np.empty_like(predicted)
-    curves = {kind: np.empty_like(predicted) for kind in _CURVES}
+    held_out = {kind: np.empty_like(predicted) for kind in _FITS}
     for fold in np.unique(folds):
         held = folds == fold
-        scaling = PlattScaling.fit(predicted[~held], truth[~held])
-        platt[held] = scaling.apply(predicted[held])
-        for kind, values in curves.items():
-            knots = _knots(_CURVES[kind], scaling, predicted[~held], truth[~held])
-            values[held] = Calibration(kind, scaling, knots).apply(predicted[held])
-    usable = ~np.isnan(truth).all(axis=1)
+        for kind, fit in _FITS.items():
+            held_out[kind][held] = fit(predicted[~held], truth[~held]).apply(predicted[held])
+    seen = ~np.isnan(truth)
+    usable = seen.any(axis=1)
+    target = centred(np.where(seen, truth, 0.0), seen)
 
     def errors(values: Floats) -> Floats:
-        return np.asarray(np.nanmean((values[usable] - truth[usable]) ** 2, axis=1))
+        squared = np.where(seen, centred(values, seen) - target, 0.0) ** 2
+        return np.asarray(squared[usable].sum(axis=1) / seen[usable].sum(axis=1))
 
-    reference = errors(platt)
-    judged = {"platt": float(reference.mean())} | {
-        kind: float(errors(values).mean()) for kind, values in curves.items()
-    }
-    scaling = PlattScaling.fit(predicted, truth)
-    best = min(curves, key=lambda kind: judged[kind])
-    gain = reference - errors(curves[best])
-    if len(gain) > 1 and gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)):
-        knots = _knots(_CURVES[best], scaling, predicted, truth)
-        return Calibration(best, scaling, knots), curves[best], judged
-    return Calibration("platt", scaling), platt, judged
+    by_kind = {kind: errors(values) for kind, values in held_out.items()}
+    judged = {kind: float(error.mean()) for kind, error in by_kind.items()}
+    best = min(judged, key=lambda kind: judged[kind])
+    gain = by_kind[_DEFAULT] - by_kind[best]
+    if len(gain) < 2 or gain.mean() <= gain.std(ddof=1) / np.sqrt(len(gain)):
+        best = _DEFAULT
+    return _FITS[best](predicted, truth), held_out[best], judged
 
 
 def _knots(fit: _Fit, platt: PlattScaling, predicted: Floats, truth: Floats) -> Floats:
@@ -177,4 +176,23 @@ def _venn_abers(scores: Floats, truth: Floats) -> Floats:
     return merged
 
 
-_CURVES: Final[dict[CalibrationName, _Fit]] = {"isotonic": _isotonic, "venn_abers": _venn_abers}
+def _common_slope(predicted: Floats, truth: Floats) -> Calibration:
+    return Calibration("platt_common_slope", PlattScaling.fit_common_slope(predicted, truth))
+
+
+def _platt(predicted: Floats, truth: Floats) -> Calibration:
+    return Calibration("platt", PlattScaling.fit(predicted, truth))
+
+
+def _curves(kind: CalibrationName, fit: _Fit, predicted: Floats, truth: Floats) -> Calibration:
+    scaling = PlattScaling.fit(predicted, truth)
+    return Calibration(kind, scaling, _knots(fit, scaling, predicted, truth))
+
+
+_DEFAULT: Final[CalibrationName] = "platt_common_slope"
+_FITS: Final[dict[CalibrationName, Callable[[Floats, Floats], Calibration]]] = {
+    "platt_common_slope": _common_slope,
+    "platt": _platt,
+    "isotonic": partial(_curves, "isotonic", _isotonic),
+    "venn_abers": partial(_curves, "venn_abers", _venn_abers),
+}

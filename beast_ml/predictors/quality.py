@@ -116,7 +116,7 @@ def fit_quality(
     report = {
         **selection.report,
         "brier_out_of_fold": float(np.nanmean((out_of_fold - outcomes) ** 2)),
-        **{f"brier_calibrated_by/{kind}": error for kind, error in judged.items()},
+        **{f"error_calibrated_by/{kind}": error for kind, error in judged.items()},
     }
     if data.logged is None:
         report["brier_of_model_means"] = prior.squared_error

@@ -9,6 +9,7 @@ import numpy as np
 
 from beast_ml.predictors.contract import Floats, Rows
 from beast_ml.predictors.families.contract import FamilyFit, Problem
+from beast_ml.predictors.routing_error import centred
 
 __all__ = ["fit_stack", "routing_errors"]
 
@@ -55,12 +56,7 @@ def routing_errors(problem: Problem, predicted: Floats) -> Floats:
 
 def _centred(problem: Problem, values: Floats) -> Floats:
     """Return probabilities minus their mean over a row's observed cells; amounts matter as they are."""
-    if problem.loss == "squared":
-        return values
-    seen = problem.seen
-    n = seen.sum(axis=1, keepdims=True)
-    mean = np.where(seen, values, 0.0).sum(axis=1, keepdims=True) / np.maximum(n, 1)
-    return np.where(n > 1, values - mean, values)
+    return values if problem.loss == "squared" else centred(values, problem.seen)
 
 
 def _on_simplex(gram: Floats, cross: Floats) -> Floats:

@@ -97,3 +97,13 @@ def test_predictions_that_are_far_off_are_calibrated_all_the_same():
     truth = np.tile([0.0, 0.0, 0.0, 0.0, 1.0], 60)[:, None]
     fitted = PlattScaling.fit(np.full((300, 1), 0.97), truth)
     assert 0.2 < float(fitted.apply(np.array([[0.97]]))[0, 0]) < 0.35
+
+
+def test_a_common_slope_is_what_one_fit_to_all_candidates_gives():
+    predicted, _, outcome = miscalibrated(4000, 1.4, 0.2)
+    both = PlattScaling.fit_common_slope(np.hstack([predicted, predicted]), np.hstack([outcome, outcome]))
+    alone = PlattScaling.fit(predicted, outcome)
+    assert both.slope[0] == both.slope[1]
+    np.testing.assert_allclose(both.slope[0], alone.slope[0], atol=0.02)
+    np.testing.assert_allclose(both.offset, alone.offset[0], atol=0.02)
+    assert (both.covariance[:, 0] < alone.covariance[0, 0]).all()  # twice the data

@@ -15,19 +15,38 @@ def stepped(seed=0):
     return predicted, truth, (rng.random((N, 2)) < truth).astype(float), np.arange(N) % 5
 
 
-def logistic():
+def logistic(slopes=(0.6, 0.6)):
     rng = np.random.default_rng(0)
     predicted = rng.uniform(0.02, 0.98, (N, 2))
-    truth = sigmoid(0.6 * np.log(predicted / (1 - predicted)) + 0.3)
+    truth = sigmoid(np.array(slopes) * np.log(predicted / (1 - predicted)) + 0.3)
     return predicted, truth, (rng.random((N, 2)) < truth).astype(float), np.arange(N) % 5
 
 
-def test_platt_is_kept_where_the_curve_is_logistic():
+def test_one_slope_is_kept_where_it_serves_all():
     predicted, truth, outcome, folds = logistic()
     calibration, out_of_fold, errors = choose_calibration(predicted, outcome, folds)
-    assert calibration.kind == "platt"
-    assert set(errors) == {"platt", "isotonic", "venn_abers"}
+    assert calibration.kind == "platt_common_slope"
+    assert calibration.platt.slope[0] == calibration.platt.slope[1] == pytest.approx(0.6, abs=0.05)
+    assert set(errors) == {"platt_common_slope", "platt", "isotonic", "venn_abers"}
     assert np.abs(out_of_fold - truth).mean() < 0.02
+
+
+def test_every_candidate_gets_its_own_slope_where_that_moves_decisions():
+    predicted, truth, outcome, folds = logistic(slopes=(0.3, 1.5))
+    calibration, out_of_fold, _ = choose_calibration(predicted, outcome, folds)
+    assert calibration.kind == "platt"
+    assert np.abs(out_of_fold - truth).mean() < 0.02
+
+
+def test_what_is_easy_for_everybody_moves_no_candidate_past_another():
+    rng = np.random.default_rng(1)
+    easy, better = rng.normal(0.0, 1.5, N), rng.normal(0.0, 0.3, N)
+    logits = np.stack([easy + better, easy - better], axis=1)
+    outcome = (rng.random((N, 2)) < sigmoid(logits)).astype(float)
+    calibration, _, _ = choose_calibration(sigmoid(0.5 * logits), outcome, np.arange(N) % 5)
+    calibrated = calibration.apply(sigmoid(0.5 * logits))
+    agree = (calibrated[:, 0] > calibrated[:, 1]) == (better > 0)
+    assert agree.mean() > 0.95
 
 
 def test_a_freer_curve_is_chosen_where_it_is_needed():
