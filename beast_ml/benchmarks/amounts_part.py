@@ -18,8 +18,9 @@ __all__ = ["measure_amounts_of_sets"]
 _PART: Final = "amounts"
 _SETS: Final = ("quickstart", "routerbench3", "bfcl", "mmlu_pro", "messplus")
 _HOW_TO_READ: Final = (
-    "amounts: out of fold, by the family that won (what is served is its student, and is measured by the part `cost`); "
-    "R2 is of logarithms, mean over models; worst groups are those of at least 100 queries that are furthest from 90%"
+    "amounts: out of fold, by the family that won; what is served is its student, which the part `cost` measures "
+    "where it is cost. R2 is of logarithms, mean over models; worst groups are those of at least 100 queries that are "
+    "furthest from 90%"
 )
 
 

@@ -23,7 +23,17 @@ from beast_ml.errors import DataError
 
 __all__ = ["LEARNING_CODE", "PEER_CODE", "code_digest", "result_key", "write_arrays", "write_bytes", "write_json"]
 
-LEARNING_CODE: Final = ("domain", "logs", "features", "predictors", "policy", "evaluation/routers.py")
+LEARNING_CODE: Final = (
+    "domain",
+    "logs",
+    "features",
+    "predictors",
+    "policy",
+    "evaluation/routers.py",
+    "benchmarks/folds.py",
+    "benchmarks/cross_validation.py",
+    "benchmarks/fold_results.py",
+)
 """Parts of the package that shape what routers learn and decide."""
 
 PEER_CODE: Final = ("benchmarks/peers",)

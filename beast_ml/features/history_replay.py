@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LoggedHistory", "Observation", "Received", "learn_history_spec", "logged_history", "replay"]
 
-_GIVEN_UP: Final = ("cancelled", "rejected")
 _ASSUMED_DELAY_S: Final = 600.0
 
 
@@ -159,7 +158,7 @@ def learn_history_spec(
     statistics: list[Statistic] = []
     if np.isfinite(logged.matrix.quality[:, columns]).any():
         statistics.append("quality")
-    if _failures(logged).any():
+    if logged.failed.any():
         statistics.append("failure")
     if np.isfinite(logged.matrix.latency_s[:, columns]).any():
         statistics.append("log_latency")
@@ -169,11 +168,6 @@ def learn_history_spec(
     if not statistics:
         return None
     return HistorySpec(tuple(followed), tuple(statistics), tuple(by), half_life_s)
-
-
-def _failures(logged: LoggedOutcomes) -> NDArray[np.bool_]:
-    """Return (n,) whether the chosen model failed; one that was not waited for has not."""
-    return logged.failed & ~((logged.served < 0) & np.isin(logged.status, _GIVEN_UP))
 
 
 def _observations(
@@ -199,7 +193,7 @@ def _observations(
             found.append(Observation(answered_us[i], model, *about, failed=False, latency_s=known))
             if not np.isnan(quality):
                 found.append(Observation(labelled_us[i], model, *about, quality=quality))
-    for i in _failures(logged).nonzero()[0].tolist():
+    for i in logged.failed.nonzero()[0].tolist():
         model = matrix.models[logged.chosen[i]]
         if model in names:
             found.append(Observation(answered_us[i], model, logged.tenant[i], kinds[i], failed=True))

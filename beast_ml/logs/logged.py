@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,8 @@ from beast_ml.errors import NotEnoughDataError
 from beast_ml.logs.outcomes import OutcomeMatrix
 
 __all__ = ["LoggedOutcomes"]
+
+_GIVEN_UP: Final = ("cancelled", "rejected")
 
 
 @dataclass(frozen=True)
@@ -93,13 +95,17 @@ class LoggedOutcomes:
 
     @property
     def failed(self) -> NDArray[np.bool_]:
-        """(n,) whether the chosen model failed to answer, though a fallback may have."""
-        return np.not_equal(self.served, self.chosen)
+        """(n,) whether the chosen model failed to answer, though a fallback may have; not if nobody waited for it."""
+        return np.not_equal(self.served, self.chosen) & ~self._given_up
+
+    @property
+    def _given_up(self) -> NDArray[np.bool_]:
+        return np.asarray((self.served < 0) & np.isin(self.status, _GIVEN_UP))
 
     def failures(self) -> NDArray[np.float64]:
-        """Return (n, m): whether the chosen model failed, NaN for the others."""
+        """Return (n, m): whether the chosen model failed; NaN for the others, and where nobody waited for it."""
         failed = np.full(self.matrix.quality.shape, np.nan)
-        failed[np.arange(len(self.chosen)), self.chosen] = self.failed
+        failed[np.arange(len(self.chosen)), self.chosen] = np.where(self._given_up, np.nan, self.failed)
         return failed
 
     def rows(self, index: NDArray[np.bool_]) -> LoggedOutcomes:

@@ -114,7 +114,7 @@ class OutcomeMatrix:
     def priced(self, prices: Mapping[str, Price]) -> OutcomeMatrix:
         """Return the same with the costs that nobody billed, as of a self-hosted model: its price x what it used.
 
-        Models with any recorded cost above zero keep what was recorded.
+        Models with any recorded cost above zero keep what was recorded. An answer is any of which something is known.
         """
         cost = self.cost_usd.copy()
         for j, name in enumerate(self.models):
@@ -126,7 +126,9 @@ class OutcomeMatrix:
                     (self.latency_s, price.usd_per_s),
                 )
                 parts = [amounts[:, j] * per_unit for amounts, per_unit in used if per_unit]
-                answered = np.where(np.isnan(self.quality[:, j]), np.nan, price.usd_per_request)
+                known = (self.quality, self.input_tokens, self.output_tokens, self.latency_s)
+                silent = np.all([np.isnan(measure[:, j]) for measure in known], axis=0)
+                answered = np.where(silent, np.nan, price.usd_per_request)
                 cost[:, j] = sum(parts, answered)
         return replace(self, cost_usd=cost)
 

@@ -12,6 +12,7 @@ from beast_ml.evaluation.routing import RoutingEvaluation
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.policy.learner import FittedRouter
 from beast_ml.policy.utility import CostKind
+from beast_ml.predictors.contract import Rows
 from beast_ml.registry.evidence import Evidence, Interval
 
 __all__ = ["COST_UNITS", "evidence_of", "interval_coverage"]
@@ -26,6 +27,7 @@ def evidence_of(evaluation: RoutingEvaluation, router: FittedRouter, test: Outco
     calibration = ours.calibration
     assert calibration is not None  # noqa: S101  a learned router's quality is always judged
     paid = router.cost != "none"
+    rows = router.rows(test.prompts, test.contexts(router.context))
     return Evidence(
         source="outcomes",
         reference="best_single",
@@ -40,21 +42,21 @@ def evidence_of(evaluation: RoutingEvaluation, router: FittedRouter, test: Outco
         cost_saving=_interval(evaluation.verdict.saving) if paid else None,
         quality_ece=_value(calibration.ece),
         quality_ece_floor=calibration.ece_floor,
-        cost_coverage=interval_coverage(router, test) if paid else None,
+        cost_coverage=interval_coverage(router, test, rows) if paid else None,
         cost_unit=COST_UNITS[router.cost],
         data_digest=router.training.digest(),
     )
 
 
-def interval_coverage(router: FittedRouter, test: OutcomeMatrix) -> float | None:
-    """Return the share of realised test costs (or latencies) inside the router's 90% intervals."""
+def interval_coverage(router: FittedRouter, test: OutcomeMatrix, rows: Rows) -> float | None:
+    """Return the share of realised test costs (or latencies) inside the router's 90% intervals on their features."""
     predictors = router.pool.predictors
     predictor = predictors.cost if router.cost == "cost_usd" else predictors.latency
     realised = test.pool(router.models)
     truth = realised.cost_usd if router.cost == "cost_usd" else realised.latency_s
     if predictor is None or np.isnan(truth).all():
         return None
-    low, high = predictor.interval(router.rows(realised.prompts, realised.contexts(router.context)))
+    low, high = predictor.interval(rows)
     seen = ~np.isnan(truth)
     return float(((truth >= low) & (truth <= high))[seen].mean())
 

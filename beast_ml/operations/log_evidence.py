@@ -48,8 +48,9 @@ def log_evidence(
     decisions = served_decisions(router, expected)
     paid = router.cost != "none"
     saving = None
-    if paid:
-        mean, low, high = (-value / cost.logged_value() for value in normal_interval(*cost.gain(decisions)))
+    logged_cost = cost.logged_value()
+    if paid and logged_cost > 0:  # of nothing, nothing can be saved
+        mean, low, high = (-value / logged_cost for value in normal_interval(*cost.gain(decisions)))
         saving = Interval(mean, high, low)
     judged = quality.observed
     n_judged = int(judged.sum())
@@ -76,7 +77,7 @@ def log_evidence(
         cost_saving=saving,
         quality_ece=calibration.ece.value or 0.0,
         quality_ece_floor=calibration.ece_floor,
-        cost_coverage=interval_coverage(router, test.matrix) if paid else None,
+        cost_coverage=interval_coverage(router, test.matrix, rows) if paid else None,
         cost_unit=COST_UNITS[router.cost],
         data_digest=router.training.digest(),
         logging_policy=str(test.policy_version[0]) if len(set(test.policy_version)) == 1 else None,

@@ -229,7 +229,9 @@ class RouterLearner:
         contexts = train.contexts(self.context)
         for key in self.context:
             if not any(key in context for context in contexts):
-                raise DataError(f"the training data name no {key}: read no {key}, or give data with `{key}`")
+                raise DataError(
+                    f"the training data name no {key}: do not read it (--use-{key}), or give data with `{key}`"
+                )
         if history is not None and "kind" in history.spec.by and "task" not in self.context:
             raise InputError('the history goes by "kind", which is the task: read the task, or leave it out of `by`')
         if self.groups == "task":

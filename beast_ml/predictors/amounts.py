@@ -63,8 +63,8 @@ class AmountPredictor:
     shift
         Added to amounts before their logarithm is taken: what is far below it need not be told apart. 0 for none.
     floor
-        Where zeros were seen, the smallest positive amount, else 0. Amounts below it are taken for it, so that a zero
-        has a logarithm; an interval that reaches down to it reaches down to zero.
+        Where zeros were seen or there is a shift, the smallest positive amount, else 0. Nothing less is predicted, so
+        that a zero has a logarithm; an interval that reaches down to it reaches down to zero.
     """
 
     models: tuple[str, ...]
@@ -80,11 +80,11 @@ class AmountPredictor:
 
     def predict(self, rows: Rows) -> Floats:
         """Return (n, m) expected amounts."""
-        return _without(self.shift, np.exp(self._log(rows)) * self.smearing)
+        return self._without_shift(np.exp(self._log(rows)) * self.smearing)
 
     def typical(self, rows: Rows) -> Floats:
         """Return (n, m) exponentials of the expected logarithm: near the median, below the expectation of `predict`."""
-        return _without(self.shift, np.exp(self._log(rows)))
+        return self._without_shift(np.exp(self._log(rows)))
 
     def quantile(self, rows: Rows, q: float) -> Floats:
         """Return (n, m) amounts that realised ones stay below with probability ``q``.
@@ -116,7 +116,11 @@ class AmountPredictor:
         return _to_log(self.head.forward(rows), self.center, self.scale)
 
     def _above_floor(self, shifted: Floats) -> Floats:
-        return np.where(shifted <= _FLOOR_TOLERANCE * self.floor, 0.0, _without(self.shift, shifted))
+        amounts = shifted - self.shift
+        return np.where(amounts <= _FLOOR_TOLERANCE * self.floor, 0.0, amounts)
+
+    def _without_shift(self, shifted: Floats) -> Floats:
+        return _without(self.shift, self.floor, shifted)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays to be stored with a router bundle."""
@@ -189,12 +193,12 @@ def fit_amounts(
         raise NotEnoughDataError(
             f"no {what} of model {empty[0]!r} in the training data: leave the model out of the pool, or give its {what}"
         )
-    shifted = amounts + shift
-    positive = shifted[seen & (shifted > 0)]
+    positive = amounts[seen & (amounts > 0)]
     floor = 0.0
-    if positive.size < seen.sum():
+    if shift or positive.size < seen.sum():
         floor = float(positive.min()) if positive.size else 1e-9
-    logs = np.log(np.maximum(shifted, floor))
+    shifted = amounts + shift
+    logs = np.log(np.maximum(shifted, shift or floor))
     center = np.nanmean(logs, axis=0)
     scale = np.nanstd(logs, axis=0) + 1e-3
     one_task = np.zeros(len(logs), dtype=np.intp)
@@ -219,7 +223,9 @@ def fit_amounts(
     for fold in np.unique(data.folds):  # smeared by the other folds: totals must not be right by construction
         held = data.folds == fold
         out_of_fold[held] *= _smearing(shifted[~held], predicted[~held])
-    report = {**log_accuracy(predicted, logs), **coverage_report(inside, data)}
+    typical = _without(shift, floor, np.exp(predicted))
+    accuracy = log_accuracy(np.log(typical), np.log(np.maximum(amounts, floor)))
+    report = {**accuracy, **coverage_report(inside, data)}
     # The residuals are the winner's; what is served may be its student, which is off by a little more.
     lost = selection.report.get("distillation_rmse", 0.0) * scale
     own = np.nanmean((logs - predicted) ** 2, axis=0)
@@ -229,12 +235,12 @@ def fit_amounts(
     )
     return FittedAmounts(
         predictor,
-        _without(shift, out_of_fold),
+        _without(shift, floor, out_of_fold),
         {**report, **selection.report},
         selection.learning_curve,
         selection.scores,
-        lambda rows: _without(shift, np.exp(_to_log(winner.predict(rows), center, scale)) * smearing),
-        out_of_fold_typical=_without(shift, np.exp(predicted)),
+        lambda rows: _without(shift, floor, np.exp(_to_log(winner.predict(rows), center, scale)) * smearing),
+        out_of_fold_typical=typical,
         out_of_fold_error=np.exp(predicted) * local,
         out_of_fold_inside=inside,
     )
@@ -242,6 +248,10 @@ def fit_amounts(
 
 def log_accuracy(predicted: Floats, realised: Floats) -> dict[str, float]:
     """Return the median R2 over the models whose amount varies, and the median ratio error, of (n, m) logarithms."""
+    known = ~np.isnan(realised - predicted).all(axis=0)  # what is free has no logarithm
+    realised, predicted = realised[:, known], predicted[:, known]
+    if not known.any():
+        return {"log_r2_out_of_fold": 1.0, "median_ratio_error_out_of_fold": 0.0}
     residual = np.nansum((realised - predicted) ** 2, axis=0)
     total = np.nansum((realised - np.nanmean(realised, axis=0)) ** 2, axis=0)
     varies = total / np.maximum((~np.isnan(realised)).sum(axis=0), 1) > _CONSTANT  # a constant amount has no R2
@@ -268,8 +278,8 @@ def _to_log(outputs: Rows | Floats, center: Floats, scale: Floats) -> Floats:
     return np.asarray(np.clip(center + scale * outputs.astype(np.float64), -_LOG_RANGE, _LOG_RANGE))
 
 
-def _without(shift: float, shifted: Floats) -> Floats:
-    return np.asarray(np.maximum(shifted, shift) - shift)
+def _without(shift: float, floor: float, shifted: Floats) -> Floats:
+    return np.maximum(shifted - shift, floor) if shift else shifted
 
 
 def _smearing(amounts: Floats, predicted: Floats) -> Floats:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.domain import Price
-from beast_ml.errors import InputError, UnknownModelError
+from beast_ml.errors import InputError, NotEnoughDataError, UnknownModelError
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.predictors.amounts import AmountPredictor, FittedAmounts, coverage_report, log_accuracy
 from beast_ml.predictors.contract import Floats, Rows, TrainingSet
@@ -72,18 +72,19 @@ class TokenCostPredictor:
 
     def typical(self, rows: Rows) -> Floats:
         """Return (n, m) costs of what a request typically takes, USD: near the median; see `AmountPredictor`."""
-        return self._typical_and_scale(rows)[0]
+        return np.asarray(_priced([part.typical(rows) for part in self._parts], self.prices).sum(axis=0))
 
     def quantile(self, rows: Rows, q: float) -> Floats:
         """Return (n, m) costs that realised ones stay below with probability ``q``, USD; see `AmountPredictor`."""
-        typical, scale = self._typical_and_scale(rows)
-        return np.asarray(typical * np.exp(self.spread.at(q) * scale))
+        shifted, scale, shift = self._shifted_and_scale(rows)
+        return self._without(shift, shifted * np.exp(self.spread.at(q) * scale))
 
     def interval(self, rows: Rows) -> tuple[Floats, Floats]:
         """Return the ends, (n, m) each, of intervals that hold 90% of the realised costs."""
         tail = (1.0 - COVERAGE) / 2.0
-        typical, scale = self._typical_and_scale(rows)
-        return typical * np.exp(self.spread.at(tail) * scale), typical * np.exp(self.spread.at(1.0 - tail) * scale)
+        shifted, scale, shift = self._shifted_and_scale(rows)
+        low, high = (shifted * np.exp(self.spread.at(level) * scale) for level in (tail, 1.0 - tail))
+        return self._without(shift, low), self._without(shift, high)
 
     @property
     def _parts(self) -> tuple[AmountPredictor, ...]:
@@ -94,9 +95,15 @@ class TokenCostPredictor:
         """Return (n, m) costs of (n, m) token counts, USD; without what is paid by the second."""
         return np.asarray(_priced([input_tokens, output_tokens], self.prices).sum(axis=0))
 
-    def _typical_and_scale(self, rows: Rows) -> tuple[Floats, Floats]:
-        typical = _priced([part.typical(rows) for part in self._parts], self.prices).sum(axis=0)
-        return typical, _pooled_scale(typical, [part.error(rows) for part in self._parts], self.prices)
+    def _shifted_and_scale(self, rows: Rows) -> tuple[Floats, Floats, Floats]:
+        """Return (n, m) typical costs with the (m,) cost of the parts' shifts, the scale of their logs, that cost."""
+        shift = _priced_shift([part.shift for part in self._parts], self.prices)
+        shifted = self.typical(rows) + shift
+        return shifted, _pooled_scale(shifted, [part.error(rows) for part in self._parts], self.prices), shift
+
+    @staticmethod
+    def _without(shift: Floats, shifted: Floats) -> Floats:
+        return np.maximum(shifted - shift, 0.0)
 
     def with_prices(self, prices: Mapping[str, Price]) -> TokenCostPredictor:
         """Return the same predictor under new prices of some candidates.
@@ -162,6 +169,8 @@ def fit_token_cost(
     ------
     InputError
         If a price is by the hour and there is no latency.
+    NotEnoughDataError
+        If all parts of the cost of a model are nowhere known together.
     """
     outcomes = data.outcomes
     timed = latency if any(price.usd_per_s for price in prices) else None
@@ -170,12 +179,14 @@ def fit_token_cost(
     expected = _priced([fit.out_of_fold for fit in fits], prices).sum(axis=0)
     typical = _priced([fit.out_of_fold_typical for fit in fits], prices).sum(axis=0)
     realised = _priced(amounts, prices).sum(axis=0)
-    scale = _pooled_scale(typical, [fit.out_of_fold_error for fit in fits], prices)
+    shift = _priced_shift([fit.predictor.shift for fit in fits], prices)
+    scale = _pooled_scale(typical + shift, [fit.out_of_fold_error for fit in fits], prices)
     # What is free needs no interval: any offset times its zero cost is zero.
-    billed = (typical > 0) & (realised > 0)
-    log_typical = np.log(np.where(billed, typical, 1.0))
-    log_realised = np.where(np.isnan(realised), np.nan, np.log(np.where(billed, realised, 1.0)))
-    scores = (log_realised - log_typical) / scale
+    free = typical + shift <= 0
+    scores = np.where(free, 0.0 * realised, (_log(realised + shift) - _log(typical + shift)) / scale)
+    for name, column in zip(outcomes.models, scores.T, strict=True):
+        if np.isnan(column).all():
+            raise NotEnoughDataError(f"no answer of model {name!r} has all that its cost is made of: log its tokens")
     inside = cross_coverage(scores, data.folds)
     predictor = TokenCostPredictor(
         input_tokens.predictor,
@@ -184,13 +195,13 @@ def fit_token_cost(
         ConformalOffsets.fit(scores),
         timed.predictor if timed else None,
     )
-    report = {**log_accuracy(log_typical, log_realised), **coverage_report(inside, data)}
+    report = {**log_accuracy(_log(typical), _log(realised)), **coverage_report(inside, data)}
     return FittedAmounts(
         predictor,
         expected,
         report,
         out_of_fold_typical=typical,
-        out_of_fold_error=typical * scale,
+        out_of_fold_error=(typical + shift) * scale,
         out_of_fold_inside=inside,
     )
 
@@ -204,10 +215,20 @@ def _priced(amounts: Sequence[Floats], prices: tuple[Price, ...]) -> Floats:
     return np.stack([*paid, fixed])
 
 
-def _pooled_scale(typical: Floats, errors: Sequence[Floats], prices: tuple[Price, ...]) -> Floats:
+def _priced_shift(shifts: Sequence[float], prices: tuple[Price, ...]) -> Floats:
+    """Return (m,) what the shifts of the parts cost."""
+    return np.asarray(_priced([np.full((1, len(prices)), shift) for shift in shifts], prices)[:-1].sum(axis=0)[0])
+
+
+def _pooled_scale(shifted: Floats, errors: Sequence[Floats], prices: tuple[Price, ...]) -> Floats:
     """Return (n, m): by how much the log of a cost is off when its parts are off independently (delta method)."""
     off = np.sqrt((_priced(errors, prices)[:-1] ** 2).sum(axis=0))
-    return np.asarray(np.maximum(off / np.maximum(typical, 1e-300), _MIN_SCALE))
+    return np.asarray(np.maximum(off / np.maximum(shifted, 1e-300), _MIN_SCALE))
+
+
+def _log(amounts: Floats) -> Floats:
+    """Return logarithms; NaN of what has none."""
+    return np.where(amounts > 0, np.log(np.where(amounts > 0, amounts, 1.0)), np.nan)
 
 
 def recover_prices(outcomes: OutcomeMatrix) -> dict[str, Price]:

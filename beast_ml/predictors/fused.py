@@ -81,7 +81,7 @@ class _Exponentials:
                 log_factor = np.log(predictor.smearing * unit)
             bias.append(predictor.center + predictor.scale * predictor.head.biases[-1] + log_factor)
             with np.errstate(divide="ignore"):
-                least = np.log(predictor.shift * unit)  # so that what is left without the shift is not below zero
+                least = np.log((predictor.shift + predictor.floor) * unit) if predictor.shift else -np.inf
             low.append(np.maximum(log_factor - _LOG_RANGE, least))
             high.append(log_factor + _LOG_RANGE)
         return cls(*(np.concatenate([np.empty(0), *parts])[None] for parts in (bias, low, high)))

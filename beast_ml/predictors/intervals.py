@@ -141,8 +141,10 @@ def cross_coverage(scores: Floats, folds: NDArray[np.intp]) -> Floats:
 def worst_group(inside: Floats, groups: NDArray[np.str_]) -> float:
     """Return the coverage, pooled over candidates, of the group of at least 100 queries that is furthest from 90%.
 
-    The mean over all queries where no group is that large.
+    Queries without any interval to judge do not count. The mean over all where no group is that large.
     """
+    judged = ~np.isnan(inside).all(axis=1)
+    inside, groups = inside[judged], groups[judged]
     names, index, counts = np.unique(groups, return_inverse=True, return_counts=True)
     means = [float(np.nanmean(inside[index == i])) for i in range(len(names)) if counts[i] >= _MIN_GROUP]
     return max(means, key=lambda mean: abs(mean - COVERAGE), default=float(np.nanmean(inside)))

@@ -133,8 +133,17 @@ def _teach_amounts(columns: Floats, amounts: Floats, folds: NDArray[np.intp]) ->
     standard = (logs - center) / scale
     prior = choose_prior(columns, standard, folds)
     out_of_fold = np.exp(center + scale * predict_out_of_fold(columns, standard, folds, prior))
-    total = np.where(seen, amounts, 0.0).sum(axis=0)
-    fitted = np.where(seen, out_of_fold, 0.0).sum(axis=0)
-    smearing = np.where(n > 0, np.clip(total / np.maximum(fitted, 1e-300), *_SMEARING), 1.0)
+    smearing = _smearing(amounts, out_of_fold)
+    smeared = np.empty_like(out_of_fold)
+    for fold in np.unique(folds):  # by the other folds: totals must not be right by construction
+        held = folds == fold
+        smeared[held] = out_of_fold[held] * _smearing(amounts[~held], out_of_fold[~held])
     ridge = fit_pooled_ridge(columns, standard, prior)
-    return AmountTeacher(ridge, center, np.full(len(n), scale), smearing, out_of_fold * smearing)
+    return AmountTeacher(ridge, center, np.full(len(n), scale), smearing, smeared)
+
+
+def _smearing(amounts: Floats, predicted: Floats) -> Floats:
+    """Return (m,) mean amount / mean prediction, kept within reason; 1 where nothing was observed."""
+    seen = np.isfinite(amounts)
+    total, fitted = (np.where(seen, values, 0.0).sum(axis=0) for values in (amounts, predicted))
+    return np.where(seen.any(axis=0), np.clip(total / np.maximum(fitted, 1e-300), *_SMEARING), 1.0)

@@ -176,7 +176,7 @@ def fit_network(
                     hidden = torch.relu(hidden @ weight[k] + bias[k])
                 outputs = (hidden @ weights[-1][k] + biases[-1][k])[:, :m]
                 summed += (element_loss(outputs, truth[held]) * mask[held]).sum()
-        return float(summed / mask.sum().clamp(min=1.0))
+        return float(summed / mask[folds >= 0].sum().clamp(min=1.0))
 
     step, curve = 0, []
     for _ in range(epochs):

@@ -47,13 +47,14 @@ class AmountOffset:
 
         The mean residual, shrunk to the guess by how much the candidates differ and how much requests scatter.
         """
-        seen = np.isfinite(amounts) & (amounts > 0)
+        shifted = amounts + known.shift
+        seen = np.isfinite(shifted) & (shifted > 0)
         between = _between(known)
         if not seen.any():
             return cls(guess, between)
         weights = _weights(known)
         logs = known.head.forward(rows[seen]).astype(np.float64) * known.scale + known.center
-        residual = np.log(amounts[seen]) - logs @ weights
+        residual = np.log(shifted[seen]) - logs @ weights
         within = max(float(residual.std()), _scatter(known))
         share = between**2 / (between**2 + within**2 / len(residual))
         value = guess + share * (float(residual.mean()) - guess)

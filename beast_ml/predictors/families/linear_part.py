@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -57,6 +57,9 @@ class LinearPart:
         The r directions pass through the hidden layers in units of their own. Features are clipped, so a direction has
         a lower bound; with that taken off, it is positive, and a ReLU lets it pass as it is.
         """
+        if len(head.weights) == 1:
+            only = _float32(head.weights[0] * gain + self.reads @ self.writes)
+            return replace(head, weights=(only,), biases=(_float32(head.biases[0] * gain + self.intercept),))
         r = self.reads.shape[1]
         bound = CLIP * np.abs(self.reads).sum(axis=0)
         first, *between = head.weights[:-1]

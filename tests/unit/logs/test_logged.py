@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,9 @@ def test_choice_propensity_and_failure_are_told_apart(tmp_path: Path) -> None:
     assert np.isfinite(data.failures()).sum(axis=1).tolist() == [1, 1, 1, 1]
     assert np.nansum(data.failures(), axis=1).tolist() == [0, 1, 1, 0]
     np.testing.assert_array_equal(data.propensity, [0.25, 0.25, 0.25, np.nan])
+    cancelled = replace(data, status=np.array(["ok", "ok", "cancelled", "ok"]))
+    assert cancelled.failed.tolist() == [False, True, False, False]  # nobody waited for the third
+    assert np.isfinite(cancelled.failures()).sum(axis=1).tolist() == [1, 1, 0, 1]
     assert data.candidates.tolist() == [[False, True, True]] * 3 + [[False, False, True]]
     assert data.status.tolist() == ["ok", "ok", "timeout", "ok"]
     assert data.tenant == ("acme", "other", "acme", "acme")

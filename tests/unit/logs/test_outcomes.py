@@ -45,7 +45,12 @@ def test_recorded_costs_stay_and_zeros_are_no_bill(outcomes):
     np.testing.assert_allclose(priced.cost_usd[:, 1], 0.0011)
 
 
-def test_where_the_model_was_not_called_nothing_is_owed(outcomes):
-    quality = outcomes.quality.copy()
-    quality[0, 0] = np.nan
-    assert np.isnan(replace(outcomes, quality=quality).priced({"m0": Price(1.0, 1.0)}).cost_usd[0, 0])
+def test_where_the_model_was_not_called_nothing_is_owed_and_an_answer_without_a_label_is(outcomes):
+    gone = {}
+    for name in ("quality", "input_tokens", "output_tokens", "latency_s"):
+        gone[name] = getattr(outcomes, name).copy()
+        gone[name][0, 0] = np.nan
+    price = {"m0": Price(1.0, 1.0, usd_per_request=0.5)}
+    unlabelled = replace(outcomes, quality=gone["quality"]).priced(price)
+    np.testing.assert_array_equal(unlabelled.cost_usd, outcomes.priced(price).cost_usd)
+    assert np.isnan(replace(outcomes, **gone).priced(price).cost_usd[0, 0])

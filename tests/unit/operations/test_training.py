@@ -99,14 +99,15 @@ def test_evidence_is_from_the_test_queries(trained, parts):
 
 def test_coverage_is_the_share_of_realised_costs_inside(trained, parts):
     test, router = parts[1], trained.router
-    low, high = router.pool.predictors.cost.interval(router.rows(test.prompts))
+    rows = router.rows(test.prompts)
+    low, high = router.pool.predictors.cost.interval(rows)
     expected = np.mean((low <= test.cost_usd) & (test.cost_usd <= high))
-    assert interval_coverage(router, test) == pytest.approx(expected)
+    assert interval_coverage(router, test, rows) == pytest.approx(expected)
     half = test.cost_usd.copy()
     half[::2] = np.nan
-    assert 0.5 < interval_coverage(router, dataclasses.replace(test, cost_usd=half)) <= 1.0
-    assert interval_coverage(router, dataclasses.replace(test, cost_usd=np.full_like(half, np.nan))) is None
-    in_seconds = interval_coverage(dataclasses.replace(router, cost="latency_s"), test)
+    assert 0.5 < interval_coverage(router, dataclasses.replace(test, cost_usd=half), rows) <= 1.0
+    assert interval_coverage(router, dataclasses.replace(test, cost_usd=np.full_like(half, np.nan)), rows) is None
+    in_seconds = interval_coverage(dataclasses.replace(router, cost="latency_s"), test, rows)
     assert 0.7 < in_seconds <= 1.0
 
 

@@ -100,7 +100,7 @@ def test_an_app_is_read_where_it_is_asked_for_and_may_be_unknown(outcomes):
 
 
 def test_what_the_data_do_not_name_cannot_be_read(outcomes):
-    with pytest.raises(DataError, match=r"name no app: read no app, or give data with `app`"):
+    with pytest.raises(DataError, match=r"name no app: do not read it \(--use-app\), or give data with `app`"):
         dataclasses.replace(LEARNER, context=("app",)).fit(outcomes)
 
 

@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 
 from beast_ml.domain import Price
-from beast_ml.errors import UnknownModelError
-from beast_ml.predictors.cost import TokenCostPredictor, recover_prices
+from beast_ml.errors import NotEnoughDataError, UnknownModelError
+from beast_ml.predictors.amounts import fit_amounts
+from beast_ml.predictors.cost import OUTPUT_SHIFT, TokenCostPredictor, fit_token_cost, recover_prices
+from beast_ml.predictors.fused import FusedPredictors, fuse
+from beast_ml.predictors.one_more import AmountOffset
+from beast_ml.testing.router_fixtures import QUICK
 from beast_ml.testing.worlds import WORLD_PRICES, thin_out
 
 
@@ -71,3 +75,61 @@ def test_what_is_stored_restores_it_to_the_bit(cost, rows):
     assert again.predict(rows).tobytes() == cost.predict(rows).tobytes()
     for one, other in zip(again.interval(rows), cost.interval(rows), strict=True):
         assert one.tobytes() == other.tobytes()
+
+
+@pytest.fixture(scope="module")
+def terse(world, training_set):
+    """Half of the answers have a token or none, and the prompt is free at the first model."""
+    data = training_set(world)
+    rng = np.random.default_rng(3)
+    tokens = data.outcomes.output_tokens.copy()
+    short = rng.random(tokens.shape) < 0.5
+    tokens[short] = rng.integers(0, 2, int(short.sum()))
+    data = dataclasses.replace(data, outcomes=dataclasses.replace(data.outcomes, output_tokens=tokens))
+    inputs = fit_amounts(data, data.outcomes.input_tokens, "input", np.random.default_rng(0), QUICK.amounts)
+    outputs = fit_amounts(data, tokens, "output", np.random.default_rng(0), QUICK.amounts, shift=OUTPUT_SHIFT)
+    return data, inputs, outputs
+
+
+def test_free_prompts_and_short_answers_have_intervals_that_hold_what_they_say(terse):
+    data, inputs, outputs = terse
+    prices = (Price(0.0, 3.0), Price(1.0, 2.0), Price(0.0, 0.0))
+    fitted = fit_token_cost(data, inputs, outputs, prices)
+    low, high = fitted.predictor.interval(data.rows)
+    most = data.outcomes.output_tokens[:, 0].max() * 3e-6
+    assert (low >= 0).all()
+    assert (low <= high).all()
+    assert high[:, 0].max() < 30 * most
+    assert (fitted.predictor.predict(data.rows)[:, :2] > 0).all()
+    assert (high[:, 2] == 0).all()
+    held = fitted.out_of_fold_inside.mean(axis=0)
+    np.testing.assert_allclose(held[:2], 0.9, atol=0.04)
+    assert held[2] == 1.0
+
+
+def test_fused_costs_of_short_answers_are_those_of_the_predictors(terse, fitted):
+    data, inputs, outputs = terse
+    cost = fit_token_cost(data, inputs, outputs, (Price(0.0, 3.0), Price(1.0, 2.0), Price(0.0, 0.0))).predictor
+    pool = dataclasses.replace(fitted.pool.predictors, cost=cost, latency=None, reliability=None)
+    together = fuse(pool)
+    assert isinstance(together, FusedPredictors)
+    said = together.predict(data.rows).cost_usd
+    np.testing.assert_allclose(said, cost.predict(data.rows), rtol=1e-3, atol=1e-12)
+    assert (said >= 0).all()
+
+
+def test_a_model_like_another_gets_its_tokens_from_probes(terse):
+    data, _, outputs = terse
+    known, answers = outputs.predictor, data.outcomes.output_tokens
+    offsets = [AmountOffset.learn(known, data.rows, answers[:, j]).value for j in range(3)]
+    pooled = np.log(answers + OUTPUT_SHIFT).mean(axis=0)
+    np.testing.assert_allclose(offsets, pooled - pooled.mean(), atol=0.1)
+
+
+def test_tokens_that_are_never_known_together_are_no_cost(terse):
+    data, inputs, outputs = terse
+    apart = data.outcomes.input_tokens.copy()
+    apart[:, 1] = np.nan
+    lacking = dataclasses.replace(data, outcomes=dataclasses.replace(data.outcomes, input_tokens=apart))
+    with pytest.raises(NotEnoughDataError, match="medium"):
+        fit_token_cost(lacking, inputs, outputs, (Price(1.0, 1.0),) * 3)

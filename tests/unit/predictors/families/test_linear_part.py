@@ -25,7 +25,7 @@ def test_what_is_linear_is_found():
     assert np.abs(found.predict(rows.astype(float)) - values).mean() < 0.2
 
 
-@pytest.mark.parametrize("hidden", [(6,), (6, 4), (6, 5, 4)])
+@pytest.mark.parametrize("hidden", [(), (6,), (6, 4), (6, 5, 4)])
 def test_it_passes_through_the_layers_of_a_head(hidden):
     rng = np.random.default_rng(1)
     rows, _, values = world()
