@@ -90,7 +90,8 @@ def test_probes_with_tokens_teach_how_wordy_the_new_model_is(pool, rows, world):
     assert np.mean((low[:, 2] <= wordy[60:]) & (wordy[60:] <= high[:, 2])) > 0.8
     low, high = blind.output_tokens.interval(rows[60:])
     old = pool.cost.output_tokens.interval(rows[60:])
-    assert np.median(high[:, 2] / low[:, 2]) > np.median(old[1] / old[0])
+    widths = [np.median(np.log((b + 10) / (a + 10))) for a, b in ((low[:, 2], high[:, 2]), old)]
+    assert widths[0] > widths[1]
 
 
 def test_costs_learnt_in_dollars_take_the_ratio_of_prices(pool, rows):
