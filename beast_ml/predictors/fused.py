@@ -108,8 +108,11 @@ class FusedPredictors:
         they are: quality where no exponential follows, reliability where there is one.
     exponentials
         What follows the former.
-    shifted
-        (1, m) USD that the exponentials of cost are too large by; None where none are.
+    fixed
+        (1, m) USD to add to the exponentials of cost: what any request costs, less what they are too large by; None
+        where there is neither.
+    per_second
+        (1, m) USD a second of latency; None where no machine is paid by the hour.
     bias
         (1, k) of the last layers of the latter.
     quality, reliability
@@ -119,7 +122,8 @@ class FusedPredictors:
     pool: PoolPredictors
     heads: FusedHeads
     exponentials: _Exponentials
-    shifted: Floats | None
+    fixed: Floats | None
+    per_second: Floats | None
     bias: Rows
     quality: QualityPredictor | None
     reliability: ReliabilityPredictor | None
@@ -145,10 +149,12 @@ class FusedPredictors:
             cost = amounts[:, :m]
             if isinstance(pool.cost, TokenCostPredictor):
                 cost = cost + amounts[:, m : 2 * m]
-            if self.shifted is not None:
-                cost = cost - self.shifted
+            if self.fixed is not None:
+                cost = cost + self.fixed
         if pool.latency is not None:
             latency = amounts[:, -m:]
+            if cost is not None and self.per_second is not None:
+                cost = cost + latency * self.per_second
         caution = None if pool.pessimism is None else pool.pessimism.predict(rows)
         return Expected(quality, cost, latency, failure, caution)
 
@@ -175,7 +181,8 @@ def fuse(predictors: PoolPredictors) -> FusedPredictors | PoolPredictors:
         pool=predictors,
         heads=FusedHeads.of([*exponents, *read]),
         exponentials=_Exponentials.of(curve, quality.head, amounts, per_unit),
-        shifted=_shifted(amounts, per_unit),
+        fixed=_fixed(predictors.cost, amounts, per_unit),
+        per_second=_per_second(predictors.cost),
         bias=np.concatenate([np.empty(0, dtype=np.float32), *(head.biases[-1] for head in read)])[None],
         quality=None if curve is not None else _given_outputs(quality),
         reliability=None if reliability is None else _given_outputs(reliability),
@@ -210,9 +217,19 @@ def _amounts(predictors: PoolPredictors) -> tuple[list[AmountPredictor], list[Fl
     return amounts, per_unit
 
 
-def _shifted(amounts: Sequence[AmountPredictor], per_unit: Sequence[Floats]) -> Floats | None:
-    total = sum(amount.shift * unit for amount, unit in zip(amounts, per_unit, strict=True))
-    return np.asarray(total)[None] if np.any(total) else None
+def _fixed(
+    cost: AmountPredictor | TokenCostPredictor | None, amounts: Sequence[AmountPredictor], per_unit: Sequence[Floats]
+) -> Floats | None:
+    per_request = [price.usd_per_request for price in cost.prices] if isinstance(cost, TokenCostPredictor) else 0.0
+    shifted = sum(amount.shift * unit for amount, unit in zip(amounts, per_unit, strict=True))
+    total = np.asarray(np.subtract(per_request, shifted))
+    return total[None] if total.any() else None
+
+
+def _per_second(cost: AmountPredictor | TokenCostPredictor | None) -> Floats | None:
+    if not isinstance(cost, TokenCostPredictor) or not any(price.usd_per_s for price in cost.prices):
+        return None
+    return np.array([[price.usd_per_s for price in cost.prices]])
 
 
 def _agree(fused: FusedPredictors, predictors: PoolPredictors) -> bool:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from beast_ml.domain import Price
 from beast_ml.predictors.calibration_choice import Calibration
 from beast_ml.predictors.fused import FusedPredictors, fuse
 from beast_ml.predictors.fused_heads import FusedHeads
@@ -99,12 +100,15 @@ def test_a_row_alone_is_what_it_is_in_a_batch_within_float32_rounding(fitted, ro
                 np.testing.assert_allclose(vars(alone)[name][0], values[i], rtol=2e-5)
 
 
-def test_new_prices_are_folded_in(fitted, rows):
-    from beast_ml.domain import Price
-
-    cost = fitted.pool.predictors.cost.with_prices({"large": Price(0.0, 7.0)})
-    pool = dataclasses.replace(fitted.pool.predictors, cost=cost)
-    np.testing.assert_allclose(fuse(pool).predict(rows).cost_usd, cost.predict(rows), rtol=2e-5)
+@pytest.mark.parametrize(
+    "price", [Price(0.0, 7.0), Price(1.0, 2.0, usd_per_request=0.01), Price.of_machine(3.6, concurrency=2)]
+)
+def test_new_prices_are_folded_in(fitted, rows, price):
+    predictors = fitted.pool.predictors
+    cost = dataclasses.replace(predictors.cost, latency=predictors.latency).with_prices({"large": price})
+    together = fuse(dataclasses.replace(predictors, cost=cost))
+    assert isinstance(together, FusedPredictors)
+    np.testing.assert_allclose(together.predict(rows).cost_usd, cost.predict(rows), rtol=2e-5)
 
 
 def test_a_head_of_another_kind_is_served_as_it_is(fitted):
