@@ -69,7 +69,7 @@ def test_the_champion_routes_and_explains(home):
     folder, _ = home
     decision = json.loads(beast(folder, "route", "What is 2 + 2?", "--json"))
     assert decision["model"] not in decision["fallbacks"]
-    assert set(decision["predicted"]) == {"quality", "cost_usd", "latency_s"}
+    assert set(decision["predicted"]) == {"quality", "cost_usd", "latency_s", "ttft_s"}
     assert decision["propensity"] == 1.0
     assert len(decision["forecasts"]) == 3
     table = beast(folder, "route", "-", "--max-cost-usd", "0.001", stdin="What is 2 + 2?")
