@@ -30,7 +30,7 @@ from beast_ml.operations.log_rounds import question_numbers
 from beast_ml.policy.operating_point import best_single_model
 from beast_ml.policy.utility import Predictions, choose, willingness_grid
 from beast_ml.predictors.contract import Floats
-from beast_ml.predictors.log_teacher import LogTeacher, teach
+from beast_ml.predictors.log_teacher import AmountTeacher, LogTeacher, teach
 from beast_ml.predictors.logging_policy import estimate_logging_policy
 from beast_ml.predictors.teacher_columns import TeacherColumns
 
@@ -260,12 +260,11 @@ def learn_from_simulated_log(
     folds = query_fold(truth.prompts, _FOLDS, int(rng.integers(2**31)))
     columns = log_set.columns[training]
     teacher = teach(columns, quality, cost, chosen, propensity, folds)
-    assert teacher.cost is not None  # noqa: S101  a cost was given
     logging = estimate_logging_policy(columns, chosen, len(truth.models), folds, rng).probabilities
     question = question_numbers(truth.prompts)
     rounds = LoggedRounds(chosen, propensity, quality[n, chosen], teacher.out_of_fold, question, logging)
-    costs = LoggedRounds(chosen, propensity, cost[n, chosen], teacher.cost.out_of_fold, question, logging)
-    lowered = Predictions(truth.models, teacher.lower_out_of_fold, teacher.cost.out_of_fold)
+    costs = LoggedRounds(chosen, propensity, cost[n, chosen], _of_cost(teacher).out_of_fold, question, logging)
+    lowered = Predictions(truth.models, teacher.lower_out_of_fold, _of_cost(teacher).out_of_fold)
     return decide_from_log(lowered, rounds, costs, folds), teacher
 
 
@@ -291,9 +290,8 @@ def uniform_share(
             # With every outcome known nothing is off-policy: a propensity of one leaves no correction to make.
             propensity = np.full(n, 1.0 if seen.all() else 1.0 / m)
             teacher = teach(log_set.columns[training], quality, cost, chosen, propensity, folds)
-            assert teacher.cost is not None  # noqa: S101  a cost was given
             columns = log_set.columns[test]
-            expected = Predictions(truth.models, teacher.quality.predict(columns), teacher.cost.predict(columns))
+            expected = Predictions(truth.models, teacher.quality.predict(columns), _of_cost(teacher).predict(columns))
             shares.append(_share(expected, truth, training, test))
         progress("uniform share", i + 1, n_logs)
     a, b = np.array(full), np.array(logged)
@@ -315,8 +313,7 @@ def _share(expected: Predictions, truth: OutcomeMatrix, training: NDArray[np.boo
 
 
 def _predictions(models: tuple[str, ...], teacher: LogTeacher, columns: Floats) -> Predictions:
-    assert teacher.cost is not None  # noqa: S101  a cost was given
-    return Predictions(models, teacher.lower(columns), teacher.cost.predict(columns))
+    return Predictions(models, teacher.lower(columns), _of_cost(teacher).predict(columns))
 
 
 def _allowed(n_logs: int) -> int:
@@ -324,3 +321,8 @@ def _allowed(n_logs: int) -> int:
     from scipy.stats import binom
 
     return int(binom.ppf(1.0 - _CHANCE, n_logs, 0.025))
+
+
+def _of_cost(teacher: LogTeacher) -> AmountTeacher:
+    assert teacher.cost is not None  # noqa: S101  every log here has costs
+    return teacher.cost

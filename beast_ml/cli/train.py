@@ -46,16 +46,15 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Learn a router, measure it on untouched queries, and register it in MLflow with its evidence."""
-    if (outcomes is None) == (log is None):
-        raise InputError("give either --outcomes FILE or --log FOLDER to learn from")
     context = known_context(use_task, use_app)
-    if outcomes is not None:
+    if outcomes is not None and log is None:
         _train_on_outcomes(outcomes, test, pool, name, seed, encoder, cost, context, as_json)
-        return
-    assert log is not None  # noqa: S101  one of the two is given
-    if test or pool or cost:
-        raise InputError("--test, --pool and --cost are for --outcomes; a log is split and judged by itself")
-    _train_on_log(log, name, seed, encoder, context, as_json)
+    elif log is not None and outcomes is None:
+        if test or pool or cost:
+            raise InputError("--test, --pool and --cost are for --outcomes; a log is split and judged by itself")
+        _train_on_log(log, name, seed, encoder, context, as_json)
+    else:
+        raise InputError("give either --outcomes FILE or --log FOLDER to learn from")
 
 
 def _train_on_outcomes(
