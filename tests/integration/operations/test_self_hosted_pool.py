@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from beast_ml.cli import main as command_line
 from beast_ml.testing.worlds import make_world
 
 PROVIDER, OWN = "large", "small"
@@ -34,19 +33,10 @@ def outcome_table(path):
     return outcomes
 
 
-@pytest.fixture
-def beast(monkeypatch, capsys, tmp_path):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["beast", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            command_line.run()
-        printed = capsys.readouterr()
-        assert not caught.value.code, printed.err
-        return printed.out
-
-    return run
+def printed(beast, *arguments):
+    code, out, err = beast(*arguments)
+    assert code == 0, err
+    return out
 
 
 @pytest.mark.slow
@@ -57,9 +47,9 @@ def beast(monkeypatch, capsys, tmp_path):
 def test_a_machine_paid_by_the_hour_is_estimated_in_dollars(beast, tmp_path, machine, amount, usd_per_unit):
     (tmp_path / "mlflow.yaml").write_text(CONFIG % machine)
     outcomes = outcome_table(tmp_path / "both.parquet")
-    trained = json.loads(beast("train", "--outcomes", "both.parquet", "--encoder", "hashing", "--json"))
+    trained = json.loads(printed(beast, "train", "--outcomes", "both.parquet", "--encoder", "hashing", "--json"))
     asked = outcomes.prompts[0]
-    estimated = json.loads(beast("estimate", asked, "--router", trained["uri"], "--json"))["candidates"]
+    estimated = json.loads(printed(beast, "estimate", asked, "--router", trained["uri"], "--json"))["candidates"]
     provider, own = sorted(estimated, key=lambda each: each["model"])
     assert (provider["model"], own["model"]) == (PROVIDER, OWN)
     assert own["cost_usd"]["value"] == pytest.approx(own[amount]["value"] * usd_per_unit, rel=1e-3)
@@ -68,4 +58,4 @@ def test_a_machine_paid_by_the_hour_is_estimated_in_dollars(beast, tmp_path, mac
     assert provider["price"]["source"] == "recovered from recorded costs"
     typical = np.nanmedian(outcomes.cost_usd[:, outcomes.models.index(PROVIDER)])
     assert typical / 10 < provider["cost_usd"]["value"] < typical * 10
-    assert "USD" in beast("estimate", asked, "--router", trained["uri"])
+    assert "USD" in printed(beast, "estimate", asked, "--router", trained["uri"])

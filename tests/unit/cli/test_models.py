@@ -4,22 +4,6 @@ import pandas as pd
 import pytest
 
 from beast_ml.bundle.read import read_bundle
-from beast_ml.cli import main as command_line
-
-
-@pytest.fixture
-def beast(monkeypatch, capsys, tmp_path):
-    """Run a command in an empty folder; return its exit code and what it printed."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["beast", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            command_line.run()
-        printed = capsys.readouterr()
-        return caught.value.code or 0, printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ import json
 
 import pytest
 
-from beast_ml.cli import main as command_line
 from beast_ml.errors import PromotionRefusedError
 from beast_ml.registry import promotion, ui
 from beast_ml.registry.evidence import Interval
@@ -17,21 +16,6 @@ WORSE = make_evidence(quality_gain=Interval(-0.05, -0.08, -0.02))
 
 def outcome(evidence=PAYS, sentence="version 2 is the champion"):
     return Promotion(2, 1, "router", True, sentence, evidence, judge(evidence, Gates()) if evidence else None)
-
-
-@pytest.fixture
-def beast(monkeypatch, capsys, tmp_path):
-    """Run a command in an empty folder; return its exit code and what it printed."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["beast", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            command_line.run()
-        printed = capsys.readouterr()
-        return caught.value.code or 0, printed.out, printed.err
-
-    return run
 
 
 def test_promotion_shows_the_evidence_the_gates_and_the_result(beast, monkeypatch):
