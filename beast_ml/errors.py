@@ -12,9 +12,16 @@
     ├── EncoderError                           encoder weights that are absent or not what they claim to be
     ├── BundleError                            a router bundle that cannot be read or written
     │   └── BundleIntegrityError               its content does not match its manifest
-    └── RegistryError                          MLflow answered, and the answer is no
-        ├── RegistryUnavailableError (ConnectionError)   MLflow did not answer
-        └── PromotionRefusedError              a gate did not pass
+    ├── RegistryError                          MLflow answered, and the answer is no
+    │   ├── RegistryUnavailableError (ConnectionError)   MLflow did not answer
+    │   └── PromotionRefusedError              a gate did not pass
+    └── ServingError                           a request that cannot be served now
+        ├── AuthenticationError                no key, or none that is known
+        ├── ForbiddenError                     a known key that may not do this
+        ├── RateLimitedError                   too many requests; comes with the seconds to wait
+        ├── BudgetExceededError                a budget's hard limit would be overspent
+        ├── UnavailableError                   the runtime is starting, draining, or cannot write its log
+        └── ProviderError                      a candidate model's provider failed; comes with its kind
 
 Messages say what was got, what is allowed, and what to do.
 """
@@ -22,28 +29,42 @@ Messages say what was got, what is allowed, and what to do.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from beast_ml.domain.failure import ErrorKind
 
 __all__ = [
+    "AuthenticationError",
     "BeastError",
+    "BudgetExceededError",
     "BundleError",
     "BundleIntegrityError",
     "DataError",
     "DownloadError",
     "EncoderError",
+    "ForbiddenError",
     "InputError",
     "MissingExtraError",
     "NoCandidateError",
     "NotEnoughDataError",
     "PromotionRefusedError",
+    "ProviderError",
+    "RateLimitedError",
     "RegistryError",
     "RegistryUnavailableError",
+    "ServingError",
     "SettingsError",
+    "UnavailableError",
     "UnknownModelError",
 ]
 
 
 class BeastError(Exception):
     """The root: catch it to catch everything beast-ml raises on purpose."""
+
+    request_id: str | None = None
+    """Under which the request that met it is on record; None where none is."""
 
 
 class InputError(BeastError, ValueError):
@@ -126,4 +147,86 @@ class PromotionRefusedError(RegistryError):
 
     def __init__(self, message: str, details: Mapping[str, object]) -> None:
         self.details = details
+        super().__init__(message)
+
+
+class ServingError(BeastError):
+    """A request cannot be served now; the message says what the client can do."""
+
+
+class AuthenticationError(ServingError):
+    """A request carries no API key, or none that is known."""
+
+
+class ForbiddenError(ServingError):
+    """A known key may not do what it asks for."""
+
+
+class RateLimitedError(ServingError):
+    """A tenant sends more than it may.
+
+    Parameters
+    ----------
+    message
+        What was exceeded.
+    retry_after_s
+        Seconds after which the same request is let through.
+    """
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class BudgetExceededError(ServingError):
+    """A budget's hard limit would be overspent by the request.
+
+    Parameters
+    ----------
+    message
+        Which budget, what is left of it, what the request may cost, and when the budget starts anew.
+    budget
+        Its name, such as ``tenant:acme:day``.
+    """
+
+    def __init__(self, message: str, budget: str) -> None:
+        self.budget = budget
+        super().__init__(message)
+
+
+class UnavailableError(ServingError):
+    """The runtime is starting, draining, or cannot write its log: another replica, or a later try, may do.
+
+    Parameters
+    ----------
+    message
+        Why, and what to do.
+    retry_after_s
+        Seconds after which a try makes sense.
+    """
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class ProviderError(ServingError):
+    """A call to a candidate model's provider failed.
+
+    Parameters
+    ----------
+    message
+        What the provider said, and what to do.
+    kind
+        One of `beast_ml.domain.failure.ERROR_KINDS`.
+    model, endpoint
+        Who was called.
+    retry_after_s
+        What the provider asked for; None where it did not.
+    """
+
+    def __init__(
+        self, message: str, kind: ErrorKind, model: str, endpoint: str, retry_after_s: float | None = None
+    ) -> None:
+        self.kind, self.model, self.endpoint, self.retry_after_s = kind, model, endpoint, retry_after_s
         super().__init__(message)

@@ -10,17 +10,29 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnparsableError
 
 from beast_ml.domain import Price
+from beast_ml.domain.endpoint import CAPABILITIES, Endpoint, ModelLimits
 from beast_ml.errors import SettingsError
 
-__all__ = ["CandidateSettings", "GateSettings", "LogSettings", "Settings", "TrackingSettings", "load_settings"]
+__all__ = [
+    "BudgetSettings",
+    "CacheSettings",
+    "CandidateSettings",
+    "EndpointSettings",
+    "GateSettings",
+    "LogSettings",
+    "ServingSettings",
+    "Settings",
+    "TrackingSettings",
+    "load_settings",
+]
 
 
 _OTHER_VARIABLES: Final = frozenset({"BEAST_CONFIG", "BEAST_CACHE_DIR", "BEAST_DATA_DIR"})
@@ -71,6 +83,10 @@ class CandidateSettings(_Part):
         the mean number of requests in flight, ``concurrency``.
     listed_as
         Its name in ``genai-prices``, such as ``openai/gpt-4o``.
+    context_tokens, max_output_tokens
+        Most tokens of prompt and answer together, and of the answer.
+    capabilities
+        Which of ``tools``, ``vision`` and ``json`` it has; all where nothing is said.
     """
 
     name: str
@@ -82,6 +98,9 @@ class CandidateSettings(_Part):
     input_tokens_per_s: float | None = Field(None, gt=0, allow_inf_nan=False)
     concurrency: float | None = Field(None, gt=0, allow_inf_nan=False)
     listed_as: str | None = None
+    context_tokens: int | None = Field(None, ge=1)
+    max_output_tokens: int | None = Field(None, ge=1)
+    capabilities: frozenset[str] | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -97,8 +116,15 @@ class CandidateSettings(_Part):
             raise ValueError(f"{self.name!r} has a throughput or a concurrency, which go with usd_per_hour")
         if self.usd_per_request and not by_token:
             raise ValueError(f"{self.name!r} has usd_per_request, which goes with prices by token")
+        unknown = sorted((self.capabilities or frozenset()) - set(CAPABILITIES))
+        if unknown:
+            raise ValueError(f"{self.name!r} has no capability {unknown[0]!r}: there are {', '.join(CAPABILITIES)}")
         self.price()
         return self
+
+    def limits(self) -> ModelLimits:
+        """Return what it can take."""
+        return ModelLimits(self.context_tokens, self.max_output_tokens, self.capabilities)
 
     def price(self) -> Price | None:
         """Return the price given here; None where it stands in the public list."""
@@ -114,6 +140,176 @@ class CandidateSettings(_Part):
         return Price(self.input_usd_per_mtok, self.output_usd_per_mtok, usd_per_request=self.usd_per_request)
 
 
+class EndpointSettings(_Part):
+    """Where a candidate answers; see `beast_ml.domain.endpoint.Endpoint`."""
+
+    name: str
+    model: str
+    base_url: str
+    provider_model: str = ""
+    api_key_env: str = ""
+    region: str = ""
+    timeout_s: float = Field(60.0, gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _valid(self) -> Self:
+        self.endpoint()
+        return self
+
+    def endpoint(self) -> Endpoint:
+        """Return it in the words of the domain."""
+        return Endpoint(**self.model_dump())
+
+
+class BudgetSettings(_Part):
+    """A limit on what may be spent.
+
+    Parameters
+    ----------
+    scope
+        ``global``, each ``tenant``, or each ``user`` of a tenant.
+    key
+        The tenant, or ``tenant/user``; ``*``: each one has this budget for itself.
+    period
+        ``day`` or ``month``, UTC.
+    limit_usd
+        The hard limit: what would overspend it is refused.
+    soft_share
+        The share of it from which on cheaper models are preferred, more and more.
+    """
+
+    scope: Literal["global", "tenant", "user"]
+    key: str = "*"
+    period: Literal["day", "month"] = "day"
+    limit_usd: float = Field(ge=0, allow_inf_nan=False)
+    soft_share: float = Field(0.8, gt=0, le=1)
+
+
+class CacheSettings(_Part):
+    """Which answers `beast serve` gives again, and for how long; off unless it is switched on.
+
+    Parameters
+    ----------
+    enabled
+        Whether there is a cache.
+    secret
+        Key of its keys, at least 16 random bytes, the same on all hosts that share tiers: ``BEAST_CACHE__SECRET``.
+        There is no default, for whoever knows it can try prompts against keys.
+    life_s, lives_s
+        Seconds that an answer is kept, and the same for single kinds of request.
+    refusal_life_s, error_life_s
+        Seconds that refusals, and errors that are the request's own fault, are kept; 0: not at all.
+    memory_mb, memory_entries
+        Bounds of the first tier, of each worker.
+    memory_looked_at
+        Entries that are compared to find the one of least value, which leaves when that is full.
+    tenant_mb, tenant_entries
+        Most that one tenant may keep in each shared tier: Valkey where ``redis_url`` is set, and PostgreSQL where
+        ``database_url`` is, else a SQLite file in the state folder.
+    per_user
+        Keep the users of a tenant apart, as tenants are.
+    max_temperature
+        Requests with a higher one want another answer each time.
+    max_wait_s
+        Seconds that a request waits for the answer to an equal one that came before it.
+    semantic
+        Whether alike requests may get each other's answers, too.
+    trained
+        Folder of the trained cache that this takes, as `beast cache build` writes it; None: the one in the router's
+        bundle.
+    shared_vectors
+        Whether hosts that share ``database_url``, a PostgreSQL with pgvector, find each other's entries at once, and
+        not when the index is rebuilt; each miss then takes the encoder and a query.
+    epsilon, delta
+        Wrong semantic hits over lookups, at most, with confidence 1 - delta.
+    judge
+        What verifies cached answers by new ones: ``equal`` (the same words), or the name of a model that has an
+        endpoint. None: nothing does, and the threshold stays where labelled pairs have put it.
+    audit_share
+        Share of semantic hits that are verified, each at the price of an answer.
+    age_share
+        Share of equal requests' hits that are verified, too: what `beast cache lives` learns lives from.
+    warm_every_s, warm_usd
+        Seconds between rounds in which what is likely to be asked is answered in advance, 0: none; and what a round may
+        cost. One goes at once where the last tier has lost all.
+    lifetimes
+        File of lives by kind of request, as `beast cache lives` writes it, for kinds that are not in ``lives_s``; none
+        longer than ``life_s``.
+    """
+
+    enabled: bool = False
+    secret: SecretStr | None = Field(None, min_length=16)
+    life_s: float = Field(86_400.0, ge=0, allow_inf_nan=False)
+    lives_s: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
+    refusal_life_s: float = Field(300.0, ge=0, allow_inf_nan=False)
+    error_life_s: float = Field(5.0, ge=0, allow_inf_nan=False)
+    memory_mb: int = Field(256, ge=1)
+    memory_entries: int = Field(50_000, ge=1)
+    memory_looked_at: int = Field(8, ge=1, le=1000)
+    tenant_mb: int = Field(1024, ge=1)
+    tenant_entries: int = Field(200_000, ge=1)
+    per_user: bool = False
+    max_temperature: float = Field(1.0, ge=0, allow_inf_nan=False)
+    max_wait_s: float = Field(30.0, gt=0, allow_inf_nan=False)
+    semantic: bool = False
+    trained: Path | None = None
+    shared_vectors: bool = False
+    epsilon: float = Field(0.01, gt=0, lt=1)
+    delta: float = Field(0.02, gt=0, lt=1)
+    judge: str | None = Field(None, min_length=1)
+    audit_share: float = Field(0.05, gt=0, le=1)
+    age_share: float = Field(0.0, ge=0, le=1)
+    warm_every_s: float = Field(0.0, ge=0, allow_inf_nan=False)
+    warm_usd: float = Field(1.0, ge=0, allow_inf_nan=False)
+    lifetimes: Path | None = None
+
+
+class ServingSettings(_Part):
+    """How `beast serve` serves.
+
+    Parameters
+    ----------
+    router
+        Bundle folder, or registry address whose alias is followed.
+    state
+        Folder of what must outlive a restart: segments of the request log, keys, budgets, the last good bundle.
+    poll_s
+        Seconds between looks at the registry.
+    max_body_bytes, max_json_depth
+        Larger or deeper requests are refused.
+    requests_per_s
+        Of each tenant; None: no limit.
+    drain_s
+        Seconds that requests in flight get to end when the server is told to stop.
+    prompts
+        What the log keeps of a prompt: ``keep`` its text, ``hash`` it with a key, or ``withhold`` it.
+    prompts_of
+        The same, for single tenants.
+    sync_s
+        Seconds after which a logged row is on the disk (and not just with the operating system) at the latest.
+    compact_s
+        Seconds between compactions of the log's segments into the store; 0: only `beast logs compact` does it.
+    keep_logs_days
+        Days after which stored requests are deleted; None: never.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    workers: int = Field(1, ge=1)
+    router: str = "models:/beast-router@champion"
+    state: Path = Path("data/serving")
+    poll_s: float = Field(5.0, gt=0, allow_inf_nan=False)
+    max_body_bytes: int = Field(2_000_000, ge=1_000)
+    max_json_depth: int = Field(64, ge=4)
+    requests_per_s: float | None = Field(None, gt=0, allow_inf_nan=False)
+    drain_s: float = Field(30.0, ge=0, allow_inf_nan=False)
+    prompts: Literal["keep", "hash", "withhold"] = "keep"
+    prompts_of: dict[str, Literal["keep", "hash", "withhold"]] = {}
+    sync_s: float = Field(0.2, gt=0, allow_inf_nan=False)
+    compact_s: float = Field(300.0, ge=0, allow_inf_nan=False)
+    keep_logs_days: int | None = Field(None, ge=1)
+
+
 class Settings(BaseSettings):
     """Everything a deployment can set."""
 
@@ -122,6 +318,18 @@ class Settings(BaseSettings):
     tracking: TrackingSettings = TrackingSettings()
     gates: GateSettings = GateSettings()
     logs: LogSettings = LogSettings()
+    serving: ServingSettings = ServingSettings()
+    cache: CacheSettings = CacheSettings()
+    endpoints: tuple[EndpointSettings, ...] = ()
+    budgets: tuple[BudgetSettings, ...] = ()
+    redis_url: str | None = None
+    """Valkey or Redis that workers of several hosts share; None: each host for itself."""
+    database_url: str | None = None
+    """PostgreSQL for keys and budgets of several hosts; None: a SQLite file in the state folder."""
+    admin_key: SecretStr | None = None
+    """What admin calls authenticate with; None: one is made and kept in the state folder."""
+    secret: SecretStr | None = Field(None, min_length=16)
+    """Key of request ids and prompt hashes, the same on all hosts; None: one is made and kept in the state folder."""
     candidates: tuple[CandidateSettings, ...] = ()
     kinds: dict[str, str] = {}
     """Task (or its beginning and ``*``) -> kind of request, beside `beast_ml.features.kinds.KINDS`."""
@@ -130,6 +338,10 @@ class Settings(BaseSettings):
         """Return the prices that are given here, by candidate."""
         priced = {candidate.name: candidate.price() for candidate in self.candidates}
         return {name: price for name, price in priced.items() if price is not None}
+
+    def limits(self) -> dict[str, ModelLimits]:
+        """Return what the candidates named here can take."""
+        return {candidate.name: candidate.limits() for candidate in self.candidates}
 
     def listed_names(self) -> dict[str, str]:
         """Return what candidates are called in the public price list, where it is said."""

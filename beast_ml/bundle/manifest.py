@@ -8,13 +8,16 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from beast_ml.cache.artefact_files import is_cache_file
 from beast_ml.domain import CandidateModel
 from beast_ml.errors import BundleError, BundleIntegrityError
 
-__all__ = ["FORMAT_VERSION", "MANIFEST", "Manifest", "file_sha256", "verify"]
+__all__ = ["CACHE_FOLDER", "FORMAT_VERSION", "MANIFEST", "Manifest", "file_sha256", "verify"]
 
 FORMAT_VERSION: Final = 3
 MANIFEST: Final = "manifest.json"
+CACHE_FOLDER: Final = "cache"
+"""Where a bundle keeps the trained cache that goes with it, if there is one; see `beast_ml.cache.artefact`."""
 
 _ALLOWED: Final = frozenset(
     {
@@ -82,6 +85,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return tuple(candidate.name for candidate in self.candidates)
 
     @property
+    def has_cache(self) -> bool:
+        """Whether a trained cache is in the bundle's folder ``cache``."""
+        return any(name.startswith(f"{CACHE_FOLDER}/") for name in self.files)
+
+    @property
     def digest(self) -> str:
         """sha256 of ``manifest.json``, which stands for the whole bundle."""
         return hashlib.sha256(self.encoded()).hexdigest()
@@ -95,6 +103,11 @@ def _sealed(fields: dict[str, Any]) -> bytes:
     """Return the one way to write these fields with their own sha256 beside them."""
     sealed = fields | {_SEAL: hashlib.sha256(msgspec.json.encode(fields, order="sorted")).hexdigest()}
     return msgspec.json.format(msgspec.json.encode(sealed, order="sorted"), indent=2) + b"\n"
+
+
+def _is_allowed(name: str) -> bool:
+    folder, _, within = name.partition("/")
+    return name in _ALLOWED or (folder == CACHE_FOLDER and is_cache_file(within))
 
 
 def file_sha256(path: Path) -> str:
@@ -132,7 +145,7 @@ def verify(folder: Path) -> Manifest:
         manifest = msgspec.convert(fields, Manifest)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
         raise BundleIntegrityError(f"{path} is damaged: {error}; fetch the bundle again") from error
-    unknown = sorted(manifest.files.keys() - _ALLOWED)
+    unknown = sorted(name for name in manifest.files if not _is_allowed(name))
     if unknown:
         raise BundleIntegrityError(f"{path} names {unknown[0]!r}, which is no part of a bundle; refusing all of it")
     present = {str(file.relative_to(folder).as_posix()) for file in folder.rglob("*") if file.is_file()} - {MANIFEST}

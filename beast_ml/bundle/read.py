@@ -86,8 +86,15 @@ class RouterBundle:
         return replace(self, predictors=replace(self.predictors, cost=cost.with_prices(known)))
 
 
-def read_bundle(folder: Path) -> RouterBundle:
+def read_bundle(folder: Path, loaded: Encoder | None = None) -> RouterBundle:
     """Verify and load a bundle.
+
+    Parameters
+    ----------
+    folder
+        Where it is.
+    loaded
+        An encoder that is in memory already: if it is the bundle's, it is shared instead of read again.
 
     Raises
     ------
@@ -107,7 +114,10 @@ def read_bundle(folder: Path) -> RouterBundle:
         raise BundleError(f"the bundle in {folder} reads other prompt features than this beast-ml has: retrain")
     if policy.model not in manifest.models:
         raise BundleError(f"the policy in {folder} names {policy.model!r}, which is not in its pool: write it again")
-    encoder = restore_encoder(spec.encoder, folder / "encoder")
+    if loaded is not None and (loaded.name, loaded.hash) == (spec.encoder, spec.encoder_hash):
+        encoder = loaded
+    else:
+        encoder = restore_encoder(spec.encoder, folder / "encoder")
     if encoder.hash != spec.encoder_hash or spec.hash != manifest.feature_hash:
         raise BundleIntegrityError(f"the encoder or the features of {folder} are not those it was trained with")
     bundle = RouterBundle(manifest, FeatureBuilder(spec, encoder), predictors, policy, history)

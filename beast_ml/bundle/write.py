@@ -15,7 +15,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from beast_ml.bundle.manifest import FORMAT_VERSION, MANIFEST, Manifest, file_sha256, verify
+from beast_ml.bundle.manifest import CACHE_FOLDER, FORMAT_VERSION, MANIFEST, Manifest, file_sha256, verify
+from beast_ml.cache.artefact import verify_cache
 from beast_ml.domain import CandidateModel, Objective
 from beast_ml.errors import BundleError, UnknownModelError
 from beast_ml.features.encoder import StaticEncoder
@@ -26,7 +27,7 @@ from beast_ml.predictors.cost import TokenCostPredictor
 from beast_ml.predictors.pool import PoolPredictors
 from beast_ml.version import __version__
 
-__all__ = ["always_single", "policy_of", "with_predictors", "write_bundle"]
+__all__ = ["always_single", "policy_of", "with_cache", "with_predictors", "write_bundle"]
 
 _VERSION_DIGITS: Final = 12
 
@@ -132,6 +133,24 @@ def with_predictors(
         _write_predictors(staging, arrays, calibration)
         changed = msgspec.structs.replace(manifest, candidates=candidates, headline={}, beast_version=__version__)
         return _seal(staging, changed)
+
+
+def with_cache(source: Path, cache: Path, folder: Path) -> Manifest:
+    """Write a copy of a bundle with a trained cache in it, in place of one that it has, and return its manifest.
+
+    Raises
+    ------
+    BundleError
+        If either cannot be read, or the folder exists and is not empty.
+    """
+    manifest = verify(source)
+    verify_cache(cache)
+    with _Staging(folder) as staging:
+        _copy_files(source, manifest, staging)
+        shutil.rmtree(staging / CACHE_FOLDER, ignore_errors=True)
+        shutil.copytree(cache, staging / CACHE_FOLDER)
+        verify_cache(staging / CACHE_FOLDER)
+        return _seal(staging, msgspec.structs.replace(manifest, beast_version=__version__))
 
 
 def _copy_files(source: Path, manifest: Manifest, staging: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -101,3 +102,144 @@ def routing(
     )
     written = ", ".join(path.name for path in pictures)
     stdout.print(f"wrote {out}/report.md, report.json{written and f', {written}'}", highlight=False, markup=False)
+
+
+@app.command()
+def serving(
+    parts: Annotated[
+        str | None, typer.Option(help="capacity, gateway, faults, soak, separated by commas; default: all.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Most workers, measured from 1 on; default: one a core, at most 4.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="Length of each measurement.")] = 10.0,
+    repeats: Annotated[int, typer.Option(min=1, help="Of each case, on fresh servers; medians are reported.")] = 5,
+    generator: Annotated[str, typer.Option(help="Of closed loops: wrk, own, or auto: wrk where installed.")] = "auto",
+    faults: Annotated[str | None, typer.Option(help="Faults, separated by commas; default: all.")] = None,
+    fault_rate: Annotated[float, typer.Option(min=1, help="Requests a second while something breaks.")] = 200.0,
+    soak_minutes: Annotated[float, typer.Option(min=0, help="Length of the soak; 0: none.")] = 0.0,
+    soak_rate: Annotated[float, typer.Option(min=1, help="Requests a second of the soak.")] = 500.0,
+    litellm: Annotated[
+        Path | None, typer.Option(help="A Python with LiteLLM and uvicorn, to run its router beside ours.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(envvar="BEAST_DATA_DIR", help="Folder of public sets to take more prompts from.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder for the report; what an interrupted run left there is used.")
+    ] = Path("beast-out/bench-serving"),
+    quick: Annotated[bool, typer.Option("--quick", help="A rough look: 2 seconds, 1 repetition.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Put a real server under load from another process, beside a bare echo in the same run.
+
+    Requests a second, latencies, CPU time and memory from 1 to N workers, the gateway against a fake provider, what
+    fails and is lost when things break, and a soak. Writes report.md, report.json and pictures.
+    """
+    from beast_ml.benchmarks.results import write_bytes, write_json
+    from beast_ml.benchmarks.serving.cases import Effort
+    from beast_ml.benchmarks.serving.fault_scenes import SCENES
+    from beast_ml.benchmarks.serving.faults import Timing
+    from beast_ml.benchmarks.serving.plots import draw_all
+    from beast_ml.benchmarks.serving.report import describe, measured, summary, to_markdown
+    from beast_ml.benchmarks.serving.serving_bench import PARTS, ServingBench, ServingConfig, choose
+    from beast_ml.benchmarks.serving.verdicts import targets
+    from beast_ml.benchmarks.serving.wrk import wrk_version
+
+    which = one_of("--generator", generator, ("auto", "wrk", "own"))
+    config = ServingConfig(
+        parts=choose("--parts", parts, PARTS),
+        effort=Effort(2.0, 1.0, 1) if quick else Effort(seconds, 2.0, repeats),
+        workers=workers or min(os.cpu_count() or 1, 4),
+        wrk=which == "wrk" or (which == "auto" and wrk_version() is not None),
+        litellm=litellm,
+        soak_minutes=soak_minutes,
+        soak_rate=soak_rate,
+        faults=choose("--faults", faults, tuple(SCENES)),
+        timing=Timing(1.0, 3.0, 8.0, fault_rate) if quick else Timing(5.0, 15.0, 30.0, fault_rate),
+        data=data,
+        out=out.absolute(),
+    )
+    with progress_bar() as progress:
+        result = ServingBench(config, say, Bars(progress).advance).run()
+    command = shlex.join(["beast", *sys.argv[1:]])
+    report = describe(config, result, command)
+    write_json(out / "report.json", report)
+    write_bytes(out / "report.md", to_markdown(config, result, command).encode())
+    pictures = draw_all(result, out)
+    if as_json:
+        print_json(report)
+        return
+    words = {True: "met", False: "not met", None: "not measured"}
+    found = targets(result)
+    print_table(
+        summary(found),
+        ("figure", "wanted", "measured", ""),
+        [(one.name, one.wanted, measured(one), words[one.met]) for one in found if one.met is not None],
+        caption="Median over repetitions, and from the lowest to the highest.",
+    )
+    written = ", ".join(path.name for path in pictures)
+    stdout.print(f"wrote {out}/report.md, report.json{written and f', {written}'}", highlight=False, markup=False)
+
+
+@app.command()
+def cache(
+    sets: Annotated[
+        str | None,
+        typer.Option(
+            help="qqp, mrpc, banking77, mock, adversarial, entries, replay, separated by commas; default: all."
+        ),
+    ] = None,
+    splits: Annotated[int, typer.Option(min=2, help="Random splits of each set.")] = 20,
+    most_pairs: Annotated[int, typer.Option(min=200, help="At most so many pairs of a set, drawn.")] = 12_000,
+    peers: Annotated[bool, typer.Option("--peers", help="Run GPTCache as well, where it is installed.")] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(envvar="BEAST_DATA_DIR", help="Folder of the public sets; what is not in it is left out."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder for the report; what an interrupted run left there is used.")
+    ] = Path("beast-out/bench-cache"),
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A rough look: 3 splits, 1,500 pairs, a short replay.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure whether the cache keeps its false-hit rate, and how many hits that leaves, beside other caches.
+
+    The part "replay" runs two simulated streams through the cache, one feature more at a time: 8,000 requests each,
+    1,500 with --quick. Writes report.md, report.json and ladder.png. Embedding takes about 4 ms a text, a split 5
+    seconds, the replay about 10 minutes (1 to 2 with --quick).
+    """
+    from beast_ml.benchmarks.cache.pairs_bench import PAIR_PARTS, PairsBench, PairsConfig
+    from beast_ml.benchmarks.cache.pairs_report import sheets, to_markdown
+    from beast_ml.benchmarks.cache.replay_part import QUICK_REPLAY, ReplaySize
+    from beast_ml.benchmarks.cache.replay_report import draw_ladder
+    from beast_ml.benchmarks.results import write_bytes, write_json
+    from beast_ml.benchmarks.serving.serving_bench import choose
+    from beast_ml.cache.embedding.onnx_encoder import OnnxEncoder
+    from beast_ml.features.distill import static_encoder
+
+    config = PairsConfig(
+        sets=choose("--sets", sets, PAIR_PARTS),
+        n_splits=3 if quick else splits,
+        most_pairs=min(most_pairs, 1500) if quick else most_pairs,
+        data=data_folder(data),
+        out=out,
+        peers=peers,
+        replay=QUICK_REPLAY if quick else ReplaySize(),
+    )
+    with progress_bar() as progress:
+        found = PairsBench(config, OnnxEncoder.minilm(), static_encoder(), say, Bars(progress).advance).run()
+    write_json(out / "report.json", found)
+    write_bytes(out / "report.md", to_markdown(found, shlex.join(["beast", *sys.argv[1:]])).encode())
+    replayed = found["sets"].get("replay")
+    if replayed is not None:
+        draw_ladder(replayed, out / "ladder.png")
+    if as_json:
+        print_json(found)
+        return
+    for sheet in sheets(found):
+        print_table(sheet.title, sheet.columns, sheet.rows)
+    picture = "" if replayed is None else ", ladder.png"
+    stdout.print(f"wrote {out}/report.md, report.json{picture}", highlight=False, markup=False)

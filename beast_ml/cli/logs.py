@@ -15,6 +15,7 @@ from beast_ml.cli.simulate import simulate_log
 from beast_ml.errors import DataError, InputError
 
 if TYPE_CHECKING:
+    from beast_ml.logs.compaction import CompactionSummary
     from beast_ml.logs.ingest import IngestSummary
     from beast_ml.logs.quality_report import LogQuality
     from beast_ml.logs.store import LogStore
@@ -23,15 +24,19 @@ __all__ = ["app"]
 
 _SHOWN_DAYS = 14
 
-app = typer.Typer(name="logs", help="Ingest, check and simulate routed-request logs.", no_args_is_help=True)
+app = typer.Typer(name="logs", help="Ingest, compact, check and simulate routed-request logs.", no_args_is_help=True)
 
 SourceOption = Annotated[str, typer.Option(help="auto, jsonl, parquet, litellm or openai.")]
 StoreOption = Annotated[Path | None, typer.Option(help="The log store; default: logs.store in mlflow.yaml.")]
 
+QuarantineOption = Annotated[
+    Path | None, typer.Option(help="Where bad rows go; default: logs.quarantine in mlflow.yaml.")
+]
+
 
 @app.callback()
 def _logs() -> None:
-    """Ingest, check and simulate routed-request logs."""
+    """Ingest, compact, check and simulate routed-request logs."""
 
 
 app.command("simulate")(simulate_log)
@@ -42,9 +47,7 @@ def ingest_logs(
     paths: Annotated[list[Path], typer.Argument(help="Log files, or folders of day=YYYY-MM-DD partitions.")],
     source: SourceOption = "auto",
     store: StoreOption = None,
-    quarantine: Annotated[
-        Path | None, typer.Option(help="Where bad rows go; default: logs.quarantine in mlflow.yaml.")
-    ] = None,
+    quarantine: QuarantineOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Add log files to the store: every row is accepted, known already, or quarantined with a reason.
@@ -65,6 +68,61 @@ def ingest_logs(
     if not summary.n_accepted and not summary.n_duplicates:
         raise DataError(
             f"none of {summary.n_read} rows could be used: the quarantine says why; --source tells how to read them"
+        )
+
+
+@app.command("compact")
+def compact_logs(
+    segments: Annotated[
+        Path | None,
+        typer.Option(help="The segments that beast serve writes; default: in serving.state of mlflow.yaml."),
+    ] = None,
+    store: StoreOption = None,
+    quarantine: QuarantineOption = None,
+    keep_days: Annotated[
+        int | None,
+        typer.Option(min=1, help="Then delete what is older; default: serving.keep_logs_days of mlflow.yaml."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take what a server has logged into the store; beast serve does so by itself every few minutes.
+
+    Segments that are still being written are left for the next time. When it is killed, the next one goes on with it:
+    no row is lost, and none comes twice.
+    """
+    from datetime import timedelta
+
+    from beast_ml.domain import SystemClock
+    from beast_ml.logs.compaction import compact
+    from beast_ml.logs.retention import forget_before
+    from beast_ml.logs.segments import seal_abandoned, sealed_segments
+    from beast_ml.logs.store import LogStore
+    from beast_ml.settings import load_settings
+
+    settings = load_settings()
+    folder = segments or settings.serving.state / "segments"
+    if segments is not None and not segments.is_dir():
+        raise InputError(f"no folder {segments}: name the one that beast serve writes its segments to")
+    target, refused = LogStore(store or settings.logs.store), quarantine or settings.logs.quarantine
+    if folder.is_dir():
+        seal_abandoned(folder)
+    with progress_bar() as progress:
+        size = sum(path.stat().st_size for path in sealed_segments(folder))
+        task = progress.add_task("reading bytes", total=size)
+        summary = compact(folder, target, refused, lambda n_bytes: progress.advance(task, n_bytes))
+    days = keep_days or settings.serving.keep_logs_days
+    forgotten = None
+    if days is not None:
+        forgotten = forget_before(target, SystemClock().now().date() - timedelta(days=days), refused)
+    if as_json:
+        print_json(summary.to_dict() | {"forgotten": None if forgotten is None else forgotten.to_dict()})
+        return
+    _show_compaction(summary, folder, target)
+    if forgotten is not None and forgotten.days:
+        stdout.print(
+            f"Deleted {forgotten.n_requests:,} requests of {forgotten.days[0]} to {forgotten.days[-1]}: "
+            f"logs are kept for {days} days.",
+            highlight=False,
         )
 
 
@@ -124,14 +182,36 @@ def _show_ingest(summary: IngestSummary, store: LogStore) -> None:
             for file in summary.files
         ],
     )
-    if summary.quarantined:
-        reasons = list(summary.quarantined.items())
-        print_table("Quarantined", ["reason", "rows"], reasons)
-        for file in summary.files:
-            if file.quarantine is not None:
-                stdout.print(f"The rows, with reasons: {escape(str(file.quarantine))}", highlight=False)
+    _show_quarantined(summary.quarantined, [file.quarantine for file in summary.files if file.quarantine is not None])
     days = f", {summary.days[0]} to {summary.days[-1]}" if summary.days else ""
     stdout.print(f"{summary.n_accepted:,} new requests on {len(summary.days)} days{days}.", highlight=False)
+
+
+def _show_compaction(summary: CompactionSummary, segments: Path, store: LogStore) -> None:
+    print_table(
+        f"{escape(str(segments))} into {escape(str(store.path))}",
+        ["what", "number"],
+        [
+            ("segments", summary.n_segments),
+            ("still being written", summary.n_open),
+            ("rows", summary.n_read),
+            ("new requests", summary.n_requests),
+            ("new outcomes", summary.n_outcomes),
+            ("new feedback", summary.n_feedback),
+            ("new weak feedback", summary.n_signals),
+            ("known already", summary.n_duplicates),
+            ("quarantined", summary.n_quarantined),
+            ("small files merged", summary.n_merged_files),
+        ],
+    )
+    _show_quarantined(summary.quarantined, summary.quarantine_files)
+
+
+def _show_quarantined(reasons: Mapping[str, int], files: Sequence[Path]) -> None:
+    if reasons:
+        print_table("Quarantined", ["reason", "rows"], list(reasons.items()))
+    for file in files:
+        stdout.print(f"The rows, with reasons: {escape(str(file))}", highlight=False)
 
 
 def _report(

@@ -13,15 +13,20 @@ import typer
 from rich.markup import escape
 
 from beast_ml.cli.bench import app as bench_app
+from beast_ml.cli.cache import app as cache_app
 from beast_ml.cli.data import app as data_app
 from beast_ml.cli.evaluate import app as evaluate_app
+from beast_ml.cli.keys import app as keys_app
 from beast_ml.cli.logs import app as logs_app
 from beast_ml.cli.models import app as models_app
 from beast_ml.cli.output import stderr
 from beast_ml.cli.quickstart import app as quickstart_app
 from beast_ml.cli.registry import app as registry_app
+from beast_ml.cli.report import app as report_app
 from beast_ml.cli.route import app as route_app
+from beast_ml.cli.serve import app as serve_app
 from beast_ml.cli.train import app as train_app
+from beast_ml.cli.tune import app as tune_app
 from beast_ml.errors import BeastError, InputError
 from beast_ml.events import show_events
 
@@ -41,9 +46,14 @@ for _group in (
     logs_app,
     train_app,
     evaluate_app,
+    tune_app,
+    cache_app,
     registry_app,
     route_app,
+    serve_app,
     models_app,
+    keys_app,
+    report_app,
     bench_app,
 ):
     app.add_typer(_group)

@@ -123,7 +123,8 @@ _GROUPS_OF: Final = {
 }
 _WORD: Final = re.compile(r"[^\W\d_]+")
 _ASCII_LETTERS: Final = {code: chr(code).lower() if chr(code).isalpha() else " " for code in range(128)}
-_OPTION_LINE: Final = re.compile(r"^\s*\(?(?:[A-Ja-j]|\d{1,2})[).:]\s", re.MULTILINE)
+# Space before an option may not reach over lines: of a text of blank ones, each would be read to the end.
+_OPTION_LINE: Final = re.compile(r"^[^\S\n]*\(?(?:[A-Ja-j]|\d{1,2})[).:]\s", re.MULTILINE)
 
 _FIRST_CLASS: Final = len(_SHAPES)
 _FIRST_GROUP: Final = _FIRST_CLASS + len(_BYTE_CLASSES)

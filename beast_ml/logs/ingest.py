@@ -23,6 +23,7 @@ from beast_ml.logs.sources.raw_rows import detect_format
 from beast_ml.logs.sources.request_chunks import RequestChunk, request_chunks
 from beast_ml.logs.store import LogStore
 from beast_ml.logs.store_files import StoreWriter
+from beast_ml.logs.store_parts import LOCK, lock
 
 __all__ = ["CONTRADICTION", "FileIngest", "IngestSummary", "ingest", "log_files"]
 
@@ -147,7 +148,7 @@ def ingest(
 
     A file is added whole or, when reading it fails, not at all. Adding a file again adds nothing. Bad rows go to one
     file per log file in the quarantine folder, with their reasons and without the secrets other systems log. One
-    process at a time may add to a store.
+    process at a time adds to a store: another one waits.
 
     Parameters
     ----------
@@ -177,7 +178,7 @@ def ingest(
         sources = [source] * len(files)
     for file in files:
         detect_format(file)
-    with SeenRequests(store.path) as seen:
+    with lock(store.path / LOCK, wait=True), SeenRequests(store.path) as seen:
         done = [
             _ingest_file(file, name, store, quarantine_dir, seen, on_progress or (lambda _: None))
             for file, name in zip(files, sources, strict=True)

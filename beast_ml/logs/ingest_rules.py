@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from beast_ml.logs.schema import MAX_ID_CHARACTERS
+
 __all__ = [
-    "MAX_ID_CHARACTERS",
     "MAX_PROMPT_BYTES",
     "amount",
     "broken_rules",
@@ -28,9 +29,6 @@ __all__ = [
 
 MAX_PROMPT_BYTES: Final = 10_000_000
 """Longer prompts are quarantined: no candidate model reads them, and one would outweigh a whole table in memory."""
-
-MAX_ID_CHARACTERS: Final = 512
-"""Longer ids are quarantined: ids lie in fixed-width arrays, so that the longest sets the width of all."""
 
 
 def rule(reason: str, holds: Callable[[Any], Any]) -> pandera.Check:

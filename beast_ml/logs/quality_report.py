@@ -34,7 +34,7 @@ class ModelQuality:
     choice_share
         Part of all choices.
     failure_rate
-        Part of its choices that it did not answer.
+        Part of its choices that it did not answer, of those whose end is known and that nobody gave up.
     n_labelled
         Answers of it that have a quality.
     mean_quality
@@ -213,7 +213,8 @@ _MODELS: Final = """
         SELECT
             chosen_model AS model,
             count(*) AS n,
-            avg(CASE WHEN served_model IS NOT DISTINCT FROM chosen_model THEN 0 ELSE 1 END) AS failure_rate
+            avg(CASE WHEN served_model IS NULL AND status = 'cancelled' THEN NULL
+                WHEN served_model IS NOT DISTINCT FROM chosen_model THEN 0 ELSE 1 END) AS failure_rate
         FROM log WHERE chosen_model IS NOT NULL GROUP BY 1
     ), served AS (
         SELECT

@@ -6,6 +6,7 @@ from typing import Final, Literal, get_args
 
 __all__ = [
     "CACHE_RESULTS",
+    "MAX_ID_CHARACTERS",
     "OUTCOME_COLUMNS",
     "QUALITY_SOURCES",
     "REQUEST_COLUMNS",
@@ -24,6 +25,9 @@ QualitySource = Literal["judge", "user", "test", "heuristic"]
 STATUSES: Final[tuple[Status, ...]] = get_args(Status)
 CACHE_RESULTS: Final[tuple[CacheResult, ...]] = get_args(CacheResult)
 QUALITY_SOURCES: Final[tuple[QualitySource, ...]] = get_args(QualitySource)
+
+MAX_ID_CHARACTERS: Final = 512
+"""Longer ids are quarantined: ids lie in fixed-width arrays, so that the longest sets the width of all."""
 
 OUTCOME_COLUMNS: Final[dict[str, tuple[ColumnType, bool]]] = {
     "query_id": ("string", True),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from beast_ml.errors import DataError
 from beast_ml.logs.arrow_schema import REQUEST_SCHEMA
 from beast_ml.logs.store_files import duckdb_files, request_files
+from beast_ml.logs.store_parts import current_parts
 
 __all__ = ["SeenRequests"]
 
@@ -93,7 +94,7 @@ class SeenRequests:
             run(f"INSERT INTO seen SELECT request_id, NULL FROM ({hits})")  # noqa: S608 - a fixed query
 
     def _files_of(self, days: Sequence[str]) -> list[Path]:
-        return [file for day in days for file in sorted((self._store / f"day={day}").glob("part-*.parquet"))]
+        return [file for day in days for file in current_parts(self._store / f"day={day}")]
 
     def _rows(self, condition: str) -> NDArray[np.intp]:
         rows = self._connection.execute(

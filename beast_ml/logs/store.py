@@ -3,6 +3,7 @@
     store/day=2026-11-22/part-*.parquet    requests, in the columns of `REQUEST_SCHEMA`
     store/outcomes/part-*.parquet          what became known of a request later (latency, tokens, cost, ...)
     store/feedback/part-*.parquet          quality labels that came later
+    store/signals/part-*.parquet           weak feedback: retries, regenerations, abandonments; joined to nothing
     store/.staging/                        files that are being written
 
 Files appear whole or not at all, and are never changed. Outcomes and feedback are joined to their request when it is
@@ -11,7 +12,7 @@ read: the latest wins.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,10 +22,10 @@ import pyarrow as pa
 
 from beast_ml.errors import DataError, InputError
 from beast_ml.logs.arrow_schema import REQUEST_SCHEMA
-from beast_ml.logs.late_tables import FEEDBACK_SCHEMA, OUTCOME_SCHEMA, checked_late_table
+from beast_ml.logs.late_tables import LATE_SCHEMAS, LATE_TIMES, SIGNAL_SCHEMA, checked_late_table
 from beast_ml.logs.logged import LoggedOutcomes
 from beast_ml.logs.schema import OUTCOME_COLUMNS
-from beast_ml.logs.store_files import StoreWriter, request_files, stored_days
+from beast_ml.logs.store_files import StoreWriter, duckdb_files, late_files, request_files, stored_days
 from beast_ml.logs.store_query import joined_log
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["LogStore"]
 
 _BATCH_ROWS: Final = 65_536
+_TRIES: Final = 3
 
 
 class LogStore:
@@ -98,8 +100,7 @@ class LogStore:
         names = _known(columns)
         for day in self.days():
             start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-            files = request_files(self.path, start, start)
-            table = self._query(names, since, until, where, files=files)
+            table = self._query(names, since, until, where, day=start)
             yield from _as_log(table, names).to_batches(max_chunksize=_BATCH_ROWS)
 
     def sql(self, query: str) -> pa.Table:
@@ -112,15 +113,18 @@ class LogStore:
         DataError
             If a file of the store is damaged.
         """
-        with self._connected() as connection:
+
+        def read(connection: duckdb.DuckDBPyConnection) -> pa.Table:
             log = joined_log(self.path, request_files(self.path))
             try:
-                connection.execute(f"CREATE TEMP VIEW log AS {log}")
+                connection.execute(f"CREATE OR REPLACE TEMP VIEW log AS {log}")
                 return connection.sql(query).to_arrow_table()
-            except (duckdb.IOException, duckdb.InvalidInputException) as error:
-                raise self._damaged(error) from error
+            except (duckdb.IOException, duckdb.InvalidInputException):
+                raise
             except duckdb.Error as error:
                 raise InputError(f"the query is wrong: {error}") from error
+
+        return self._read(read)
 
     def append_requests(self, table: pa.Table) -> int:
         """Add requests and return their number; they must keep the contract and be new (`beast_ml.logs.ingest`)."""
@@ -140,7 +144,7 @@ class LogStore:
         DataError
             If a row is wrong; then none is added.
         """
-        return self._append("outcomes", OUTCOME_SCHEMA, frame)
+        return self._append("outcomes", frame)
 
     def append_feedback(self, frame: pd.DataFrame | pa.Table) -> int:
         """Add quality labels, and return their number.
@@ -153,7 +157,43 @@ class LogStore:
         DataError
             If a row is wrong; then none is added.
         """
-        return self._append("feedback", FEEDBACK_SCHEMA, frame)
+        return self._append("feedback", frame)
+
+    def append_signals(self, frame: pd.DataFrame | pa.Table) -> int:
+        """Add weak feedback, and return the number of rows.
+
+        Columns: ``request_id, observed_at, kind`` (one of `beast_ml.logs.late_tables.SIGNAL_KINDS`) and
+        ``weak_quality`` (0..1).
+
+        Raises
+        ------
+        DataError
+            If a row is wrong; then none is added.
+        """
+        return self._append("signals", frame)
+
+    def signals(self, since: datetime | None = None, until: datetime | None = None) -> pa.Table:
+        """Return the weak feedback observed at or after, and before, in order of time; aware times.
+
+        Raises
+        ------
+        DataError
+            If a file of the store is damaged.
+        """
+        time = LATE_TIMES["signals"]
+        bounds = [_utc(bound) for bound in (since, until) if bound is not None]
+        conditions = [f"{time} {sign} ?" for bound, sign in ((since, ">="), (until, "<")) if bound is not None]
+        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+
+        def read(connection: duckdb.DuckDBPyConnection) -> pa.Table:
+            files = late_files(self.path, "signals")
+            if not files:
+                return SIGNAL_SCHEMA.empty_table()
+            source = f"read_parquet({duckdb_files(files)}, hive_partitioning=false)"
+            query = f"SELECT * FROM {source} {where} ORDER BY {time}, request_id, kind"  # noqa: S608 - fixed names, escaped paths
+            return connection.sql(query, params=bounds).to_arrow_table().cast(SIGNAL_SCHEMA)
+
+        return self._read(read)
 
     def logged_outcomes(
         self, since: datetime | None = None, until: datetime | None = None, where: str | None = None
@@ -191,8 +231,8 @@ class LogStore:
         numbers = [name for name, (kind, _) in OUTCOME_COLUMNS.items() if kind == "float"]
         return frame.astype(dict.fromkeys(numbers, float))
 
-    def _append(self, kind: str, schema: pa.Schema, frame: pd.DataFrame | pa.Table) -> int:
-        table = checked_late_table(kind, schema, frame)
+    def _append(self, kind: str, frame: pd.DataFrame | pa.Table) -> int:
+        table = checked_late_table(kind, LATE_SCHEMAS[kind], frame)
         with StoreWriter(self.path) as writer:
             writer.add_late(kind, table)
         return int(table.num_rows)
@@ -205,24 +245,40 @@ class LogStore:
         where: str | None,
         *,
         select: str | None = None,
-        files: Sequence[Path] | None = None,
+        day: datetime | None = None,
         order: str = "ORDER BY received_at, request_id",
     ) -> pa.Table:
-        """Select from the log joined with what became known later; ``files`` restricts it to some partitions."""
+        """Select from the log joined with what became known later; ``day`` restricts it to a partition."""
         conditions = [f"({where})"] if where else []
         bounds = [_utc(bound) for bound in (since, until) if bound is not None]
         conditions += [f"received_at {sign} ?" for bound, sign in ((since, ">="), (until, "<")) if bound is not None]
         condition = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         chosen = select or ", ".join(f'"{name}"' for name in columns)
-        with self._connected() as connection:
+
+        def read(connection: duckdb.DuckDBPyConnection) -> pa.Table:
             _check_condition(connection, where)
-            log = joined_log(self.path, request_files(self.path, since, until) if files is None else files)
+            files = request_files(self.path, since, until) if day is None else request_files(self.path, day, day)
+            log = joined_log(self.path, files)
             # The condition is the caller's own Python, as it would be in a data frame's query.
             query = f"SELECT {chosen} FROM ({log}) {condition} {order}"  # noqa: S608
-            try:
-                return connection.sql(query, params=bounds).to_arrow_table()
-            except duckdb.Error as error:
-                raise self._damaged(error) from error
+            return connection.sql(query, params=bounds).to_arrow_table()
+
+        return self._read(read)
+
+    def _read(self, read: Callable[[duckdb.DuckDBPyConnection], pa.Table]) -> pa.Table:
+        """Read, and read again where a compaction or a retention took files away in between."""
+        with self._connected() as connection:
+            for tries_left in reversed(range(_TRIES)):
+                before = self._files()
+                try:
+                    return read(connection)
+                except duckdb.Error as error:
+                    if not tries_left or before <= self._files():
+                        raise self._damaged(error) from error
+        raise AssertionError  # the last try returns or raises
+
+    def _files(self) -> set[Path]:
+        return set(self.path.glob("*/part-*.parquet"))
 
     def _connected(self) -> duckdb.DuckDBPyConnection:
         connection = duckdb.connect()

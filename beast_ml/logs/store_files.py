@@ -19,11 +19,15 @@ import pyarrow.parquet as pq
 
 from beast_ml.errors import DataError
 from beast_ml.logs.arrow_schema import REQUEST_SCHEMA
+from beast_ml.logs.late_tables import LATE_SCHEMAS, checked_late_table
+from beast_ml.logs.segments import sync_folder
+from beast_ml.logs.store_parts import current_parts, merged_name, next_number, publish_lock
 
-__all__ = ["StoreWriter", "duckdb_files", "late_files", "request_files", "stored_days"]
+__all__ = ["StoreWriter", "duckdb_files", "late_files", "request_files", "stored_days", "sweep_staging"]
 
 _MAX_OPEN_FILES: Final = 200
 _STAGING: Final = ".staging"
+_GROUP_ROWS: Final = 65_536
 
 
 def stored_days(store: Path) -> list[date]:
@@ -49,12 +53,12 @@ def request_files(store: Path, since: datetime | None = None, until: datetime | 
         if (since is None or day >= since.astimezone(UTC).date())
         and (until is None or day <= until.astimezone(UTC).date())
     ]
-    return [file for day in days for file in sorted((store / f"day={day}").glob("part-*.parquet"))]
+    return [file for day in days for file in current_parts(store / f"day={day}")]
 
 
 def late_files(store: Path, kind: str) -> list[Path]:
-    """Return the files of ``outcomes`` or ``feedback`` in the order they were appended."""
-    return sorted((store / kind).glob("part-*.parquet"))
+    """Return the files of ``outcomes``, ``feedback`` or ``signals`` in the order they were appended."""
+    return current_parts(store / kind)
 
 
 def duckdb_files(files: Sequence[Path]) -> str:
@@ -78,10 +82,11 @@ class StoreWriter:
         self._staging = store / _STAGING / f"{socket.gethostname()}.{os.getpid()}.{self._token}"
         self._open: dict[str, tuple[Path, Any]] = {}
         self._closed: list[tuple[str, Path]] = []
+        self._names: dict[str, str] = {}
 
     def __enter__(self) -> StoreWriter:
         self._staging.mkdir(parents=True)
-        _sweep(self._staging.parent)
+        sweep_staging(self._store)
         return self
 
     def add(self, table: pa.Table) -> None:
@@ -98,9 +103,26 @@ class StoreWriter:
             self._write(f"day={day}", table.filter(pc.equal(days, day)))
 
     def add_late(self, kind: str, table: pa.Table) -> None:
-        """Add rows to ``outcomes`` or ``feedback``."""
+        """Add rows to ``outcomes``, ``feedback`` or ``signals``."""
         if table.num_rows:
             self._write(kind, table)
+
+    def merge(self, folder: str, files: Sequence[Path]) -> None:
+        """Let one file take the place of several that follow each other in a folder; they are not deleted."""
+        schema = LATE_SCHEMAS.get(folder)
+        gathered: list[pa.Table] = []
+        for file in files:
+            with pq.ParquetFile(file) as parquet:
+                for i in range(parquet.num_row_groups):
+                    rows = parquet.read_row_group(i)
+                    gathered.append(_as_requests(rows) if schema is None else checked_late_table(folder, schema, rows))
+                    if sum(table.num_rows for table in gathered) >= _GROUP_ROWS:
+                        self._write(folder, pa.concat_tables(gathered))
+                        gathered = []
+        if gathered:
+            self._write(folder, pa.concat_tables(gathered))
+        self._close(folder)
+        self._names[folder] = merged_name(files, self._token)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -109,8 +131,11 @@ class StoreWriter:
             for folder in list(self._open):
                 self._close(folder)
             if kind is None:
-                for folder, staged in self._closed:
-                    self._publish(folder, staged)
+                with publish_lock(self._store):
+                    for folder, staged in self._closed:
+                        self._publish(folder, staged)
+                for path in {self._store / folder for folder, _ in self._closed} | {self._store}:
+                    sync_folder(path)
         finally:
             shutil.rmtree(self._staging)
 
@@ -133,13 +158,13 @@ class StoreWriter:
         """Rename a finished file; its number puts it after the files that are there, its token apart from others'."""
         target = self._store / folder
         target.mkdir(exist_ok=True)
-        numbers = [int(found[1]) for file in target.glob("part-*") if (found := re.match(r"part-(\d+)", file.name))]
-        staged.rename(target / f"part-{max(numbers, default=-1) + 1:06d}-{self._token}.parquet")
+        name = self._names.get(folder, f"part-{next_number(target):06d}-{self._token}.parquet")
+        staged.rename(target / name)
 
 
-def _sweep(staging: Path) -> None:
+def sweep_staging(store: Path) -> None:
     """Remove what processes of this machine that are no more have left half-written."""
-    for folder in staging.glob(f"{socket.gethostname()}.*.*"):
+    for folder in (store / _STAGING).glob(f"{socket.gethostname()}.*.*"):
         try:
             os.kill(int(folder.name.split(".")[-2]), 0)
         except ProcessLookupError:

@@ -16,22 +16,32 @@ def joined_log(store: Path, files: Sequence[Path]) -> str:
     """Return a query for DuckDB that gives the requests in these files, one row each, in the log's columns.
 
     Feedback replaces a label that is older than it. Of late outcomes each column's latest known value holds; an
-    answer that came in the end takes the error away. Where there are no files the view ``nothing`` is read.
+    answer that came in the end takes the error away, and any outcome the error that nobody had told one. An answer of
+    which nobody says who gave it is the chosen model's, and a label of a decision whose end nobody told says that it
+    was answered. Where there are no files the view ``nothing`` is read.
     """
     source = f"read_parquet({duckdb_files(files)}, union_by_name=true, hive_partitioning=false)" if files else "nothing"
     feedback, outcomes = late_files(store, "feedback"), late_files(store, "outcomes")
     columns = {name: f'r."{name}"' for name in REQUEST_SCHEMA.names}
-    joins = ""
+    joins, judged, told, known = "", "false", "false", "NULL"
     if feedback:
         newer = "f.request_id IS NOT NULL AND (r.feedback_at IS NULL OR f.feedback_at >= r.feedback_at)"
         for name in ("quality", "quality_source", "feedback_at"):
             columns[name] = f"CASE WHEN {newer} THEN f.{name} ELSE r.{name} END"
         joins += f" LEFT JOIN ({_latest_feedback(feedback)}) f ON f.request_id = r.request_id"
+        judged = "f.request_id IS NOT NULL"
     if outcomes:
         for name in _late_columns():
             columns[name] = f"coalesce(o.{name}, r.{name})"
-        columns["error_kind"] = f"CASE WHEN o.status = 'ok' THEN NULL ELSE {columns['error_kind']} END"
         joins += f" LEFT JOIN ({_latest_outcomes(outcomes)}) o ON o.request_id = r.request_id"
+        told, known = "o.status IS NOT NULL", "o.error_kind"
+    untold = "r.error_kind IS NOT DISTINCT FROM 'unreported'"
+    status = f"CASE WHEN NOT ({told}) AND {untold} AND {judged} THEN 'ok' ELSE {columns['status']} END"
+    before = f"CASE WHEN {told} AND {untold} THEN NULL ELSE r.error_kind END"
+    columns["status"] = status
+    columns["error_kind"] = f"CASE WHEN ({status}) = 'ok' THEN NULL ELSE coalesce({known}, {before}) END"
+    by = columns["served_model"]
+    columns["served_model"] = f"coalesce({by}, CASE WHEN ({status}) = 'ok' THEN r.chosen_model END)"
     selected = ", ".join(f'{expression} AS "{name}"' for name, expression in columns.items())
     return f"SELECT {selected} FROM {source} r{joins}"  # noqa: S608 - column names and escaped paths only
 

@@ -16,7 +16,7 @@ from beast_ml.policy.spec import PolicySpec
 from beast_ml.predictors.contract import Floats
 from beast_ml.predictors.pool import Expected
 
-__all__ = ["Choice", "Constraints", "decide", "decide_batch", "quality_acted_on", "utilities"]
+__all__ = ["Choice", "Constraints", "decide", "decide_batch", "only", "quality_acted_on", "utilities"]
 
 _CONSTRAINTS: Final = ("min_quality", "max_cost_usd", "max_latency_s")
 
@@ -136,7 +136,7 @@ def decide(
     InputError
         If ``candidates`` is a string.
     """
-    return decide_batch(policy, models, _only(expected, row), constraints, [(uniform, pick)], candidates)[0]
+    return decide_batch(policy, models, only(expected, row), constraints, [(uniform, pick)], candidates)[0]
 
 
 def decide_batch(
@@ -184,7 +184,7 @@ def decide_batch(
     return choices
 
 
-def _only(expected: Expected, row: int) -> Expected:
+def only(expected: Expected, row: int) -> Expected:
     """Return one row of expectations: what is said of a batch must not cost every one of its rows."""
     if len(expected.quality) == 1:
         return expected

@@ -29,6 +29,10 @@ MARGIN_Z: Final = 1.645
 QUALITY_MARGIN: Final = 0.01
 """Loss of quality that a saving may cost, at the worst end of an interval."""
 
+_GRID_POINTS: Final = 192
+"""Points looked at. Those of a decision table lie decisions by the hundred apart, and what lies between the last that
+passes and the first that does not is saving left behind."""
+
 
 class OperatingPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to do by default, and the training evidence for it.
@@ -103,7 +107,7 @@ def choose_operating_point(
     seen = Predictions(out_of_fold.models, out_of_fold.quality[complete], out_of_fold.cost[complete])
     single_quality, single_cost = float(quality[:, best].mean()), float(cost[:, best].mean())
     passing: list[tuple[float, float, float, float]] = []
-    for w in willingness_grid(out_of_fold)[:-1]:  # inf has no JSON, and the point before it decides alike
+    for w in willingness_grid(out_of_fold, _GRID_POINTS)[:-1]:  # inf has no JSON, and the point before it decides alike
         chosen = choose(seen, w)[:, None]
         point_quality = np.take_along_axis(quality, chosen, axis=1)[:, 0]
         mean, margin = gain_with_margin(point_quality - quality[:, best])

@@ -77,7 +77,7 @@ def read_champions(client: Any, config: TrackingConfig) -> Champions:
         except mlflow.exceptions.MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 raise RegistryError(
-                    f"the registry at {config.uri} holds no {ROUTER}: train one first (`beast train`)"
+                    f"the registry at {config.shown} holds no {ROUTER}: train one first (`beast train`)"
                 ) from error
             raise
         existing = {int(version.version) for version in client.search_model_versions(f"name = '{ROUTER}'")}

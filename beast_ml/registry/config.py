@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ CHAMPION: Final = "champion"
 PREVIOUS: Final = "previous"
 
 _SQLITE: Final = "sqlite:///"
+_USER_INFO: Final = re.compile(r"//[^/\s]+@")
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class TrackingConfig:
             object.__setattr__(self, "uri", self.uri.rstrip("/"))
         else:
             raise SettingsError(
-                f"`tracking.uri` == {self.uri!r}, must be sqlite:///FILE or http(s)://HOST:PORT; "
+                f"`tracking.uri` == {_USER_INFO.sub('//', self.uri)!r}, must be sqlite:///FILE or http(s)://HOST:PORT; "
                 "for another database start `mlflow server` in front of it"
             )
         if not self.experiment.strip():
@@ -64,6 +66,11 @@ class TrackingConfig:
     def is_server(self) -> bool:
         """Whether an MLflow server is asked, rather than a SQLite file opened."""
         return self.uri.startswith(("http://", "https://"))
+
+    @property
+    def shown(self) -> str:
+        """The address without user and password: for messages, logs and whatever else is read by others."""
+        return _USER_INFO.sub("//", self.uri) if self.is_server else self.uri
 
     @property
     def database(self) -> Path | None:

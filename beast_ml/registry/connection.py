@@ -43,7 +43,7 @@ def connect(config: TrackingConfig) -> Any:
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise _unavailable(config, error) from error
         if answer.status_code == 404 or answer.status_code >= 500:
-            raise _unavailable(config, f"HTTP status {answer.status_code} for {config.uri}/health")
+            raise _unavailable(config, f"HTTP status {answer.status_code} for {config.shown}/health")
     elif config.database is not None:
         try:
             config.database.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def translated(config: TrackingConfig) -> Iterator[None]:
     except mlflow.exceptions.MlflowException as error:
         if _is_silence(error):
             raise _unavailable(config, error) from error
-        raise RegistryError(f"MLflow at {config.uri} refused: {error.message}") from error
+        raise RegistryError(f"MLflow at {config.shown} refused: {error.message}") from error
     except (sqlalchemy.exc.SQLAlchemyError, requests.RequestException) as error:
         raise _unavailable(config, error) from error
 
@@ -116,7 +116,7 @@ def _unavailable(config: TrackingConfig, why: object) -> RegistryUnavailableErro
     reason = str(why).strip().splitlines()[0] if str(why).strip() else type(why).__name__
     if config.is_server:
         advice = "start it (`mlflow server`), or point `tracking.uri` at one that runs"
-        return RegistryUnavailableError(f"the MLflow server at {config.uri} does not answer ({reason}): {advice}")
+        return RegistryUnavailableError(f"the MLflow server at {config.shown} does not answer ({reason}): {advice}")
     return RegistryUnavailableError(
         f"the MLflow database {config.database} cannot be used ({reason}): check that it is a SQLite file this user "
         "may write and that its disk is not full, or point `tracking.uri` elsewhere"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["QUIET"]
+__all__ = ["QUIET", "TRACKING_URI"]
+
+TRACKING_URI: Final = "MLFLOW_TRACKING_URI"
+"""Tells child processes where the store is: an address may hold a password, and arguments are for all users to see."""
 
 QUIET: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",

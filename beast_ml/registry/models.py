@@ -31,6 +31,7 @@ __all__ = [
     "VERDICT_TAG",
     "RegisteredRouter",
     "add_router_version",
+    "add_version",
     "register_router",
 ]
 
@@ -113,10 +114,10 @@ def register_router(
     try:
         for part, model in logged.items():
             name = registered_name(part)
-            made.append((name, _add_version(run, name, model, cards[part], _part_tags(part, manifest, evidence))))
+            made.append((name, add_version(run, name, model, cards[part], _part_tags(part, manifest, evidence))))
         parts = dict(made) | ({registered_name("encoder"): known_encoder} if known_encoder else {})
         tags = _router_tags(manifest, evidence, parts)
-        version = _add_version(run, ROUTER, router_model, cards["router"], tags)
+        version = add_version(run, ROUTER, router_model, cards["router"], tags)
     except BaseException as error:
         _remove(run, made, error)
         raise
@@ -135,7 +136,7 @@ def add_router_version(
     """Register a bundle made of parts that are registered already; return the router's version."""
     manifest = verify(bundle_folder)
     model = _log_router(run, bundle_folder, card, manifest)
-    return _add_version(run, ROUTER, model, card, _router_tags(manifest, evidence, parts) | dict(tags))
+    return add_version(run, ROUTER, model, card, _router_tags(manifest, evidence, parts) | dict(tags))
 
 
 def _check_cards(cards: Mapping[str, str]) -> None:
@@ -216,7 +217,8 @@ def _router_tags(manifest: Manifest, evidence: Evidence, parts: Mapping[str, int
     )
 
 
-def _add_version(run: TrainingRun, name: str, model: LoggedModel, card: str, tags: Mapping[str, str]) -> int:
+def add_version(run: TrainingRun, name: str, model: LoggedModel, card: str, tags: Mapping[str, str]) -> int:
+    """Make an uploaded model the next version of a registered one, and return its number."""
     part = next(part for part in ABOUT if registered_name(part) == name)
     with translated(run.config):
         try:

@@ -27,6 +27,11 @@ ABOUT: Final[dict[str, str]] = {
         "Predicts, for every candidate model at once, how many seconds it will take to answer a prompt. Input: one "
         f"row of features per prompt. Output: one column per candidate, in name order.\n\n{_LOADING}"
     ),
+    "cache": (
+        "What the semantic cache is made of: MiniLM as ONNX, the static gate before it, known vectors, the verifier "
+        "with its curves. Input: pairs of texts, a request and a cached one. Output: how similar they are, by MiniLM "
+        f"and by the static gate.\n\n{_LOADING}"
+    ),
     "router": (
         "Decides which candidate model answers a prompt. A version is a whole bundle: encoder, predictors, calibration "
         "and policy; its tags `beast-encoder`, `beast-quality`, ... name the exact versions it is made of.\n\n"

@@ -171,7 +171,7 @@ def _candidate(client: Any, config: TrackingConfig, version: int | None) -> Any:
         found = client.search_model_versions(f"name = '{ROUTER}'")
     trained = [candidate for candidate in found if STANDS_IN_FOR not in candidate.tags]
     if not trained:
-        raise RegistryError(f"the registry at {config.uri} holds no version of {ROUTER}: train one first")
+        raise RegistryError(f"the registry at {config.shown} holds no version of {ROUTER}: train one first")
     return max(trained, key=lambda candidate: int(candidate.version))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,9 +17,10 @@ from beast_ml.registry.connection import translated
 from beast_ml.registry.quiet_mlflow import mlflow
 from beast_ml.registry.tracking import TrainingRun
 
-__all__ = ["PART_SCRIPT", "ROUTER_SCRIPT", "LoggedModel", "log_pyfunc"]
+__all__ = ["CACHE_SCRIPT", "PART_SCRIPT", "ROUTER_SCRIPT", "LoggedModel", "log_pyfunc"]
 
 _SCRIPTS: Final = Path(__file__).with_name("scripts")
+CACHE_SCRIPT: Final = _SCRIPTS / "cache.py"
 PART_SCRIPT: Final = _SCRIPTS / "part.py"
 ROUTER_SCRIPT: Final = _SCRIPTS / "router.py"
 
@@ -52,6 +53,7 @@ def log_pyfunc(
     answer: NDArray[Any],
     metadata: Mapping[str, object],
     card: str,
+    packages: Sequence[str] = (),
 ) -> LoggedModel:
     """Upload a model to the run.
 
@@ -75,6 +77,8 @@ def log_pyfunc(
         Stored in the model's ``MLmodel`` file.
     card
         Its model card, Markdown, stored beside the files.
+    packages
+        What loading it needs beside what all models need.
     """
     with tempfile.TemporaryDirectory(prefix="beast-model-") as scratch:
         local = Path(scratch) / "model"
@@ -88,7 +92,7 @@ def log_pyfunc(
                 artifacts={files.name: str(files)},
                 signature=mlflow.models.ModelSignature(inputs=_tensor(example), outputs=_tensor(answer)),
                 input_example=example,
-                pip_requirements=_requirements(),
+                pip_requirements=_requirements(packages),
                 metadata=dict(metadata),
                 mlflow_model=mlflow.models.Model(
                     artifact_path=record.artifact_location,
@@ -118,7 +122,7 @@ def _tensor(array: NDArray[Any]) -> Any:
     return mlflow.types.Schema([mlflow.types.TensorSpec(kind, (-1, *array.shape[1:]))])
 
 
-def _requirements() -> list[str]:
+def _requirements(more: Sequence[str]) -> list[str]:
     """Return what loading needs, pinned; mlflow would spend 15 s on working it out."""
-    packages = ("beast-ml", "mlflow", "msgspec", "numpy", "safetensors", "tokenizers")
+    packages = ("beast-ml", "mlflow", "msgspec", "numpy", "safetensors", "tokenizers", *more)
     return [f"{package}=={version(package)}" for package in packages]

@@ -1,6 +1,7 @@
 """From an address in the registry to a verified bundle folder on this machine.
 
-``python -m beast_ml.registry.resolve models:/beast-router@champion`` prints the folder as JSON. Serving runs that
+``python -m beast_ml.registry.resolve models:/beast-router@champion`` prints the folder as JSON; the store is that of
+``MLFLOW_TRACKING_URI``. Serving runs that
 form in a child process (see `beast_ml.registry.resolve_child`), because mlflow stays out of the serving process.
 """
 
@@ -8,36 +9,38 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from beast_ml.bundle.manifest import verify
 from beast_ml.errors import BeastError, BundleError, BundleIntegrityError, RegistryError
+from beast_ml.registry.bundle_cache import mark_asked
 from beast_ml.registry.config import CHAMPION, ROUTER, TrackingConfig, default_cache_dir
 from beast_ml.registry.connection import connect, translated
+from beast_ml.registry.environment import TRACKING_URI
 from beast_ml.registry.model_uri import ModelUri
 from beast_ml.registry.quiet_mlflow import mlflow
-from beast_ml.registry.resolve_child import EXIT_CODES
+from beast_ml.registry.resolve_child import EXIT_CODES, ResolvedBundle
 
-__all__ = ["BUNDLE_FOLDER", "DIGEST_TAG", "ResolvedBundle", "main", "resolve", "resolve_version"]
+__all__ = [
+    "BUNDLE_FOLDER",
+    "DIGEST_TAG",
+    "ResolvedBundle",
+    "aliased_digests",
+    "main",
+    "resolve",
+    "resolve_version",
+    "resolve_with",
+]
 
 BUNDLE_FOLDER: Final = "artifacts/bundle"
 """Where a router version keeps its bundle, within the files of the model."""
 
 DIGEST_TAG: Final = "bundle_digest"
 """Tag of a router version with the digest of its bundle's manifest."""
-
-
-@dataclass(frozen=True)
-class ResolvedBundle:
-    """A verified bundle in the cache, and the version of the router it is."""
-
-    path: Path
-    version: int
-    digest: str
 
 
 def resolve(uri: str, config: TrackingConfig, cache_dir: Path | None = None) -> Path:
@@ -63,27 +66,47 @@ def resolve(uri: str, config: TrackingConfig, cache_dir: Path | None = None) -> 
 def resolve_version(uri: str, config: TrackingConfig, cache_dir: Path | None = None) -> ResolvedBundle:
     """Return what `resolve` does, with the version and the digest; it raises the same."""
     address = ModelUri.parse(uri)
-    client = connect(config)
+    return resolve_with(connect(config), address, config, cache_dir)
+
+
+def resolve_with(client: Any, address: ModelUri, config: TrackingConfig, cache_dir: Path | None) -> ResolvedBundle:
+    """Return what `resolve_version` does, asking a client that is connected; it raises the same."""
     version = _model_version(client, config, address)
     digest = version.tags.get(DIGEST_TAG)
     if not digest:
         raise RegistryError(f"{address} is not a router bundle: it has no `{DIGEST_TAG}` tag")
     folder = (cache_dir or default_cache_dir()).absolute() / digest
+    mark_asked(folder)
     if not _is_intact(folder, digest):
         _download(client, config, version, folder, digest)
     return ResolvedBundle(folder, int(version.version), digest)
+
+
+def aliased_digests(client: Any, name: str, config: TrackingConfig) -> set[str]:
+    """Return the digests of the bundles that the aliases of a registered router point at.
+
+    Raises
+    ------
+    RegistryError
+        If there is no such router, or the registry does not answer.
+    """
+    with translated(config):
+        versions = set(client.get_registered_model(name).aliases.values())
+        found = [client.get_model_version(name, str(version)) for version in versions]
+    return {version.tags[DIGEST_TAG] for version in found if DIGEST_TAG in version.tags}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Resolve an address named on the command line, print JSON, return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m beast_ml.registry.resolve", description=main.__doc__)
     parser.add_argument("uri", help=f"for example models:/{ROUTER}@{CHAMPION}")
-    parser.add_argument("--tracking-uri", default=TrackingConfig.uri)
     parser.add_argument("--cache-dir", type=Path, default=None)
     options = parser.parse_args(arguments)
     answer: dict[str, object]
     try:
-        found = resolve_version(options.uri, TrackingConfig(options.tracking_uri), options.cache_dir)
+        found = resolve_version(
+            options.uri, TrackingConfig(os.environ.get(TRACKING_URI, TrackingConfig.uri)), options.cache_dir
+        )
     except BeastError as error:
         code = next(code for code, kind in EXIT_CODES.items() if isinstance(error, kind))
         answer = {"error": type(error).__name__, "message": str(error)}
@@ -104,7 +127,7 @@ def _model_version(client: Any, config: TrackingConfig, address: ModelUri) -> An
         if not _is_absence(error):
             raise
         advice = f"`beast promote` sets {CHAMPION!r}" if address.alias == CHAMPION else "look in `beast ui`"
-        raise RegistryError(f"the registry at {config.uri} holds no {address}: {advice}") from error
+        raise RegistryError(f"the registry at {config.shown} holds no {address}: {advice}") from error
 
 
 def _is_absence(error: RegistryError) -> bool:

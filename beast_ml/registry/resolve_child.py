@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,9 +19,10 @@ from beast_ml.errors import (
     RegistryUnavailableError,
 )
 from beast_ml.registry.config import TrackingConfig, default_cache_dir
+from beast_ml.registry.environment import TRACKING_URI
 from beast_ml.registry.model_uri import ModelUri
 
-__all__ = ["EXIT_CODES", "resolve_in_child"]
+__all__ = ["EXIT_CODES", "ResolvedBundle", "resolve_bundle_in_child", "resolve_in_child"]
 
 EXIT_CODES: Final[dict[int, type[BeastError]]] = {
     2: InputError,
@@ -32,10 +35,26 @@ EXIT_CODES: Final[dict[int, type[BeastError]]] = {
 """What the child's exit code says went wrong; 0 means that it printed a folder."""
 
 
+@dataclass(frozen=True)
+class ResolvedBundle:
+    """A verified bundle in the cache, and the version of the router it is."""
+
+    path: Path
+    version: int
+    digest: str
+
+
 def resolve_in_child(
     uri: str, config: TrackingConfig | None = None, cache_dir: Path | None = None, *, timeout_s: float = 120.0
 ) -> Path:
-    """Return what `beast_ml.registry.resolve.resolve` returns, computed in a child process.
+    """Return the folder of `resolve_bundle_in_child`, which raises the same."""
+    return resolve_bundle_in_child(uri, config, cache_dir, timeout_s=timeout_s).path
+
+
+def resolve_bundle_in_child(
+    uri: str, config: TrackingConfig | None = None, cache_dir: Path | None = None, *, timeout_s: float = 120.0
+) -> ResolvedBundle:
+    """Return what `beast_ml.registry.resolve.resolve_version` returns, computed in a child process.
 
     Without a configuration the store is the default one, ``mlflow.db`` in the working directory.
 
@@ -55,19 +74,25 @@ def resolve_in_child(
     config = config or TrackingConfig()
     cache_dir = cache_dir or default_cache_dir()
     command = [sys.executable, "-m", "beast_ml.registry.resolve", uri]
-    command += ["--tracking-uri", config.uri, "--cache-dir", str(cache_dir.absolute())]
+    command += ["--cache-dir", str(cache_dir.absolute())]
     try:
         child = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+            env={**os.environ, TRACKING_URI: config.uri},
         )
     except subprocess.TimeoutExpired as error:
         raise RegistryUnavailableError(
-            f"resolving {uri} at {config.uri} took longer than {timeout_s:g} s: check the network, or allow more time"
+            f"resolving {uri} at {config.shown} took longer than {timeout_s:g} s: check the network, or allow more time"
         ) from error
     try:
         answer = json.loads(child.stdout.splitlines()[-1])
         if child.returncode == 0:
-            return Path(answer["path"])
+            return ResolvedBundle(Path(answer["path"]), int(answer["version"]), str(answer["digest"]))
         message = str(answer["message"])
     except (IndexError, KeyError, TypeError, ValueError) as error:
         last_words = child.stderr.strip().splitlines()[-1:] or ["it printed nothing"]

@@ -87,7 +87,7 @@ def ui_server(config: TrackingConfig, port: int) -> Iterator[UiServer]:
         If it ends, or does not answer in time.
     """
     if config.is_server:
-        raise InputError(f"{config.uri} is an MLflow server and has a UI already: open it in a browser")
+        raise InputError(f"{config.shown} is an MLflow server and has a UI already: open it in a browser")
     if importlib.util.find_spec("mlflow") is None:
         raise MissingExtraError("the MLflow UI", "train")
     _check_free(port)

@@ -8,21 +8,23 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from msgspec.structs import replace as replace_fields
 
 from beast_ml.bundle.read import RouterBundle, read_bundle
-from beast_ml.domain import Clock, Explanation, Forecast, ModelForecast, Price, RoutingDecision, SystemClock
+from beast_ml.domain import Clock, ModelForecast, Price, RoutingDecision, SystemClock
 from beast_ml.errors import InputError
 from beast_ml.events import events
 from beast_ml.features.distill import user_cache
 from beast_ml.features.history import History, to_us
-from beast_ml.policy.decide import Choice, Constraints, decide_batch
-from beast_ml.predictors.amounts import AmountPredictor
+from beast_ml.policy.decide import Choice, Constraints, decide_batch, only
+from beast_ml.policy.spec import PolicySpec
 from beast_ml.predictors.contract import Floats, Rows
-from beast_ml.predictors.cost import TokenCostPredictor
 from beast_ml.predictors.fused import fuse
+from beast_ml.predictors.fused_heads import FusedHeads
 from beast_ml.predictors.pool import Expected
 from beast_ml.registry.config import TrackingConfig
 from beast_ml.registry.resolve_child import resolve_in_child
+from beast_ml.serving.expectation import Expectation, explanation_of, forecasts_of
 
 __all__ = ["Router"]
 
@@ -54,11 +56,15 @@ class Router:
         self, bundle: RouterBundle, rng: np.random.Generator | None = None, clock: Clock | None = None
     ) -> None:
         self.bundle = bundle
+        self.models: Final = bundle.predictors.models
+        """The candidate pool, sorted."""
         self._rng = rng or np.random.default_rng()
         self._clock = clock or SystemClock()
         followed = bundle.features.spec.history
         self._history = None if followed is None else History(followed, bundle.history)
         self._predictors = fuse(bundle.predictors)
+        kind = bundle.predictors.kind
+        self._kind_head = None if kind is None else FusedHeads.of([kind.head])  # on one row two thirds of the time
         self._version = bundle.manifest.digest
         self._standing = Constraints.of(bundle.policy.objective)
 
@@ -106,11 +112,6 @@ class Router:
         return cls(bundle.with_prices(prices) if prices else bundle, rng, clock)
 
     @property
-    def models(self) -> tuple[str, ...]:
-        """The candidate pool, sorted."""
-        return self.bundle.predictors.models
-
-    @property
     def version(self) -> str:
         """Digest of the bundle: what is logged as ``policy_version``."""
         return self._version
@@ -156,13 +157,87 @@ class Router:
         UnknownModelError
             If a candidate is not in the pool.
         """
+        seen = self.expect(prompt, context=context, tenant=tenant)
+        choice = self.choose(
+            seen,
+            min_quality=min_quality,
+            max_cost_usd=max_cost_usd,
+            max_latency_s=max_latency_s,
+            candidates=candidates,
+        )
+        return self._answer(choice, tenant, seen.kind, seen if explain else None)
+
+    def expect(
+        self,
+        prompt: str,
+        *,
+        context: Context | None = None,
+        tenant: str = "default",
+        features: Sequence[float] | bytes | None = None,
+    ) -> Expectation:
+        """Return what is expected of every candidate on one request, to be chosen by; see `route`.
+
+        Without a history it is the same for the same prompt and context, so it may be kept.
+
+        Parameters
+        ----------
+        prompt, context, tenant
+            As in `route`.
+        features
+            The request's ready feature row, as numbers or as little-endian float32; then the prompt is not read.
+
+        Raises
+        ------
+        InputError
+            If there are too few or too many features, or one is not finite.
+        """
+        rows = self._rows([prompt], [context] if context else None, tenant) if features is None else _given(features)
+        if features is not None and rows.shape[1] != self.bundle.features.dim:
+            raise InputError(f"{rows.shape[1]} features were given, this router reads {self.bundle.features.dim}")
+        return Expectation(rows, self._predictors.predict(rows), self._kinds(rows)[0])
+
+    def expect_many(
+        self, prompts: Sequence[str], *, contexts: Sequence[Context] | None = None, tenant: str = "default"
+    ) -> list[Expectation]:
+        """Return `expect` of many requests, read and predicted together: several times as fast."""
+        rows = self._rows(prompts, contexts, tenant)
+        expected = self._predictors.predict(rows)
+        kinds = self._kinds(rows)
+        return [Expectation(rows[i : i + 1], only(expected, i), kinds[i]) for i in range(len(prompts))]
+
+    def choose(
+        self,
+        seen: Expectation,
+        *,
+        min_quality: float | None = None,
+        max_cost_usd: float | None = None,
+        max_latency_s: float | None = None,
+        candidates: Sequence[str] | None = None,
+        thrift: float = 0.0,
+    ) -> Choice:
+        """Choose among the candidates by what is expected of them; see `route`.
+
+        Parameters
+        ----------
+        seen
+            From `expect`.
+        min_quality, max_cost_usd, max_latency_s, candidates
+            As in `route`.
+        thrift
+            0..1: the share taken off the willingness to pay; at 1 cost alone decides.
+        """
         constraints = self._standing
         if min_quality is not None or max_cost_usd is not None or max_latency_s is not None:
             constraints = constraints.tightened(Constraints(min_quality, max_cost_usd, max_latency_s))
-        rows = self._rows([prompt], [context] if context else None, tenant)
-        expected = self._predictors.predict(rows)
-        (choice,) = self._decide(expected, constraints, candidates)
-        return self._answer(choice, tenant, self._kinds(rows)[0], (rows, expected) if explain else None)
+        policy = self._thrifty(thrift) if thrift else self.bundle.policy
+        return self._decide(policy, seen.expected, constraints, candidates)[0]
+
+    def upper_cost_usd(self, seen: Expectation) -> Floats | None:
+        """Return (m,) costs that hold with 95% probability, USD; None where costs are not predicted."""
+        cost = self.bundle.predictors.cost
+        if seen.upper_cost_usd is None and cost is not None:
+            seen.upper_cost_usd = cost.quantile(seen.rows, 0.95)[0]
+        return seen.upper_cost_usd
 
     def route_batch(
         self, prompts: Sequence[str], *, contexts: Sequence[Context] | None = None, tenant: str = "default"
@@ -173,7 +248,7 @@ class Router:
         if not prompts:
             return []
         rows = self._rows(prompts, contexts, tenant)
-        choices = self._decide(self._predictors.predict(rows), self._standing, None)
+        choices = self._decide(self.bundle.policy, self._predictors.predict(rows), self._standing, None)
         return [self._answer(choice, tenant, kind) for choice, kind in zip(choices, self._kinds(rows), strict=True)]
 
     def observe(
@@ -233,8 +308,7 @@ class Router:
         self, prompt: str, *, context: Context | None = None, tenant: str = "default"
     ) -> tuple[ModelForecast, ...]:
         """Return what is expected of every candidate on one request, with intervals, in the order of the pool."""
-        rows = self._rows([prompt], [context] if context else None, tenant)
-        return self._forecasts(rows, self._predictors.predict(rows))
+        return forecasts_of(self.bundle, self.expect(prompt, context=context, tenant=tenant))
 
     def _rows(self, prompts: Sequence[str], contexts: Sequence[Context] | None, tenant: str) -> Rows:
         for prompt in prompts:
@@ -249,18 +323,29 @@ class Router:
         kinds = [None] * n if contexts is None else [context.get("task") for context in contexts]
         return np.array([history.features(tenant, kind, at_us=now_us) for kind in kinds])
 
-    def _decide(self, expected: Expected, constraints: Constraints, candidates: Sequence[str] | None) -> list[Choice]:
-        policy, n = self.bundle.policy, len(expected.quality)
+    def _thrifty(self, thrift: float) -> PolicySpec:
+        """Return the policy at a lower willingness to pay; one single model is no longer preferred to cheaper ones."""
+        policy = self.bundle.policy
+        willing = policy.objective.willingness_to_pay * (1.0 - thrift)
+        return replace_fields(
+            policy, kind="router", objective=replace_fields(policy.objective, willingness_to_pay=willing)
+        )
+
+    def _decide(
+        self, policy: PolicySpec, expected: Expected, constraints: Constraints, candidates: Sequence[str] | None
+    ) -> list[Choice]:
+        n = len(expected.quality)
         draws = self._rng.random((n, 2)).tolist() if policy.exploration_rate else None
         return decide_batch(policy, self.models, expected, constraints, draws, candidates)
 
     def _kinds(self, rows: Rows) -> Sequence[str | None]:
         kind = self.bundle.predictors.kind
-        return [None] * len(rows) if kind is None else kind.names(rows)
+        if kind is None or self._kind_head is None:
+            return [None] * len(rows)
+        logits = self._kind_head.products(rows) + kind.head.biases[-1]
+        return [kind.kinds[j] for j in logits.argmax(axis=1).tolist()]
 
-    def _answer(
-        self, choice: Choice, tenant: str, kind: str | None, why: tuple[Rows, Expected] | None = None
-    ) -> RoutingDecision:
+    def _answer(self, choice: Choice, tenant: str, kind: str | None, why: Expectation | None = None) -> RoutingDecision:
         models = self.models
         fallbacks = tuple(models[j] for j in choice.ranking if j != choice.chosen)
         return RoutingDecision(
@@ -270,74 +355,20 @@ class Router:
             policy_version=self._version,
             tenant=tenant,
             request_kind=kind,
-            forecasts=self._forecasts(*why) if why else (),
-            explanation=self._explain(choice, why[1]) if why else None,
-        )
-
-    def _forecasts(self, rows: Rows, expected: Expected) -> tuple[ModelForecast, ...]:
-        predictors = self.bundle.predictors
-        quality = _Ends(expected.quality, predictors.quality.interval(rows))
-        cost = _Ends(expected.cost_usd, predictors.cost.interval(rows) if predictors.cost else None)
-        latency = _Ends(expected.latency_s, predictors.latency.interval(rows) if predictors.latency else None)
-        ttft = _amount_ends(predictors.ttft, rows)
-        priced = predictors.cost if isinstance(predictors.cost, TokenCostPredictor) else None
-        tokens = _amount_ends(priced.output_tokens if priced else None, rows)
-        return tuple(
-            ModelForecast(
-                model=name,
-                quality=quality.forecast(j) or Forecast(0.0, 0.0, 1.0),
-                cost_usd=cost.forecast(j),
-                latency_s=latency.forecast(j),
-                ttft_s=ttft.forecast(j),
-                output_tokens=tokens.forecast(j),
-                failure_probability=None if expected.failure is None else float(expected.failure[0, j]),
-                price=priced.prices[j] if priced else None,
-            )
-            for j, name in enumerate(self.models)
-        )
-
-    def _explain(self, choice: Choice, expected: Expected) -> Explanation:
-        models, chosen = self.models, choice.chosen
-        others = [j for j in choice.ranking if j != chosen]
-        runner_up = others[0] if others else None
-        quality = expected.quality[0]
-        extra_cost = extra_quality = None
-        if runner_up is not None:
-            extra_quality = float(quality[runner_up] - quality[chosen])
-            if expected.cost_usd is not None:
-                extra_cost = float(expected.cost_usd[0, runner_up] - expected.cost_usd[0, chosen])
-        return Explanation(
-            reason=_reason(self.bundle.policy.kind, choice, models, self.bundle.policy.model),
-            binding_constraint=choice.binding_constraint,
-            runner_up=None if runner_up is None else models[runner_up],
-            runner_up_extra_cost_usd=extra_cost,
-            runner_up_extra_quality=extra_quality,
+            forecasts=() if why is None else forecasts_of(self.bundle, why),
+            explanation=None if why is None else explanation_of(self.bundle, why, choice),
         )
 
 
-class _Ends:
-    """Values and interval ends of one request, or nothing."""
-
-    def __init__(self, values: Floats | None, ends: tuple[Floats, Floats] | None) -> None:
-        self._values, self._ends = values, ends
-
-    def forecast(self, j: int) -> Forecast | None:
-        if self._values is None or self._ends is None:
-            return None
-        low, high = self._ends
-        return Forecast(float(self._values[0, j]), float(low[0, j]), float(high[0, j]))
-
-
-def _amount_ends(predictor: AmountPredictor | None, rows: Rows) -> _Ends:
-    return _Ends(None, None) if predictor is None else _Ends(predictor.predict(rows), predictor.interval(rows))
-
-
-def _reason(kind: str, choice: Choice, models: Sequence[str], single: str) -> str:
-    name = models[choice.chosen]
-    if choice.chosen != choice.ranking[0]:
-        return f"explored: {name} was drawn at random; {models[choice.ranking[0]]} has the highest utility"
-    if choice.binding_constraint:
-        return f"{name} has the highest utility of those that meet {choice.binding_constraint}"
-    if kind == "single" and name == single:
-        return f"routing does not pay on the training data, so {name} always answers"
-    return f"{name} has the highest utility: willingness to pay x quality - cost"
+def _given(features: Sequence[float] | bytes) -> Rows:
+    try:
+        if isinstance(features, bytes):
+            row = np.frombuffer(features, "<f4")
+        else:
+            with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
+                row = np.array(features, np.float32)
+    except ValueError as error:
+        raise InputError(f"`features` must be finite numbers, or their float32: {error}") from error
+    if row.ndim != 1 or not np.isfinite(row).all():
+        raise InputError("`features` must be one row of finite numbers")
+    return row[None]

@@ -1,4 +1,4 @@
-"""`beast logs ingest` and `beast logs check` as a user runs them."""
+"""`beast logs ingest`, `check` and `compact` as a user runs them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from beast_ml.logs.segments import SegmentWriter
+from beast_ml.logs.store import LogStore
 from beast_ml.testing.log_rows import cached_request, routed_request, write_json_lines
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +67,19 @@ def test_the_pipeline_ingests_and_reports(tmp_path: Path, log: Path) -> None:
     assert result.returncode == 0, result.stderr
     document = json.loads(result.stdout)
     assert document["ingest"]["n_accepted"] == document["store"]["n_requests"] == 2
+
+
+def test_compact_takes_what_a_server_logged_into_the_store(tmp_path: Path) -> None:
+    rows = [{"table": "requests"} | row for row in (routed_request(), cached_request(), routed_request(request_id=""))]
+    with SegmentWriter(tmp_path / "data" / "serving" / "segments") as writer:
+        writer.append_many([json.dumps(row).encode() for row in rows])
+    first = json.loads(beast(tmp_path, "compact", "--json").stdout)
+    assert (first["n_segments"], first["n_requests"], first["n_quarantined"]) == (1, 2, 1)
+    assert first["forgotten"] is None
+    again = beast(tmp_path, "compact", "--keep-days", "1")
+    assert again.returncode == 0, again.stderr
+    assert "Deleted 2 requests of 2026-03-01 to 2026-03-02: logs are kept for 1 days." in again.stdout
+    assert LogStore(tmp_path / "data" / "logs").count() == 0
 
 
 def test_wrong_input_exits_with_2(tmp_path: Path) -> None:

@@ -10,10 +10,13 @@ import beast_ml
 
 HEAVY = (
     "duckdb",
+    "faiss",
     "genai_prices",
     "lightgbm",
     "matplotlib",
     "mlflow",
+    "onnx",
+    "onnxruntime",
     "optuna",
     "pandas",
     "pandera",
@@ -66,6 +69,21 @@ def test_routing_from_a_bundle_leaves_training_libraries_alone(bundle, request):
     assert {"numpy", "msgspec"} <= modules  # the check does look at what was loaded
 
 
-@pytest.mark.parametrize("module", ["beast_ml.cli.main", "beast_ml.bundle.parts", "beast_ml.registry.resolve_child"])
+LIGHT = (
+    "beast_ml.cli.main",
+    "beast_ml.bundle.parts",
+    "beast_ml.registry.resolve_child",
+    "beast_ml.cli.serving_process",
+    "beast_ml.cache.neighbours.client",
+    "beast_ml.cache.neighbours.command",
+    "beast_ml.serving.app",
+    "beast_ml.serving.supervisor",
+    "beast_ml.serving.gateway.worker_parts",
+    "beast_ml.serving.answer_cache.open_cache",
+    "beast_ml.serving.answer_cache.chat_cache",
+)
+
+
+@pytest.mark.parametrize("module", LIGHT)
 def test_light_modules_stay_light(module):
     assert loaded_after(f"import {module}").isdisjoint(HEAVY)

@@ -43,8 +43,15 @@ class JsonLine(msgspec.Struct, frozen=True):
     raw: bytes = b""
 
 
-def read_json_lines(path: Path) -> Iterator[JsonLine]:
+def read_json_lines(path: Path, *, refuse_array: bool = True) -> Iterator[JsonLine]:
     """Yield the lines of a file that are not blank.
+
+    Parameters
+    ----------
+    path
+        The file.
+    refuse_array
+        Whether a first line that begins an array says that the whole file is meant for something else.
 
     Raises
     ------
@@ -59,7 +66,7 @@ def read_json_lines(path: Path) -> Iterator[JsonLine]:
             end += len(line)
             if number == 1:
                 line = line.removeprefix(b"\xef\xbb\xbf")
-                if line.lstrip().startswith(b"["):
+                if refuse_array and line.lstrip().startswith(b"["):
                     raise DataError(
                         f"{path} starts with '[', must hold one JSON object a line: jq -c '.[]' {path.name} turns an "
                         "array into lines"

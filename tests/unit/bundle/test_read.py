@@ -178,3 +178,15 @@ def test_unknown_targets_are_refused():
 def test_arrays_are_read_whole(tmp_path):
     np.savez(tmp_path / "a.npz", one=np.arange(3))
     assert {name: array.tolist() for name, array in read_arrays(tmp_path / "a.npz").items()} == {"one": [0, 1, 2]}
+
+
+class AnotherEncoder:
+    """Of the same name, with other weights."""
+
+    name, dim, hash = "hashing", 256, "0" * 64
+
+
+def test_an_encoder_in_memory_is_shared_only_if_it_is_the_bundles_own(router_folder):
+    own = read_bundle(router_folder).features.encoder
+    assert read_bundle(router_folder, own).features.encoder is own
+    assert read_bundle(router_folder, AnotherEncoder()).features.encoder.hash == own.hash

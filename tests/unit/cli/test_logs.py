@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from beast_ml.cli.main import run
+from beast_ml.logs.segments import SegmentWriter
 from beast_ml.testing.log_rows import cached_request, routed_request, write_json_lines
 
 Captured = pytest.CaptureFixture[str]
@@ -90,6 +91,19 @@ def test_the_configured_store_is_checked_with_its_quarantine(tmp_path: Path, log
     assert report["quarantined"] == {"quality is outside 0..1": 1}
 
 
+def test_a_compaction_shows_what_became_of_every_row(tmp_path: Path, log: Path, capsys: Captured) -> None:
+    assert "segments" in beast(capsys, "compact")[1]  # before the first: nothing to do, and no error
+    with SegmentWriter(tmp_path / "[bold]") as writer:
+        for row in (routed_request(), routed_request(), routed_request(request_id="bad", quality=7)):
+            writer.append(json.dumps({"table": "requests"} | row).encode())
+    code, text, _ = beast(capsys, "compact", "--segments", "[bold]", "--store", "s", "--quarantine", "q")
+    assert code == 0
+    assert "[bold] into s" in text
+    assert "quality is outside 0..1" in text
+    assert "The rows, with reasons: q/" in text
+    assert json.loads(beast(capsys, "check", "--store", "s", "--json")[1])["n_requests"] == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -102,6 +116,7 @@ def test_the_configured_store_is_checked_with_its_quarantine(tmp_path: Path, log
         (["check"], "holds no log: beast logs ingest FILE... fills it"),
         (["check", "log.jsonl", "--store", "s"], "check one or the other"),
         (["check", "gone.jsonl"], "no file gone.jsonl"),
+        (["compact", "--segments", "gone"], "no folder gone: name the one that beast serve writes its segments to"),
     ],
 )
 def test_wrong_input_is_said_in_a_sentence_and_exits_with_2(

@@ -31,6 +31,20 @@ def test_words_are_runs_of_letters_whether_or_not_the_text_is_ascii(text):
     assert prompt._words(text) == re.findall(r"[^\W\d_]+", text.lower())
 
 
+@given(st.text("A(1). \n\t\r\x0b\u2028x", max_size=40))
+def test_options_are_counted_with_blank_lines_before_them_or_without(text):
+    over_lines = re.compile(r"^\s*\(?(?:[A-Ja-j]|\d{1,2})[).:]\s", re.MULTILINE)
+    assert len(prompt._OPTION_LINE.findall(text)) == len(over_lines.findall(text))
+
+
+@pytest.mark.parametrize("blank", ["\n", " \n", "\t\r\n", "\n\n\n"])
+def test_looking_for_an_option_at_a_line_ends_with_that_line(blank):
+    """Else the work grows with the square of the text: 4 kB of newlines cost .2 s."""
+    text = blank * 3 + "A) x"
+    assert prompt._OPTION_LINE.match(text) is None
+    assert [found.start() for found in prompt._OPTION_LINE.finditer(text)] == [len(blank) * 3]
+
+
 @given(st.binary())
 def test_every_byte_is_counted_in_its_class(raw):
     classes = prompt._BYTE_CLASSES.values()

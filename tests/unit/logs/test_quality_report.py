@@ -131,3 +131,16 @@ def test_quarantine_files_are_counted_by_reason(tmp_path: Path) -> None:
         report_of(tmp_path / name, routed_request(quality=2), routed_request(request_id=""), routed_request(quality=3))
     files = sorted(tmp_path.glob("*/quarantine/*.jsonl"))
     assert quarantine_counts(files) == {"quality is outside 0..1": 4, "request_id is empty": 2}
+
+
+def test_a_decision_of_which_nobody_told_the_end_is_no_failure(tmp_path: Path) -> None:
+    untold = {"status": "cancelled", "error_kind": "unreported", "served_model": None, "quality": None}
+    report = report_of(
+        tmp_path,
+        routed_request(request_id="a"),
+        routed_request(request_id="b", status="error", served_model=None, quality=None),
+        routed_request(request_id="c", **untold),
+        routed_request(request_id="d", **untold),
+    )
+    small = next(model for model in report.models if model.model == "small")
+    assert (small.n_chosen, small.failure_rate) == (4, 0.5)

@@ -57,7 +57,20 @@ def test_the_margin_is_one_sided_and_paired():
     assert gain.mean() - margin >= -QUALITY_MARGIN
 
 
-@settings(max_examples=40)
+@pytest.mark.parametrize("n_easy", [620, 900, 1040])
+def test_nearly_all_of_what_can_be_saved_at_no_loss_is_saved(n_easy):
+    n = 2000
+    gain = (np.arange(n) + 0.5) / n  # of the dear model, as believed: the order is right, and nothing else
+    quality = np.column_stack([np.arange(n) < n_easy, np.ones(n)]).astype(float)
+    cost = np.tile([0.0, 1.0], (n, 1))
+    point = choose_operating_point(
+        Predictions(("cheap", "dear"), np.column_stack([1 - gain, np.ones(n)]), cost), quality, cost
+    )
+    assert point.quality == 1.0
+    assert point.cost == pytest.approx(1 - n_easy / n, abs=0.01)
+
+
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0, 0.5))
 def test_the_point_never_falls_below_the_best_single_model_on_its_own_evidence(seed, noise):
     point = choose_operating_point(*two_models(100, seed, noise))

@@ -36,6 +36,16 @@ def test_other_stores_are_refused_with_what_is_allowed(uri):
         TrackingConfig(uri)
 
 
+def test_passwords_are_not_shown():
+    config = TrackingConfig("https://ann:p@ss@mlflow.example/team")
+    assert config.uri == "https://ann:p@ss@mlflow.example/team"
+    assert config.shown == "https://mlflow.example/team"
+    assert TrackingConfig("sqlite:////a@b/c.db").shown == "sqlite:////a@b/c.db"
+    with pytest.raises(SettingsError) as caught:
+        TrackingConfig("postgresql://ann:secret@host/db")
+    assert "'postgresql://host/db'" in str(caught.value)
+
+
 def test_experiment_needs_a_name():
     with pytest.raises(SettingsError, match=r"tracking\.experiment"):
         TrackingConfig(experiment=" ")

@@ -39,7 +39,7 @@ def test_a_cached_bundle_that_was_tampered_with_is_replaced(config, register, fl
     folder = resolve(router.uri, config, tmp_path / "cache")
     flip(folder)
     assert verify(resolve(router.uri, config, tmp_path / "cache")).digest == folder.name
-    assert len(list((tmp_path / "cache").iterdir())) == 1
+    assert len(list((tmp_path / "cache").glob("[!.]*"))) == 1
 
 
 def test_a_bundle_that_was_tampered_with_in_the_registry_is_refused(config, register, flip, tmp_path):
@@ -91,11 +91,14 @@ def test_the_child_process_gives_the_same_folder(config, register, tmp_path):
     assert resolve_in_child(router.uri, config, tmp_path) == resolve(router.uri, config, tmp_path)
 
 
-def test_the_command_prints_json_and_its_exit_code_says_what_went_wrong(config, register, flip, tmp_path, capsys):
+def test_the_command_prints_json_and_its_exit_code_says_what_went_wrong(
+    config, register, flip, tmp_path, capsys, monkeypatch
+):
     router = register("a")
 
     def run(uri, store=config.uri):
-        code = main([uri, "--tracking-uri", store, "--cache-dir", str(tmp_path / "cache")])
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+        code = main([uri, "--cache-dir", str(tmp_path / "cache")])
         return code, json.loads(capsys.readouterr().out)
 
     code, answer = run(router.uri)

@@ -12,7 +12,7 @@ from beast_ml.errors import (
 )
 from beast_ml.registry import resolve_child
 from beast_ml.registry.config import TrackingConfig
-from beast_ml.registry.resolve_child import EXIT_CODES, resolve_in_child
+from beast_ml.registry.resolve_child import EXIT_CODES, resolve_bundle_in_child, resolve_in_child
 
 URI = "models:/beast-router@champion"
 
@@ -39,6 +39,26 @@ def test_a_malformed_address_starts_no_child(child_that, tmp_path):
 def test_the_folder_the_child_prints_is_returned(child_that, tmp_path):
     child_that("""print("noise of a library"); print('{"path": "/bundles/abc", "version": 3, "digest": "abc"}')""")
     assert str(resolve_in_child(URI, TrackingConfig(), tmp_path)) == "/bundles/abc"
+
+
+STORE = TrackingConfig("https://ann:hunter2@mlflow.example")
+
+
+def test_the_password_of_a_store_is_no_argument(child_that, tmp_path):
+    child_that(
+        "import json, os, pathlib, sys; seen = pathlib.Path('/proc/self/cmdline').read_bytes().decode()\n"
+        "print(json.dumps({'path': seen, 'version': 1, 'digest': os.environ['MLFLOW_TRACKING_URI']}))"
+    )
+    found = resolve_bundle_in_child(URI, STORE, tmp_path)
+    assert URI in str(found.path)  # its arguments
+    assert "hunter2" not in str(found.path)
+    assert found.digest == STORE.uri  # its environment
+
+
+def test_the_password_of_a_store_is_in_no_message(child_that, tmp_path):
+    child_that("import time; time.sleep(60)")
+    with pytest.raises(RegistryUnavailableError, match=r"at https://mlflow\.example took longer"):
+        resolve_in_child(URI, STORE, tmp_path, timeout_s=0.1)
 
 
 @pytest.mark.parametrize(("code", "kind"), EXIT_CODES.items())

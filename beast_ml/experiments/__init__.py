@@ -1,0 +1,1 @@
+"""Which policy version a request is decided by, and what that tells."""

@@ -1,0 +1,360 @@
+"""What an experiment is, and the file that a deployment's experiments are kept in."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+import msgspec
+
+from beast_ml.errors import InputError
+
+__all__ = [
+    "EXPERIMENTS_FILE",
+    "POINTS",
+    "Experiment",
+    "Experiments",
+    "ServedPolicy",
+    "ShadowPolicy",
+    "Variant",
+    "read_experiments",
+    "write_experiments",
+]
+
+ServedPolicy = Literal["champion", "challenger"]
+ShadowPolicy = Literal["challenger", "shadow"]
+Unit = Literal["user", "session", "request"]
+
+EXPERIMENTS_FILE: Final = "experiments.json"
+POINTS: Final = 2**64
+"""Units are hashed to as many points; a share is a number of them, so that it holds to the last digit of a float."""
+
+_TOLERANCE: Final = POINTS // 10**9
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+Ranges = tuple[tuple[int, int], ...]
+
+
+class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One arm of an experiment.
+
+    Parameters
+    ----------
+    name
+        ``control`` is the one that the others are compared with.
+    policy
+        Alias of the router that decides for it.
+    share
+        Of the units, 0..1.
+    ranges
+        First and last of the points that are its own; written by `Experiment.laid_out`, not by people.
+    """
+
+    name: str
+    policy: ServedPolicy
+    share: float
+    ranges: Ranges = ()
+
+
+class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A comparison of policies on live requests.
+
+    Parameters
+    ----------
+    id
+        Also the key of its hash: units are drawn anew for each experiment.
+    variants
+        Their shares sum to at most 1; other units are served by the champion and take no part. Empty for an
+        experiment that only shadows.
+    unit
+        What is drawn: all requests of a user, or of a session, get the same variant; or each request for itself.
+    tenants
+        Whose requests; None: everybody's.
+    shadow
+        Alias of a router that also decides, without being served.
+    shadow_share
+        Of the requests.
+    status
+        Of a stopped one nothing is assigned any more.
+
+    Raises
+    ------
+    InputError
+        If a name, a share or a policy cannot be.
+    """
+
+    id: str
+    variants: tuple[Variant, ...] = ()
+    unit: Unit = "user"
+    tenants: tuple[str, ...] | None = None
+    shadow: ShadowPolicy | None = None
+    shadow_share: float = 1.0
+    status: Literal["running", "stopped"] = "running"
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.id):
+            raise InputError(f"experiment id {self.id!r}: use 1 to 64 letters, digits, '_', '.' or '-'")
+        names = [variant.name for variant in self.variants]
+        for variant in self.variants:
+            self._check_variant(variant, names)
+        if self.variants and "control" not in names:
+            raise self._wrong(f"has the variants {', '.join(names)}, but no `control` to compare them with")
+        if sum(map(points_of, (variant.share for variant in self.variants))) > POINTS + _TOLERANCE:
+            total = sum(variant.share for variant in self.variants)
+            raise self._wrong(f"has shares that sum to {total:.6g}, must be at most 1")
+        if not self.variants and self.shadow is None:
+            raise self._wrong("has neither variants nor a shadow policy: give one")
+        if self.shadow is not None and self.shadow not in get_args(ShadowPolicy):
+            raise self._wrong(f"shadows {self.shadow!r}, must be one of {', '.join(get_args(ShadowPolicy))}")
+        if not 0.0 <= self.shadow_share <= 1.0:
+            raise self._wrong(f"has `shadow_share` == {self.shadow_share}, must be in 0..1")
+        if self.unit not in get_args(Unit):
+            raise self._wrong(f"draws by {self.unit!r}, must be one of {', '.join(get_args(Unit))}")
+        if self.tenants is not None and not self.tenants:
+            raise self._wrong("has an empty list of tenants: leave `tenants` out to mean all")
+        self._check_ranges()
+
+    def laid_out(self) -> Experiment:
+        """Return it with the points of every variant, keeping those that it has as far as its shares allow.
+
+        So a unit of a variant that grows stays in it, and only as many units change as must.
+        """
+        owned = {variant.name: variant.ranges for variant in self.variants}
+        wanted = self._wanted()
+        for name, points in wanted.items():
+            owned[name] = _first(owned[name], points)
+        free = _gaps([each for ranges in owned.values() for each in ranges])
+        for name, points in wanted.items():
+            missing = points - _size(owned[name])
+            taken = _first(free, missing)
+            owned[name] = _merged((*owned[name], *taken))
+            free = _gaps([each for ranges in owned.values() for each in ranges])
+        variants = tuple(msgspec.structs.replace(each, ranges=owned[each.name]) for each in self.variants)
+        return msgspec.structs.replace(self, variants=variants)
+
+    def with_shares(self, shares: Mapping[str, float]) -> Experiment:
+        """Return it with other shares of the variants named; units move no more than they must.
+
+        Raises
+        ------
+        InputError
+            If a variant is unknown, or the shares cannot be.
+        """
+        unknown = sorted(set(shares) - {variant.name for variant in self.variants})
+        if unknown:
+            known = ", ".join(variant.name for variant in self.variants) or "none"
+            raise self._wrong(f"has no variant {unknown[0]!r}, only {known}")
+        before = {variant.name: variant.ranges for variant in self.laid_out().variants}
+        bare = tuple(
+            msgspec.structs.replace(each, share=shares.get(each.name, each.share), ranges=()) for each in self.variants
+        )
+        changed = msgspec.structs.replace(self, variants=bare)
+        wanted = changed._wanted()
+        kept = tuple(
+            msgspec.structs.replace(each, ranges=_first(before[each.name], wanted[each.name])) for each in bare
+        )
+        return msgspec.structs.replace(changed, variants=kept).laid_out()
+
+    def _wanted(self) -> dict[str, int]:
+        """Return the number of points of each variant; shares that sum to 1 within a billionth take all of them."""
+        wanted = {variant.name: points_of(variant.share) for variant in self.variants}
+        missing = POINTS - sum(wanted.values())
+        if wanted and abs(missing) <= _TOLERANCE:
+            largest = max(wanted, key=lambda name: wanted[name])
+            wanted[largest] += missing
+        return wanted
+
+    def _check_variant(self, variant: Variant, names: list[str]) -> None:
+        if not _NAME.fullmatch(variant.name):
+            raise self._wrong(f"has a variant {variant.name!r}: use 1 to 64 letters, digits, '_', '.' or '-'")
+        if names.count(variant.name) > 1:
+            raise self._wrong(f"has {names.count(variant.name)} variants {variant.name!r}: names must differ")
+        if variant.policy not in get_args(ServedPolicy):
+            raise self._wrong(
+                f"serves variant {variant.name!r} by {variant.policy!r}, must be one of "
+                f"{', '.join(get_args(ServedPolicy))}: other policies are never served"
+            )
+        if not 0.0 <= variant.share <= 1.0:
+            raise self._wrong(f"gives variant {variant.name!r} the share {variant.share}, must be in 0..1")
+
+    def _check_ranges(self) -> None:
+        taken = sorted(each for variant in self.variants for each in variant.ranges)
+        last = -1
+        for low, high in taken:
+            if not last < low <= high < POINTS:
+                raise self._wrong(f"has points {low}..{high}, which overlap others or are none: leave `ranges` out")
+            last = high
+
+    def _wrong(self, what: str) -> InputError:
+        return InputError(f"experiment {self.id!r} {what}")
+
+
+class Experiments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The experiments of a deployment.
+
+    Raises
+    ------
+    InputError
+        If two have the same id, or two that run would take the same request.
+    """
+
+    experiments: tuple[Experiment, ...] = ()
+
+    def __post_init__(self) -> None:
+        ids = [each.id for each in self.experiments]
+        for name in ids:
+            if ids.count(name) > 1:
+                raise InputError(f"{ids.count(name)} experiments are named {name!r}: ids must differ")
+        running = self.running()
+        for i, first in enumerate(running):
+            for second in running[i + 1 :]:
+                if first.tenants is None or second.tenants is None:
+                    # One with tenants and one for all others would change the others' population: refused, too.
+                    whose = "requests of the same tenants"
+                elif shared := sorted(set(first.tenants) & set(second.tenants)):
+                    whose = f"the requests of {shared[0]!r}"
+                else:
+                    continue
+                raise InputError(
+                    f"experiments {first.id!r} and {second.id!r} would both take {whose}: stop one, or give each "
+                    "tenants of its own"
+                )
+
+    def running(self) -> tuple[Experiment, ...]:
+        """Return those that assign units."""
+        return tuple(each for each in self.experiments if each.status == "running")
+
+    def policies(self) -> frozenset[str]:
+        """Return the aliases that must be loaded beside the champion."""
+        served = {variant.policy for each in self.running() for variant in each.variants}
+        shadows = {each.shadow for each in self.running() if each.shadow is not None}
+        return frozenset(served | shadows) - {"champion"}
+
+    def put(self, experiment: Experiment) -> Experiments:
+        """Return them with one more, or with another version of one; its units stay where they are as far as they can.
+
+        Raises
+        ------
+        InputError
+            If it would take the requests of another, or changes what its units or variants mean.
+        """
+        known = {each.id: each for each in self.experiments}
+        before = known.get(experiment.id)
+        if before is not None:
+            if before.unit != experiment.unit:
+                raise InputError(
+                    f"experiment {experiment.id!r} draws by {before.unit!r}, not by {experiment.unit!r}: start another "
+                    "one, its units would be mixed up"
+                )
+            policies = {variant.name: variant.policy for variant in before.variants}
+            for variant in experiment.variants:
+                if policies.get(variant.name, variant.policy) != variant.policy:
+                    raise InputError(
+                        f"variant {variant.name!r} of experiment {experiment.id!r} is served by the "
+                        f"{policies[variant.name]}, not by the {variant.policy}: start another experiment"
+                    )
+            experiment = _keeping_units(before, experiment)
+        return Experiments(tuple((known | {experiment.id: experiment.laid_out()}).values()))
+
+
+def read_experiments(path: Path) -> Experiments:
+    """Return the experiments in a file; none where there is no file.
+
+    Raises
+    ------
+    InputError
+        If it holds anything else.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return Experiments()
+    try:
+        return msgspec.json.decode(content, type=Experiments)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} holds no experiments: {error}; mend it, or remove it to have none") from error
+
+
+def write_experiments(path: Path, experiments: Experiments) -> None:
+    """Replace the file at once: who reads it sees the old or the new experiments, even after a power cut."""
+    kept = Experiments(tuple(each.laid_out() for each in experiments.experiments))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def points_of(share: float) -> int:
+    """Return the number of points that a share is; exact, since a float times a power of two is.
+
+    Examples
+    --------
+    >>> points_of(0.1) / POINTS == 0.1
+    True
+    """
+    return int(share * POINTS) if 0.0 <= share <= 1.0 else 0
+
+
+def _keeping_units(before: Experiment, after: Experiment) -> Experiment:
+    """Return the new version with the old one's points, variant by variant."""
+    owned = {variant.name: variant.ranges for variant in before.laid_out().variants}
+    wanted = after._wanted()
+    variants = tuple(
+        msgspec.structs.replace(each, ranges=_first(owned.get(each.name, ()), wanted[each.name]))
+        for each in after.variants
+    )
+    return msgspec.structs.replace(after, variants=variants)
+
+
+def _size(ranges: Ranges) -> int:
+    return sum(high - low + 1 for low, high in ranges)
+
+
+def _first(ranges: Ranges, points: int) -> Ranges:
+    """Return the first points of these ranges, at most so many."""
+    taken = []
+    for low, high in sorted(ranges):
+        if points <= 0:
+            break
+        high = min(high, low + points - 1)
+        taken.append((low, high))
+        points -= high - low + 1
+    return tuple(taken)
+
+
+def _gaps(ranges: list[tuple[int, int]]) -> Ranges:
+    """Return the points that are in none of these ranges."""
+    gaps, start = [], 0
+    for low, high in sorted(ranges):
+        if low > start:
+            gaps.append((start, low - 1))
+        start = high + 1
+    if start < POINTS:
+        gaps.append((start, POINTS - 1))
+    return tuple(gaps)
+
+
+def _merged(ranges: Ranges) -> Ranges:
+    merged: list[tuple[int, int]] = []
+    for low, high in sorted(ranges):
+        if merged and low == merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], high)
+        else:
+            merged.append((low, high))
+    return tuple(merged)

@@ -1,0 +1,82 @@
+"""The experiments that hold now: the file is looked at again, so that all workers see a change within a second."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from beast_ml.errors import InputError
+from beast_ml.events import events
+from beast_ml.experiments.assignment import Assigner, Assigners
+from beast_ml.experiments.definitions import Experiment, Experiments, read_experiments, write_experiments
+
+__all__ = ["FollowedExperiments"]
+
+
+class FollowedExperiments:
+    """Draws by what a file of experiments says; while it cannot be read, by what it said last.
+
+    Parameters
+    ----------
+    path
+        The file; none means no experiments.
+    every_s
+        Seconds between looks at it.
+    monotonic
+        Seconds that never run backwards.
+    """
+
+    def __init__(self, path: Path, *, every_s: float = 1.0, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._every_s, self._monotonic = path, every_s, monotonic
+        self._seen: tuple[int, ...] | None = None  # of the file's last look; empty where there was no file
+        self.experiments = Experiments()
+        self.error: str | None = None
+        """Why the file cannot be read; None while all is well."""
+        self._assigners = Assigners(self.experiments)
+        self._next = 0.0
+        self._look()
+
+    def of(self, tenant: str) -> Assigner | None:
+        """Return what draws for a tenant's requests; None where no experiment takes them."""
+        if self._monotonic() >= self._next:
+            self._look()
+        return self._assigners.of(tenant)
+
+    def put(self, experiment: Experiment) -> None:
+        """Add or change one, for all workers.
+
+        Raises
+        ------
+        InputError
+            If it would take the requests of another, or changes what its units or variants mean.
+        """
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.with_name(f"{self._path.name}.lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two changes at once: the second one sees the first
+            self._look()
+            write_experiments(self._path, self.experiments.put(experiment))
+            self._look()
+
+    def _look(self) -> None:
+        self._next = self._monotonic() + self._every_s
+        try:
+            seen = self._signature()
+            if seen == self._seen:
+                return
+            experiments = read_experiments(self._path)
+        except (InputError, OSError) as error:
+            if self.error is None:
+                events.error("experiments.unreadable", path=str(self._path), error=str(error))
+            self.error = str(error)
+            return
+        self.experiments, self._assigners = experiments, Assigners(experiments)
+        self._seen, self.error = seen, None
+
+    def _signature(self) -> tuple[int, ...]:
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            return ()
+        return status.st_mtime_ns, status.st_ino, status.st_size

@@ -1,0 +1,110 @@
+"""The names of a store's files: numbered as they came, and a merged one by the numbers of those it takes the place of.
+
+    part-000012-<token>.parquet            the thirteenth file of a folder
+    part-000000..000015-<token>.parquet    what were the first sixteen
+
+From the moment a merged file is there, those it was made of are no longer read: so both may lie there for a while.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from beast_ml.errors import UnavailableError
+
+__all__ = [
+    "LOCK",
+    "current_parts",
+    "lock",
+    "merged_name",
+    "next_number",
+    "numbers_of",
+    "publish_lock",
+    "superseded_parts",
+]
+
+_NUMBERS: Final = re.compile(r"part-(\d+)(?:\.\.(\d+))?(?=[-.])")
+LOCK: Final = ".compaction.lock"
+"""Held by who adds to a store and reads what is in it first."""
+
+_PUBLISH: Final = ".publish.lock"
+
+
+def current_parts(folder: Path) -> list[Path]:
+    """Return the files that are to be read, in the order in which their rows came."""
+    return _sorted_out(folder)[0]
+
+
+def superseded_parts(folder: Path) -> list[Path]:
+    """Return the files whose rows lie in a merged one."""
+    return _sorted_out(folder)[1]
+
+
+def numbers_of(file: Path) -> tuple[int, int] | None:
+    """Return the first and the last number in a file's name; None where somebody else named it."""
+    found = _NUMBERS.match(file.name)
+    return None if found is None else (int(found[1]), int(found[2] or found[1]))
+
+
+def next_number(folder: Path) -> int:
+    """Return the number of the next file."""
+    return 1 + max((numbers[1] for file in folder.glob("part-*") if (numbers := numbers_of(file))), default=-1)
+
+
+def merged_name(parts: Sequence[Path], token: str) -> str:
+    """Return the name of the file that takes the place of consecutive ones."""
+    numbers = [found for part in parts if (found := numbers_of(part))]
+    return f"part-{numbers[0][0]:06d}..{numbers[-1][1]:06d}-{token}.parquet"
+
+
+@contextmanager
+def publish_lock(store: Path) -> Iterator[None]:
+    """Wait for the moment in which nobody else gives numbers to a store's files."""
+    with lock(store / _PUBLISH, wait=True):
+        yield
+
+
+@contextmanager
+def lock(path: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a lock that ends with its process.
+
+    Raises
+    ------
+    UnavailableError
+        If somebody else holds it, and we do not wait.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise UnavailableError(
+                f"{path.parent} is being added to by another process: wait until it is done"
+            ) from error
+        yield
+    finally:
+        os.close(fd)
+
+
+def _sorted_out(folder: Path) -> tuple[list[Path], list[Path]]:
+    files = sorted(folder.glob("part-*.parquet"))
+    merged = [(numbers_of(file), file) for file in files if ".." in file.name]
+    if not merged:
+        return files, []
+    current: list[Path] = []
+    superseded: list[Path] = []
+    for file in files:
+        numbers = numbers_of(file)
+        is_within = numbers is not None and any(
+            other is not None and file is not by and other[0] <= numbers[0] and numbers[1] <= other[1]
+            for other, by in merged
+        )
+        (superseded if is_within else current).append(file)
+    return current, superseded

@@ -1,0 +1,205 @@
+"""What a ledger does: the one place that workers and hosts share, so that a budget holds over all of them.
+
+A worker leases amounts and spends out of them without asking. For every account and window the ledger keeps what is
+settled, lost and leased; it never leases beyond the limit, and moving an amount from one of the three to another leaves
+the sum as it is. So ``settled + lost + leased <= limit`` holds at all times, unless a limit is lowered below what is
+spent, or a worker itself sees that a request has cost more than it reserved: what clients tell never counts for more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal, Protocol
+
+import msgspec
+
+from beast_ml.operations.budgets.rules import BudgetRule
+
+__all__ = [
+    "AHEAD_S",
+    "AccountState",
+    "Answer",
+    "Balance",
+    "Batch",
+    "Charge",
+    "Entry",
+    "Ledger",
+    "LostReservation",
+    "RuleBook",
+]
+
+AHEAD_S: Final = 86_400.0
+"""Seconds by which a worker's clock may be ahead of the ledger's; the windows it names beyond that are refused."""
+
+Charge = tuple[str, str]
+"""An account and its window."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What a holder tells and asks about one account.
+
+    Parameters
+    ----------
+    account, window
+        Which one; see `beast_ml.operations.budgets.rules`.
+    settled, lost
+        Nano-dollars since the last report, taken from the lease.
+    open
+        Upper amounts of its reservations in flight.
+    least, target
+        What its lease must and should be afterwards; more than that is given back.
+    """
+
+    account: str
+    window: str
+    settled: int = 0
+    lost: int = 0
+    open: int = 0
+    least: int = 0
+    target: int = 0
+
+
+class LostReservation(msgspec.Struct, frozen=True):
+    """A reservation nobody settled in time; its upper amount is in the ``lost`` of the entries beside it."""
+
+    reservation_id: str
+    upper: int
+    charges: tuple[Charge, ...]
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """One step of a holder: applied whole, and once however often it is sent.
+
+    Parameters
+    ----------
+    seq
+        1, 2, 3, ...: a number seen before changes nothing but the leases' sizes.
+    now_s
+        Seconds since 1970, by which a holder's silence is measured.
+    lost
+        Reservations that expired, so that a late settlement can still correct them.
+    settlements
+        Actual amounts of reservations that this holder does not know; they count at most up to what was reserved,
+        because it is clients who tell them.
+    consumed
+        Numbers of forwarded settlements that it made its own; see `Answer`.
+    since
+        The last forwarded settlement it has seen.
+    final
+        The holder ends: its leases end too, and it may not come back.
+    lose_rest
+        With ``final``: nobody knows how much of the leases was spent, so all of them count as spent.
+    """
+
+    holder: str
+    seq: int
+    now_s: float
+    entries: tuple[Entry, ...] = ()
+    lost: tuple[LostReservation, ...] = ()
+    settlements: tuple[tuple[str, int], ...] = ()
+    consumed: tuple[int, ...] = ()
+    since: int = 0
+    final: bool = False
+    lose_rest: bool = False
+
+
+class Balance(msgspec.Struct, frozen=True):
+    """An account after a step; ``lease`` is the holder's own, ``limit`` None where no rule holds any more.
+
+    ``contended``: another holder lacks money that idle leases may have.
+    """
+
+    account: str
+    window: str
+    lease: int
+    settled: int
+    lost: int
+    leased: int
+    reserved: int
+    limit: int | None
+    contended: bool
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a ledger says to a batch.
+
+    Parameters
+    ----------
+    state
+        ``applied``; ``closed``: the holder has ended; ``stale``: the number is not the next one.
+    rules_version
+        Changes when the rules do.
+    windows
+        The latest day and month anybody has leased in: no earlier one is opened again. One later than the ledger's
+        own clock by more than `AHEAD_S` is never opened.
+    settlements
+        Forwarded settlements since the batch's ``since``: number, reservation, amount; any holder's.
+    last
+        The number to ask on from.
+    clock_s
+        Seconds since 1970 by the ledger's own clock; 0 where it does not say.
+    """
+
+    state: Literal["applied", "closed", "stale"]
+    rules_version: int = 0
+    balances: tuple[Balance, ...] = ()
+    windows: tuple[str, str] = ("", "")
+    settlements: tuple[tuple[int, str, int], ...] = ()
+    last: int = 0
+    clock_s: float = 0.0
+
+
+class AccountState(msgspec.Struct, frozen=True):
+    """An account in the window that runs."""
+
+    account: str
+    window: str
+    settled: int
+    lost: int
+    leased: int
+    reserved: int
+
+
+class RuleBook(msgspec.Struct, frozen=True):
+    """The rules that hold, and which version of them it is."""
+
+    version: int
+    rules: tuple[BudgetRule, ...]
+
+
+class Ledger(Protocol):
+    """Shared state of budgets. Calls block; every one is atomic. All raise UnavailableError when the store is away."""
+
+    def rules(self) -> RuleBook:
+        """Return the rules that hold."""
+        ...
+
+    def set_rules(self, rules: Sequence[BudgetRule], declared: str | None = None) -> RuleBook:
+        """Replace the rules; with ``declared``, only if that text is not the one given the last time.
+
+        Rules from a settings file are declared: they do not undo, at each start, what was set at run time since.
+        """
+        ...
+
+    def exchange(self, batch: Batch) -> Answer:
+        """Book a holder's step and return where its accounts stand."""
+        ...
+
+    def applied(self, holder: str) -> int | None:
+        """Return the number of a holder's last step; 0 where there is none, None where it has ended."""
+        ...
+
+    def expire(self, now_s: float, ttl_s: float) -> int:
+        """Count the leases of holders that were silent for longer as lost; return how many holders that are.
+
+        A holder that comes back has them again: the amounts were set aside for nobody else.
+        """
+        ...
+
+    def accounts(self, tenant: str | None = None) -> list[AccountState]:
+        """Return the accounts of a tenant and its users (None: all) in the windows that run."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...

@@ -1,0 +1,72 @@
+"""The tables of the ledger in SQLite or PostgreSQL; amounts are nano-dollars, times seconds since 1970."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+
+__all__ = ["ACCOUNTS", "FORWARDED", "HOLDERS", "LEASES", "LOST", "META", "RULES", "SCHEMA_VERSION", "TABLES"]
+
+SCHEMA_VERSION: Final = "1"
+
+TABLES: Final = sa.MetaData()
+META: Final = sa.Table(
+    "budget_meta", TABLES, sa.Column("name", sa.Text, primary_key=True), sa.Column("value", sa.Text, nullable=False)
+)
+RULES: Final = sa.Table(
+    "budget_rules",
+    TABLES,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("place", sa.Integer, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("limit_nano", sa.BigInteger, nullable=False),
+)
+ACCOUNTS: Final = sa.Table(
+    "budget_accounts",
+    TABLES,
+    sa.Column("account", sa.Text, primary_key=True),
+    sa.Column("window", sa.Text, primary_key=True),
+    sa.Column("tenant", sa.Text, nullable=False, index=True),
+    sa.Column("settled", sa.BigInteger, nullable=False),
+    sa.Column("lost", sa.BigInteger, nullable=False),
+    sa.Column("leased", sa.BigInteger, nullable=False),
+    sa.Column("reserved", sa.BigInteger, nullable=False),
+    sa.Column("wanted_at", sa.Double, nullable=False),
+    sa.Column("touched_at", sa.Double, nullable=False),
+)
+HOLDERS: Final = sa.Table(
+    "budget_holders",
+    TABLES,
+    sa.Column("holder", sa.Text, primary_key=True),
+    sa.Column("seq", sa.BigInteger, nullable=False),
+    sa.Column("seen_at", sa.Double, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+)
+LEASES: Final = sa.Table(
+    "budget_leases",
+    TABLES,
+    sa.Column("holder", sa.Text, primary_key=True),
+    sa.Column("account", sa.Text, primary_key=True),
+    sa.Column("window", sa.Text, primary_key=True),
+    sa.Column("amount", sa.BigInteger, nullable=False),
+    sa.Column("open", sa.BigInteger, nullable=False),
+    sa.Column("expired", sa.BigInteger, nullable=False),
+)
+LOST: Final = sa.Table(
+    "budget_lost",
+    TABLES,
+    sa.Column("reservation_id", sa.Text, primary_key=True),
+    sa.Column("upper", sa.BigInteger, nullable=False),
+    sa.Column("charges", sa.Text, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+)
+FORWARDED: Final = sa.Table(
+    "budget_forwarded",
+    TABLES,
+    sa.Column("n", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("reservation_id", sa.Text, nullable=False, unique=True),
+    sa.Column("actual", sa.BigInteger, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sqlite_autoincrement=True,
+)

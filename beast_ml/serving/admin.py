@@ -1,0 +1,156 @@
+"""What operators ask of a running server, and what tenants ask about it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import datetime
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from beast_ml.domain.money import usd
+from beast_ml.errors import UnavailableError
+from beast_ml.experiments.definitions import Experiment, Experiments
+from beast_ml.operations.budgets.rules import BudgetRule, BudgetStatus
+from beast_ml.serving.payloads import ModelInfo, ModelList
+from beast_ml.serving.runtime import RuntimeStatus
+from beast_ml.serving.services import Services
+
+__all__ = [
+    "BudgetList",
+    "BudgetRules",
+    "ReloadAnswer",
+    "list_budgets",
+    "list_experiments",
+    "list_models",
+    "put_experiment",
+    "reload_router",
+    "set_budgets",
+]
+
+_RELOAD_S: Final = 60.0
+_STEP_S: Final = 0.05
+
+
+class BudgetLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A limit on what may be spent; see `beast_ml.operations.budgets.rules.BudgetRule`."""
+
+    scope: Literal["global", "tenant", "user"]
+    limit_usd: Annotated[float, Meta(ge=0, le=1e9)]
+    key: Annotated[str, Meta(min_length=1, max_length=256)] = "*"
+    period: Literal["day", "month"] = "day"
+    soft_share: Annotated[float, Meta(gt=0, le=1)] = 0.8
+
+    def rule(self) -> BudgetRule:
+        """Return it in exact money."""
+        return BudgetRule.from_usd(**msgspec.structs.asdict(self))
+
+
+class BudgetRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All rules that are to hold from now on."""
+
+    rules: Annotated[list[BudgetLimit], Meta(max_length=10_000)]
+
+
+class BudgetState(msgspec.Struct, frozen=True):
+    """Where a budget stands in the period that runs; see `beast_ml.operations.budgets.rules.BudgetStatus`."""
+
+    budget: str
+    scope: str
+    key: str
+    period: str
+    limit_usd: float
+    spent_usd: float
+    reserved_usd: float
+    lost_usd: float
+    left_usd: float
+    soft_share: float
+    resets_at: datetime
+
+    @classmethod
+    def of(cls, status: BudgetStatus) -> BudgetState:
+        """Return it in dollars."""
+        return cls(
+            status.budget,
+            status.scope,
+            status.key,
+            status.period,
+            usd(status.limit_nano),
+            usd(status.spent_nano),
+            usd(status.reserved_nano),
+            usd(status.lost_nano),
+            usd(status.left_nano),
+            status.soft_share,
+            status.resets_at,
+        )
+
+
+class BudgetList(msgspec.Struct, frozen=True):
+    """Where budgets stand."""
+
+    budgets: list[BudgetState]
+
+
+class ReloadAnswer(msgspec.Struct, frozen=True):
+    """What serves after a look at the registry."""
+
+    router: RuntimeStatus
+
+
+async def list_models(services: Services, _: None, __: str) -> ModelList:
+    """Return the candidates, and which of them may be called now."""
+    masked = services.health.masked_models()
+    endpoints: dict[str, list[str]] = {}
+    for each in services.health.endpoints:
+        endpoints.setdefault(each.model, []).append(each.name)
+    return ModelList(
+        [
+            ModelInfo(name, available=name not in masked, endpoints=tuple(endpoints.get(name, ())))
+            for name in services.runtime.router.models
+        ]
+    )
+
+
+async def list_budgets(services: Services, _: None, tenant: str) -> BudgetList:
+    """Return a tenant's budgets."""
+    budgets = services.budgets
+    return BudgetList([] if budgets is None else [BudgetState.of(each) for each in await budgets.fresh_status(tenant)])
+
+
+async def set_budgets(services: Services, body: BudgetRules, _: str) -> BudgetList:
+    """Replace the rules on all workers."""
+    if services.budgets is None:
+        raise UnavailableError("this worker keeps no budgets: start the server again")
+    await services.budgets.set_rules([limit.rule() for limit in body.rules])
+    return BudgetList([BudgetState.of(each) for each in services.budgets.status(None)])
+
+
+async def list_experiments(services: Services, _: None, __: str) -> Experiments:
+    """Return all experiments."""
+    return services.experiments.experiments
+
+
+async def put_experiment(services: Services, body: Experiment, _: str) -> Experiments:
+    """Add or change one; workers follow within a second."""
+    if body.status == "running":
+        services.runtime.check_can_follow({each.policy for each in body.variants} | {body.shadow or "champion"})
+    services.experiments.put(body)
+    services.follow_experiments()
+    return services.experiments.experiments
+
+
+async def reload_router(services: Services, _: None, __: str) -> ReloadAnswer:
+    """Ask for a look at the registry, and wait until this worker serves what it points at, or has refused it."""
+    runtime = services.runtime
+    runtime.ask_to_reload()
+    asked_at, deadline = time.time(), time.monotonic() + _RELOAD_S
+    while time.monotonic() < deadline:
+        if runtime.is_current(asked_at):
+            return ReloadAnswer(runtime.status())
+        await asyncio.sleep(_STEP_S)
+    raise UnavailableError(
+        f"the registry did not answer within {_RELOAD_S:g} s ({runtime.status().registry_error or 'no error yet'}): "
+        "the router goes on as it is; look at the registry, and ask again"
+    )

@@ -1,0 +1,240 @@
+"""Keys, tiers, invalidations and flights of one worker, as one thing."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+import msgspec
+
+from beast_ml.cache.bypass import Bypass
+from beast_ml.cache.canonical import repeats_a_name
+from beast_ml.cache.entry import AnswerKind, CacheEntry, CacheKey
+from beast_ml.cache.hierarchy import TieredCache
+from beast_ml.cache.hit import Hit
+from beast_ml.cache.invalidation.invalidator import Invalidator
+from beast_ml.cache.key import ExactKey, KeyMaker
+from beast_ml.cache.request import CacheRequest
+from beast_ml.cache.singleflight import Singleflight
+from beast_ml.cache.tier_stats import CacheStats
+from beast_ml.errors import InputError, UnavailableError
+from beast_ml.events import events
+from beast_ml.serving.answer_cache.config import Lives
+from beast_ml.serving.answer_cache.semantic import SemanticSearch
+
+__all__ = ["REPEATED_NAME", "UNFIT", "AnswerCache", "Fresh", "cache_threads", "reasons_of"]
+
+_T = TypeVar("_T")
+
+REPEATED_NAME: Final = "repeated_name"
+"""Why a body is left out in which an object has a name twice: providers may read it otherwise than its key does."""
+UNFIT: Final = "unfit"
+"""Why a body is left out of which no key can be made."""
+
+_THREADS: Final = 4
+
+
+class Fresh(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer that was just made.
+
+    Parameters
+    ----------
+    answer, kind, model, policy_version, request_kind, tags, documents, cost_usd, latency_s
+        As in `CacheEntry`.
+    life_s
+        How long it may be kept; None: as is said of its kind.
+    """
+
+    answer: bytes
+    model: str
+    kind: AnswerKind = "answer"
+    policy_version: str = ""
+    request_kind: str | None = None
+    tags: tuple[str, ...] = ()
+    documents: tuple[str, ...] = ()
+    cost_usd: float = 0.0
+    latency_s: float = 0.0
+    life_s: float | None = None
+
+
+class AnswerCache:
+    """The cache of one worker; of its tiers and invalidations the others share what is shared.
+
+    Parameters
+    ----------
+    keys, tiers, invalidator
+        Its parts; the tiers ask the invalidator's table which entries hold.
+    lives
+        How long answers are kept.
+    max_wait_s
+        How long a request waits for an equal one.
+    search
+        Finds answers to alike requests; None where only equal ones hit.
+    threads
+        For what blocks; closed with it.
+    clock
+        Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        keys: KeyMaker,
+        tiers: TieredCache,
+        invalidator: Invalidator,
+        lives: Lives | None = None,
+        *,
+        max_wait_s: float = 30.0,
+        search: SemanticSearch | None = None,
+        threads: ThreadPoolExecutor | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.keys, self.invalidator, self.search = keys, invalidator, search
+        self.flights = Singleflight[CacheEntry](max_wait_s)
+        self._tiers, self._lives, self._clock = tiers, lives or Lives(), clock
+        self._threads = threads or cache_threads()
+
+    @property
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._clock()
+
+    def stats(self) -> CacheStats:
+        """Return what the tiers have done."""
+        return self._tiers.stats()
+
+    async def usage(self) -> dict[str, Mapping[str, tuple[int, int]] | None]:
+        """Return (entries, bytes) by tenant, of each tier by its name; None: it is away."""
+        return await self.off_loop(self._tiers.usage)
+
+    def lookup_exact(self, exact: ExactKey) -> Hit | None:
+        """Return what memory has under an exact key; takes microseconds."""
+        return self._tiers.lookup_exact(exact.partition, exact.exact)
+
+    async def full_key(
+        self, request: CacheRequest, exact: ExactKey | None, raw: bytes | None = None
+    ) -> CacheKey | tuple[str, ...]:
+        """Return all keys of a request, or the reasons to leave the cache out; reads its words, in a thread.
+
+        Parameters
+        ----------
+        request, exact
+            What is asked, and its exact key where that is made already.
+        raw
+            The body, where others are sent it as it is.
+        """
+
+        def made() -> CacheKey | tuple[str, ...]:
+            if raw is not None and repeats_a_name(raw):
+                return (REPEATED_NAME,)
+            try:
+                key = self.keys.full(request, exact)
+            except InputError:
+                return (UNFIT,)
+            return reasons_of(key) if isinstance(key, Bypass) else key
+
+        return await self.off_loop(made)
+
+    async def lookup(self, key: CacheKey) -> Hit | None:
+        """Return what any tier has under a request's own keys, unless it is a hit that was reported as false."""
+        hit = self._allowed(key, self._tiers.lookup(key))
+        if hit is None:
+            hit = self._allowed(key, await self.off_loop(lambda: self._tiers.lookup_shared(key)))
+        return hit
+
+    async def by_id(self, entry_id: str) -> CacheEntry | None:
+        """Return the entry with an id, from whichever tier has it."""
+        found = self._tiers.by_id((entry_id,)) or await self.off_loop(lambda: self._tiers.by_id_shared((entry_id,)))
+        return found[entry_id][0] if entry_id in found else None
+
+    def stamp(self) -> int:
+        """Return what an entry is to be stamped with whose answer is asked for after this call."""
+        return self.invalidator.table.stamp()
+
+    def keep(self, key: CacheKey, stamp: int, fresh: Fresh) -> CacheEntry | None:
+        """Keep an answer; return its entry, or None where it is not kept: its life is nothing, or it was invalidated.
+
+        Parameters
+        ----------
+        key
+            Of the request.
+        stamp
+            From before the answer was asked for.
+        fresh
+            The answer.
+        """
+        now = self._clock()
+        life_s = self._lives.of(fresh.request_kind) if fresh.life_s is None else fresh.life_s
+        entry = CacheEntry(
+            entry_id=secrets.token_hex(12),
+            key=key,
+            answer=fresh.answer,
+            kind=fresh.kind,
+            created_at=now,
+            expires_at=now + life_s,
+            model=fresh.model,
+            policy_version=fresh.policy_version,
+            request_kind=fresh.request_kind,
+            tags=fresh.tags,
+            documents=fresh.documents,
+            cost_usd=fresh.cost_usd,
+            latency_s=fresh.latency_s,
+            epoch=stamp,
+        )
+        if not self.invalidator.table.holds(entry):
+            return None
+        if not self._tiers.store(entry):
+            return None
+        if self.search is not None:
+            self.search.stored(entry)
+        return entry
+
+    async def off_loop(self, call: Callable[[], _T]) -> _T:
+        """Return what a call that blocks returns, from a thread of the cache's own."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+    async def warm(self) -> int:
+        """Fill memory with the youngest entries of the last tier; return how many."""
+        return await self.off_loop(self._tiers.warm)
+
+    async def is_lost(self) -> bool:
+        """Whether the last tier answers, and has nothing."""
+
+        def empty() -> bool:
+            try:
+                return next(iter(self._tiers.scan()), None) is None
+            except UnavailableError:
+                return False
+
+        return await self.off_loop(empty)
+
+    async def remove(self, entry_ids: Sequence[str]) -> None:
+        """Free the room of entries that are invalid."""
+        if self.search is not None:
+            self.search.removed(*entry_ids)
+        await self.off_loop(lambda: self._tiers.remove(entry_ids))
+
+    async def close(self) -> None:
+        """Write what waits, and let go of everything."""
+        if not await self.off_loop(self._tiers.close):
+            events.warning("cache.not_all_written")
+        await self.off_loop(self.invalidator.close)
+        self._threads.shutdown(wait=False)
+
+    def _allowed(self, key: CacheKey, hit: Hit | None) -> Hit | None:
+        if hit is None or not self.invalidator.table.allows(key, hit.entry, hit.kind):
+            return None
+        return hit
+
+
+def cache_threads() -> ThreadPoolExecutor:
+    """Return the threads of a worker's cache."""
+    return ThreadPoolExecutor(_THREADS, "answer-cache")
+
+
+def reasons_of(bypass: Bypass) -> tuple[str, ...]:
+    """Return the reasons of a bypass, as headers and metrics have them."""
+    return tuple(reason.value for reason in bypass.reasons)

@@ -1,0 +1,1 @@
+"""The OpenAI-compatible gateway: routes, reserves, calls, falls back, streams, settles, logs."""
