@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -12,7 +10,8 @@ import typer
 from rich.markup import escape
 
 from beast_ml.cli.output import JsonOption, print_json, print_table, stdout
-from beast_ml.errors import InputError
+from beast_ml.cli.past_time import past_time
+from beast_ml.cli.report_drift import report_drift
 
 if TYPE_CHECKING:
     from beast_ml.operations.error_patterns import ErrorPattern, ErrorReport
@@ -23,13 +22,14 @@ app = typer.Typer(name="report", help="Say what a log tells operators.", no_args
 
 _SHOWN: Final = 20
 _EXPLAINED: Final = 8
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(m|h|d|w)")
-_SECONDS: Final = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
 @app.callback()
 def _report() -> None:
     """Say what a log tells operators."""
+
+
+app.command("drift")(report_drift)
 
 
 @app.command("errors")
@@ -52,7 +52,7 @@ def report_errors(
     from beast_ml.operations.error_patterns import error_report
     from beast_ml.settings import load_settings
 
-    start = None if since is None else _time(since)
+    start = None if since is None else past_time("--since", since)
     report = error_report(LogStore(store or load_settings().logs.store), start)
     if out is not None:
         from beast_ml.operations.error_report_plot import draw_errors
@@ -66,20 +66,6 @@ def report_errors(
     _show(report)
     if out is not None:
         stdout.print(f"Written: {escape(str(out / 'report.json'))}, {escape(str(out / 'errors.png'))}", highlight=False)
-
-
-def _time(text: str) -> datetime:
-    """Return the time that is meant; one without a zone is UTC."""
-    ago = _DURATION.fullmatch(text.strip())
-    try:
-        if ago:
-            return datetime.now(UTC) - timedelta(seconds=float(ago[1]) * _SECONDS[ago[2]])
-        at = datetime.fromisoformat(text.strip())
-        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise InputError(
-            f"`--since` == {text!r}, must be a time such as 2026-11-25T08:00Z, or how long ago, such as 90m, 24h or 7d"
-        ) from error
 
 
 def _show(report: ErrorReport) -> None:
