@@ -21,10 +21,10 @@ LOG_START = datetime(2026, 1, 1, tzinfo=UTC)
 def drifting_rows(
     rng: np.random.Generator,
     *,
-    days: float = 40.0,
-    per_day: int = 120,
+    days: float = 36.0,
+    per_day: int = 80,
     drop: float = 0.0,
-    drop_day: float = 20.0,
+    drop_day: float = 18.0,
     longer: float = 1.0,
     models: int = 2,
     dropped: int = 1,

@@ -127,9 +127,14 @@ class History:
             n_after=int(n_after[best]),
         )
 
-    def means(self) -> list[tuple[float, float, int]]:
-        """Return (start in seconds, mean, rows) of each block."""
-        return [(at, total / n, n) for at, total, n in zip(self._start, self._sum, self._n, strict=True)]
+    def means(self, most: int = _BLOCKS) -> list[tuple[float, float, int]]:
+        """Return (start in seconds, mean, rows) of at most so many blocks; neighbours are taken together."""
+        step = max(-(-len(self._n) // most), 1)
+        found = []
+        for first in range(0, len(self._n), step):
+            n = sum(self._n[first : first + step])
+            found.append((self._start[first], sum(self._sum[first : first + step]) / n, n))
+        return found
 
     def state(self) -> dict[str, Any]:
         """Return plain values for JSON."""

@@ -17,6 +17,7 @@ __all__ = ["Alarm", "DriftMonitor", "MonitorConfig"]
 _FORMAT: Final = 1
 _MONTH_S: Final = 30.44 * 86_400.0
 _FORGOTTEN_AFTER_S: Final = 14 * 86_400.0
+_COURSE_POINTS: Final = 40
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,15 @@ class Alarm:
         Received times of the rows that made it sure first, and last.
     change
         Since when, and by how much; in the stream's own unit (logarithms of tokens + 1).
+    course
+        (start in seconds, mean, rows) of the stream up to then.
     """
 
     key: StreamKey
     raised_at: datetime
     confirmed_at: datetime
     change: Change | None
+    course: tuple[tuple[float, float, int], ...] = ()
 
 
 @dataclass
@@ -133,10 +137,11 @@ class DriftMonitor:
         """Return the streams there are, with their rows."""
         return [(key, stream.rows) for key, stream in self._streams.items()]
 
-    def course(self, key: StreamKey) -> list[tuple[float, float, int]]:
-        """Return (start in seconds, mean, rows) of what is remembered of a stream; empty where nothing is."""
-        stream = self._streams.get(key)
-        return [] if stream is None else stream.detector.history.means()
+    def course(self, alarm: Alarm) -> list[tuple[float, float, int]]:
+        """Return (start in seconds, mean, rows) of a stream that drifted, up to its alarm and from there on."""
+        stream, known = self._streams.get(alarm.key), list(alarm.course)
+        later = [] if stream is None else stream.detector.history.means(_COURSE_POINTS)
+        return known + [each for each in later if each[0] >= alarm.confirmed_at.timestamp()]
 
     def state(self) -> dict[str, Any]:
         """Return what `from_state` goes on from, as plain values for JSON."""
@@ -194,12 +199,13 @@ class DriftMonitor:
 
     def _raise(self, key: StreamKey, detector: Detector, at: datetime) -> None:
         change, known = detector.history.change(), self.alarms.get(key)
+        course = tuple(detector.history.means(_COURSE_POINTS))
         self.drift_detected = True
         if known is not None and detector.history.usual is not None:  # still off: the same alarm, better known
-            self.alarms[key] = replace(known, confirmed_at=at, change=change)
+            self.alarms[key] = replace(known, confirmed_at=at, change=change, course=course)
             return
-        self.alarms[key] = Alarm(key, at, at, change)
-        events.warning("drift.detected", at=at.isoformat(), **key._asdict())
+        self.alarms[key] = Alarm(key, at, at, change, course)
+        events.info("drift.detected", at=at.isoformat(), **key._asdict())
 
     def _forget(self, now_s: float) -> None:
         """Drop streams that nothing came of for two weeks, as of a policy that decides no more."""
@@ -214,6 +220,7 @@ def _alarm_state(alarm: Alarm) -> dict[str, Any]:
         "raised_at": alarm.raised_at.isoformat(),
         "confirmed_at": alarm.confirmed_at.isoformat(),
         "change": None if alarm.change is None else asdict(alarm.change),
+        "course": [list(point) for point in alarm.course],
     }
 
 
@@ -223,6 +230,7 @@ def _alarm_of(state: dict[str, Any]) -> Alarm:
         datetime.fromisoformat(state["raised_at"]),
         datetime.fromisoformat(state["confirmed_at"]),
         None if state["change"] is None else Change(**state["change"]),
+        tuple((at, mean, n) for at, mean, n in state["course"]),
     )
 
 

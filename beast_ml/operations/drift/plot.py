@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["draw_drift"]
 
 _SHOWN: Final = 6
-_POINTS: Final = 40
 _DRIFTED: Final = "#d1495b"
 _STREAM: Final = "#30638e"
 _GREY: Final = "#8a8f98"
@@ -35,8 +34,7 @@ def draw_drift(path: Path, report: DriftReport) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    alarms = [alarm for finding in report.findings for alarm in finding.alarms if report.monitor.course(alarm.key)]
-    shown = alarms[:_SHOWN]
+    shown = [alarm for finding in report.findings for alarm in finding.alarms][:_SHOWN]
     figure = Figure(figsize=(9.5, 1.3 + 1.9 * max(len(shown), 1)), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle("\n".join(textwrap.wrap(report.sentence(), 100)), x=0.01, ha="left", fontsize=10)
@@ -53,7 +51,7 @@ def draw_drift(path: Path, report: DriftReport) -> None:
 
 
 def _draw(axes: Axes, alarm: Alarm, report: DriftReport) -> None:
-    course = _thinned(report.monitor.course(alarm.key))
+    course = report.monitor.course(alarm)
     axes.plot(
         [_number(at) for at, _, _ in course],
         [unit_of(alarm, mean) for _, mean, _ in course],
@@ -76,17 +74,6 @@ def _draw(axes: Axes, alarm: Alarm, report: DriftReport) -> None:
     axes.set_ylabel(_ABOUT[key.signal], fontsize=6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, linewidth=0.6)
-
-
-def _thinned(course: list[tuple[float, float, int]]) -> list[tuple[float, float, int]]:
-    """Return at most so many points, means of neighbours."""
-    step = -(-len(course) // _POINTS)
-    merged = []
-    for i in range(0, len(course), step):
-        part = course[i : i + step]
-        n = sum(rows for _, _, rows in part)
-        merged.append((part[0][0], sum(mean * rows for _, mean, rows in part) / n, n))
-    return merged
 
 
 def _number(at_s: float) -> float:
