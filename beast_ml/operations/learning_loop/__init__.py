@@ -1,0 +1,1 @@
+"""The loop that improves the router: it learns from the log, proves, tries, promotes, watches, and takes back."""
