@@ -34,12 +34,12 @@ Floats = NDArray[np.float64]
 
 _PART: Final = "drift"
 _SETS: Final = {"mmlu_pro": MMLU_PRO_POOL, "routerbench3": None, "bfcl": None}
-_SIZES: Final = (0.05, 0.1, 0.2, 0.4)
+_SIZES: Final = (0.05, 0.1, 0.2)
 _DAYS: Final = 60
 _CHANGE_DAY: Final = 30
 _PER_DAY: Final = 200
 _MAIN_SHARE: Final = 0.5
-_RUNS, _QUICK_RUNS = 10, 3
+_RUNS, _QUICK_RUNS = 6, 2
 _MONTH_DAYS: Final = 30.44
 _START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _SIGNALS: Final = {

@@ -73,7 +73,7 @@ class AmountDetector:
         self._counts[position] += 1
         self._n += 1
         self._drawn += 1
-        below = int(self._counts[:position].sum())
+        below = int(np.add.reduce(self._counts[:position]))
         p = (below + tie_break(self._drawn) * int(self._counts[position])) / self._n
         self._evidence.update(rank_factors(p), row.budget)
         self.history.add(row.at_s, value)

@@ -56,7 +56,7 @@ class EDetector:
             self.wealth[:] = 0.0
         self.wealth += budget / len(self.wealth)
         self.wealth *= factors
-        self.drift_detected = bool(self.wealth.sum() >= 1.0)
+        self.drift_detected = float(np.add.reduce(self.wealth)) >= 1.0
 
     def state(self) -> dict[str, Any]:
         """Return plain values for JSON."""

@@ -1,0 +1,52 @@
+"""Two policies on live units: how they differ, in an interval that holds however often one looks."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beast_ml.evaluation.confidence_sequence import normal_mixture_radius, rho_tightest_at
+from beast_ml.operations.learning_loop.surroundings import Compared
+
+__all__ = ["compare_units"]
+
+Floats = NDArray[np.float64]
+
+_LEAST_UNITS: Final = 100
+"""Units of each side before anything is claimed: sequences for means are asymptotic."""
+
+_TIGHTEST_AT: Final = 500.0
+
+
+def compare_units(candidate: Floats, other: Floats, harm: str | None = None) -> Compared:
+    """Return candidate minus other, from one value a unit, with a 95% confidence sequence.
+
+    Two means of independent units differ as one mean of n1 n2 / (n1 + n2) values of their pooled variance does.
+
+    Parameters
+    ----------
+    candidate, other
+        Means of the units' outcomes.
+    harm
+        A guardrail that is broken, in words.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> told = compare_units(rng.normal(0.7, 0.4, 2_000), rng.normal(0.6, 0.4, 2_000))
+    >>> 0.0 < told.low < 0.1 < told.high
+    True
+    """
+    n, m = len(candidate), len(other)
+    if min(n, m) == 0:
+        return Compared(n, m, 0.0, -math.inf, math.inf, harm)
+    effect = float(candidate.mean() - other.mean())
+    if min(n, m) < _LEAST_UNITS:
+        return Compared(n, m, effect, -math.inf, math.inf, harm)
+    units = n * m / (n + m)
+    variance = (float(candidate.var(ddof=1)) / n + float(other.var(ddof=1)) / m) * units
+    radius = float(normal_mixture_radius(units, variance, rho_tightest_at(_TIGHTEST_AT)))
+    return Compared(n, m, effect, effect - radius, effect + radius, harm)
