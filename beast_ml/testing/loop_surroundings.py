@@ -35,6 +35,7 @@ class LoopSurroundings:
     collected: Collected | None = None
     trainable: bool = True
     passes: bool = True
+    promising: bool = False
     refuses: bool = False
     canary_effect: tuple[float, float, float] = (0.02, -0.01, 0.05)
     watch_effect: tuple[float, float, float] = (0.02, -0.01, 0.05)
@@ -88,7 +89,7 @@ class LoopSurroundings:
     def judge(self, version: int) -> Judged:
         """Return what was set."""
         self._before("judge")
-        return Judged(self.passes, "the gates pass" if self.passes else "the gates do not pass")
+        return Judged(self.passes, "the gates pass" if self.passes else "the gates do not pass", self.promising)
 
     def shadow(self, state: LoopState) -> Shadowed:
         """Expose the candidate unserved."""

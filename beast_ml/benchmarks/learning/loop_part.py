@@ -93,7 +93,7 @@ class YearResult:
 def measure_loop(context: PartContext) -> PartResult:
     """Return regret against the oracle, recovery times and harmful promotions of the loop and of its rivals.
 
-    Regret is quality less cost over the willingness to pay (0.004 USD), a request, exploration included. The rivals:
+    Regret is quality less cost over the willingness to pay (0.0025 USD), a request, exploration included. The rivals:
     the first router for ever (``never retrained``); retrained every day on the last 4,000 requests and promoted without
     asking (``daily, no gates``); ``paretobandit`` online; and ``informed``, which knows every outcome of the past and
     stands for what can be reached.

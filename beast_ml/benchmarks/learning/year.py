@@ -35,7 +35,7 @@ _BECOMES: Final = "Meta-Llama-3_1-8B-Instruct"
 _CHEAPER: Final = "gemini-1.5-pro-002"
 _PRICE_FALLS_TO: Final = 0.5
 _ARRIVES: Final = "gemini-1.5-flash-002"
-_WORTH_USD: Final = 0.004
+_WORTH_USD: Final = 0.0025
 
 YEAR_POOL: Final = (
     _DEGRADES,

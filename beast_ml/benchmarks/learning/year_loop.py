@@ -24,6 +24,7 @@ from beast_ml.operations.drift.monitor import DriftMonitor
 from beast_ml.operations.drift.signals import DriftRow
 from beast_ml.operations.learning_loop.compare import compare_units
 from beast_ml.operations.learning_loop.drifted import learn_because, stale_since
+from beast_ml.operations.learning_loop.promise import is_promising
 from beast_ml.operations.learning_loop.states import LoopState
 from beast_ml.operations.learning_loop.surroundings import Collected, Compared, Judged, Shadowed
 from beast_ml.registry.evidence import Evidence, Interval
@@ -128,11 +129,13 @@ class YearLoop:
 
     def collect(self, since: datetime | None, until: datetime | None) -> Collected:
         """Return how many requests are new, all of them labelled, and what drifted."""
-        first, last = (-(10**6) if since is None else _day(since)), _day(until or self.now())
-        n = int(((self.log.day >= max(first, 0)) & (self.log.day < last)).sum())
         findings = self._findings()
-        self._stale = {self.year.models.index(name): _day(at) for name, at in stale_since(findings).items()}
-        return Collected(until or self.now(), n, n, drifted=learn_because(findings, since), stale=stale_since(findings))
+        stale = stale_since(findings)
+        self._stale = {self.year.models.index(name): _day(at) for name, at in stale.items()}
+        first = max(0, 0 if since is None else _day(since))
+        new = self.log.day[(self.log.day >= first) & (self.log.day < _day(until or self.now()))]
+        true = int((new >= max(self._stale.values(), default=0)).sum())
+        return Collected(until or self.now(), len(new), true, drifted=learn_because(findings, since), stale=stale)
 
     def train(self, state: LoopState) -> int:
         """Learn a version from the latest rows that are still true."""
@@ -148,8 +151,9 @@ class YearLoop:
 
     def judge(self, version: int) -> Judged:
         """Put the off-policy evidence before the gates: worth against the champion, on rows that are still true."""
-        report = judge(self._evidence(self.versions[version - 1]), _GATES)
-        return Judged(report.passed, "the gates pass" if report.passed else report.failures())
+        evidence = self._evidence(self.versions[version - 1])
+        report = judge(evidence, _GATES)
+        return Judged(report.passed, report.failures() or "the gates pass", is_promising(evidence, report))
 
     def shadow(self, state: LoopState) -> Shadowed:
         """Return that all requests since were decided: a table look-up cannot fail."""
@@ -165,7 +169,7 @@ class YearLoop:
     def promote(self, state: LoopState) -> str:
         """Move the champion."""
         assert state.candidate is not None  # noqa: S101  as above
-        if not self.judge(state.candidate).passed:
+        if state.proof is None and not self.judge(state.candidate).passed:
             raise PromotionRefusedError("the gates do not pass any more", {})
         before, self._other = self.line[-1], None
         if before != state.candidate - 1:

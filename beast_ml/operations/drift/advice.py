@@ -10,9 +10,9 @@ from beast_ml.operations.drift.monitor import Alarm
 
 __all__ = ["Cause", "Finding", "find_causes"]
 
-Cause = Literal["labels", "provider", "better", "predictions", "traffic"]
+Cause = Literal["labels", "provider", "better", "predictions", "scores", "traffic"]
 
-_OF_OUTCOMES: Final = ("quality", "calibration", "answer length")
+_OF_OUTCOMES: Final = ("quality", "answer length")
 _OF_QUALITY: Final = ("quality", "calibration")
 _MOST_MODELS: Final = 0.5
 _FEW_MODELS: Final = 3
@@ -26,7 +26,8 @@ class Finding:
     ----------
     cause
         What it looks like: ``labels`` changed for most models at once, a ``provider`` changed a model for the worse,
-        or for the ``better``, ``predictions`` changed, or the ``traffic`` did.
+        or for the ``better``, ``predictions`` are off though outcomes are what they were, the ``scores`` that are
+        predicted have moved, or the ``traffic`` has.
     model
         Whose; empty where it is of no one model.
     alarms
@@ -56,7 +57,11 @@ def find_causes(alarms: Collection[Alarm], models: Collection[str]) -> tuple[Fin
     for alarm in sorted(alarms, key=lambda each: each.raised_at):
         by_model.setdefault(alarm.key.model, []).append(alarm)
     traffic = by_model.pop("", [])
-    worse = [model for model, found in by_model.items() if _shift(found) < 0]
+    worse = [
+        model
+        for model, found in by_model.items()
+        if _shift(found) < 0 and any(each.key.signal == "quality" for each in found)
+    ]
     together = len(models) >= _FEW_MODELS and len(worse) > _MOST_MODELS * len(models)
     found = [_labels([each for model in worse for each in by_model[model]], len(worse))] if together else []
     for model, each in by_model.items():
@@ -64,7 +69,7 @@ def find_causes(alarms: Collection[Alarm], models: Collection[str]) -> tuple[Fin
             found.append(_of_model(model, each))
     if traffic:
         found.append(_traffic(traffic))
-    order: tuple[Cause, ...] = ("labels", "provider", "better", "predictions", "traffic")
+    order: tuple[Cause, ...] = ("labels", "provider", "better", "predictions", "scores", "traffic")
     return tuple(sorted(found, key=lambda each: order.index(each.cause)))
 
 
@@ -81,6 +86,15 @@ def _of_model(model: str, alarms: list[Alarm]) -> Finding:
     shift, signals = _shift(alarms), {alarm.key.signal for alarm in alarms}
     kinds = sorted({alarm.key.kind for alarm in alarms if alarm.key.kind})
     where = "" if not kinds or any(not a.key.kind for a in alarms) else f" on {', '.join(kinds)}"
+    if shift and not signals & set(_OF_OUTCOMES):
+        way = "worse" if shift < 0 else "better"
+        return Finding(
+            "predictions",
+            model,
+            tuple(alarms),
+            f"{model} answers {way} than predicted{where} (quality {shift:+.3f}), and no change of it is seen",
+            "retrain (`beast learn once`): the predictions are off, not the model",
+        )
     if shift < 0:
         also = " and its answers have another length" if "answer length" in signals else ""
         return Finding(
@@ -109,7 +123,7 @@ def _of_model(model: str, alarms: list[Alarm]) -> Finding:
             "not tell whether they got worse",
         )
     return Finding(
-        "predictions",
+        "scores",
         model,
         tuple(alarms),
         f"the requests that {model} gets are predicted to go otherwise than they were{where}",

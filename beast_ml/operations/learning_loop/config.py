@@ -27,8 +27,9 @@ class LoopConfig:
     canary_share, canary_units
         Share of the units that the candidate serves, and the least number of them before it is promoted.
     canary_margin
-        Harm beyond this must be excluded before the candidate is promoted; in units of quality. The gates have looked
-        closer, but at the past: the canary shows that the present is no other.
+        Harm beyond this must be excluded before a candidate that passed the gates is promoted; in units of quality.
+        The gates have looked closer, but at the past: the canary shows that the present is no other. A candidate of
+        which the log could not tell must be better.
     watch_share
         Share of the units that the former champion keeps after a promotion.
     watch_for

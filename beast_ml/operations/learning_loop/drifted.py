@@ -11,11 +11,12 @@ from beast_ml.operations.drift.advice import Finding
 __all__ = ["learn_because", "stale_since"]
 
 _CHANGED: Final = ("provider", "better")
+_LEARNABLE: Final = (*_CHANGED, "predictions")
 _OF_OUTCOMES: Final = ("quality", "answer length")
 
 
 def learn_because(findings: Collection[Finding], since: datetime | None) -> tuple[str, ...]:
-    """Return what calls for learning again: models whose outcomes drifted, by alarms raised after a time.
+    """Return what calls for learning again: outcomes that drifted, or predictions that are off, told after a time.
 
     Requests that changed do not: as long as outcomes agree with what is predicted, the router knows them. Nor does a
     quality that fell for most models at once: what is wrong there are the labels.
@@ -23,7 +24,7 @@ def learn_because(findings: Collection[Finding], since: datetime | None) -> tupl
     return tuple(
         finding.sentence
         for finding in findings
-        if finding.cause in _CHANGED and any(since is None or alarm.raised_at > since for alarm in finding.alarms)
+        if finding.cause in _LEARNABLE and any(since is None or alarm.raised_at > since for alarm in finding.alarms)
     )
 
 

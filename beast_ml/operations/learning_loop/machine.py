@@ -11,7 +11,7 @@ from typing import Final
 
 from beast_ml.errors import NotEnoughDataError, PromotionRefusedError
 from beast_ml.operations.learning_loop.config import LoopConfig
-from beast_ml.operations.learning_loop.states import LoopState, Step
+from beast_ml.operations.learning_loop.states import LoopState, Proof, Step
 from beast_ml.operations.learning_loop.surroundings import Compared, Surroundings
 from beast_ml.operations.learning_loop.validation import find_problems
 
@@ -70,11 +70,13 @@ def _train(state: LoopState, around: Surroundings, config: LoopConfig) -> LoopSt
 
 
 def _evaluate(state: LoopState, around: Surroundings, config: LoopConfig) -> LoopState | Waiting:
-    judged = around.judge(_candidate(state))
-    if not judged.passed:
-        return _rejected(state, around, judged.sentence)
+    judged, now = around.judge(_candidate(state)), around.now()
     # Without a champion nothing of ours serves: there is nobody to shadow, or to be compared with.
-    return state.moved("promote" if state.champion is None else "shadow", judged.sentence, around.now())
+    if judged.passed:
+        return state.moved("promote" if state.champion is None else "shadow", judged.sentence, now, proven=True)
+    if judged.promising and state.champion is not None:
+        return state.moved("shadow", f"the log cannot tell ({judged.sentence}), live requests may", now)
+    return _rejected(state, around, judged.sentence)
 
 
 def _shadow(state: LoopState, around: Surroundings, config: LoopConfig) -> LoopState | Waiting:
@@ -94,11 +96,13 @@ def _canary(state: LoopState, around: Surroundings, config: LoopConfig) -> LoopS
         return _rejected(state, around, f"it does harm to live requests: {compared.harm}")
     if compared.high < 0.0:
         return _rejected(state, around, f"it is worse on live requests: {told}")
-    enough = min(compared.n_candidate, compared.n_other) >= config.canary_units
-    if enough and compared.low > -config.canary_margin:
-        return state.moved(
-            "promote", f"it is not worse on live requests by {config.canary_margin:g}: {told}", around.now()
-        )
+    if min(compared.n_candidate, compared.n_other) >= config.canary_units:
+        proof = Proof(effect=compared.effect, low=compared.low, high=compared.high, n_units=compared.n_candidate)
+        if compared.low > 0.0:
+            return state.moved("promote", f"it is better on live requests: {told}", around.now(), proof=proof)
+        if state.proven and compared.low > -config.canary_margin:
+            reason = f"it is not worse on live requests by {config.canary_margin:g}: {told}"
+            return state.moved("promote", reason, around.now())
     return _wait(state, around, config, f"live requests do not tell yet: {told}")
 
 

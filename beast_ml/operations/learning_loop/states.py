@@ -16,7 +16,7 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-__all__ = ["STEPS", "Finished", "LoopState", "Step", "Verdict"]
+__all__ = ["STEPS", "Finished", "LoopState", "Proof", "Step", "Verdict"]
 
 Step = Literal[
     "collect", "validate", "train", "evaluate", "shadow", "canary", "promote", "watch", "roll_back", "conclude"
@@ -26,6 +26,15 @@ STEPS: Final[tuple[Step, ...]] = get_args(Step)
 Verdict = Literal["promoted", "rejected", "rolled back"]
 
 _REMEMBERED: Final = 50
+
+
+class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What live requests proved of a candidate: its quality less the champion's, always valid, on so many units."""
+
+    effect: float
+    low: float
+    high: float
+    n_units: int
 
 
 class Finished(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -74,6 +83,10 @@ class LoopState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         What earlier cycles have seen; only what came later is new.
     stale
         Model -> from when on its outcomes are those of what it is now.
+    proven
+        Whether the gates passed off-policy; if not, live requests must prove the candidate.
+    proof
+        That they did.
     verdict
         Of the cycle, once it has one.
     finished
@@ -91,6 +104,8 @@ class LoopState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     rows_until: datetime | None = None
     learnt_until: datetime | None = None
     stale: dict[str, datetime] = {}
+    proven: bool = False
+    proof: Proof | None = None
     verdict: Verdict | None = None
     finished: tuple[Finished, ...] = ()
     format: Literal[1] = 1

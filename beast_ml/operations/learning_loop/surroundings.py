@@ -21,7 +21,7 @@ class Collected:
     until
         Requests received before are counted.
     n_requests, n_labelled
-        New ones, and those of them with a quality label.
+        New ones, and those of them with a quality label; after drift, only what was labelled since counts as such.
     n_in_future, n_told_before
         Received later than now, and labelled before they were received: clocks that are wrong.
     n_without_propensity
@@ -47,10 +47,21 @@ class Collected:
 
 @dataclass(frozen=True)
 class Judged:
-    """What the gates say of a candidate: off-policy, on questions it did not learn from, and on a replay."""
+    """What the gates say of a candidate: off-policy, on questions it did not learn from, and on a replay.
+
+    Parameters
+    ----------
+    passed
+        Whether it may become champion.
+    sentence
+        Why, or why not.
+    promising
+        Where not: whether that is because the log cannot tell, so that live requests may.
+    """
 
     passed: bool
     sentence: str
+    promising: bool = False
 
 
 @dataclass(frozen=True)

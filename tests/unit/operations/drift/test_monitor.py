@@ -41,6 +41,16 @@ def test_a_model_that_got_worse_is_named_dated_and_advised_on() -> None:
         assert alarm.change.latest_s >= changed.timestamp() - 86_400
 
 
+def test_predictions_that_were_never_right_blame_the_predictions_and_not_the_model() -> None:
+    rows = [
+        replace(row, predicted_quality=min(row.predicted_quality + 0.2, 1.0))
+        for row in drifting_rows(np.random.default_rng(12))
+    ]
+    found = findings(watched(rows))
+    assert {finding.cause for finding in found} == {"predictions"}
+    assert "than predicted" in found[0].sentence
+
+
 def test_longer_answers_alone_are_told_without_any_label() -> None:
     monitor = watched(drifting_rows(np.random.default_rng(1), longer=2.0, labelled=False))
     (finding,) = findings(monitor)

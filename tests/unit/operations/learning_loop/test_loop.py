@@ -78,6 +78,20 @@ def test_what_is_not_proven_is_rejected_with_the_reason_and_the_champion_stays(t
     assert around.exposed is None
 
 
+def test_what_the_log_cannot_tell_live_requests_must_prove(tmp_path):
+    undecided = LoopSurroundings(passes=False, promising=True, canary_effect=(0.02, -0.01, 0.05))
+    ended = cycle(StateFile(tmp_path / "undecided.json"), undecided)
+    assert ended.verdict == "rejected"
+    assert "do not tell yet" in ended.reason
+    proven = LoopSurroundings(passes=False, promising=True, canary_effect=(0.04, 0.01, 0.07))
+    file = StateFile(tmp_path / "proven.json")
+    report = learn_once(file, proven)
+    assert report.state.step == "watch"
+    assert (report.state.proof.low, report.state.proof.n_units) == (0.01, 500)
+    nobody = LoopSurroundings(passes=False, promising=True, serving=None, line=[])
+    assert cycle(StateFile(tmp_path / "nobody.json"), nobody).verdict == "rejected"
+
+
 def test_a_promotion_that_hurts_is_rolled_back_by_itself(tmp_path):
     around = LoopSurroundings(watch_effect=WORSE)
     ended = cycle(StateFile(tmp_path / "loop.json"), around)

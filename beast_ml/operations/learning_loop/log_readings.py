@@ -1,0 +1,117 @@
+"""What the loop reads from a log store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from beast_ml.logs.logged import LoggedOutcomes
+from beast_ml.logs.store import LogStore
+from beast_ml.operations.learning_loop.compare import compare_units
+from beast_ml.operations.learning_loop.surroundings import Collected, Compared, Shadowed
+
+__all__ = ["broken_rows", "compared_in", "count_new", "shadowed_in", "without_stale"]
+
+_CLOCKS_DIFFER: Final = timedelta(minutes=5)
+_MOST_MORE_ERRORS: Final = 0.02
+
+
+def count_new(
+    store: LogStore,
+    since: datetime | None,
+    until: datetime,
+    now: datetime,
+    policy: str | None,
+    true_from: datetime | None = None,
+) -> Collected:
+    """Return counts of the requests received after a time and before another, decided by a policy (None: any).
+
+    Labels count where they are of requests received from ``true_from`` on: what was known before is no longer so.
+    """
+    conditions = [f"received_at < {_literal(until)}"]
+    if since is not None:
+        conditions.append(f"received_at >= {_literal(since)}")
+    if policy is not None:
+        conditions.append(f"policy_version = '{policy}'")
+    still_true = "" if true_from is None else f" FILTER (WHERE received_at >= {_literal(true_from)})"
+    skew_s = _CLOCKS_DIFFER.total_seconds()
+    found = store.sql(
+        f"SELECT count(*) AS n, count(quality){still_true} AS n_labelled, "  # noqa: S608 - times, digits and constants only
+        f"count(*) FILTER (WHERE feedback_at < received_at - INTERVAL {skew_s:.0f} SECOND) AS n_told_before, "
+        "count(*) FILTER (WHERE chosen_model IS NOT NULL AND propensity IS NULL) AS n_without_propensity "
+        f"FROM log WHERE {' AND '.join(conditions)}"
+    ).to_pylist()[0]
+    # Their own times say that they are not there yet: counted whoever decided.
+    ahead = store.sql(f"SELECT count(*) AS n FROM log WHERE received_at > {_literal(now + _CLOCKS_DIFFER)}")  # noqa: S608
+    return Collected(
+        until,
+        int(found["n"]) + ahead["n"][0].as_py(),
+        int(found["n_labelled"]),
+        n_in_future=ahead["n"][0].as_py(),
+        n_told_before=int(found["n_told_before"]),
+        n_without_propensity=int(found["n_without_propensity"]),
+    )
+
+
+def broken_rows(quarantine: Path, since: datetime | None) -> int:
+    """Return how many rows were put into quarantine after a time."""
+    after_s = 0.0 if since is None else since.timestamp()
+    n = 0
+    for path in quarantine.rglob("*.jsonl") if quarantine.is_dir() else ():
+        if path.stat().st_mtime >= after_s:
+            with path.open("rb") as lines:
+                n += sum(1 for _ in lines)
+    return n
+
+
+def without_stale(logged: LoggedOutcomes, stale: Mapping[str, datetime]) -> LoggedOutcomes:
+    """Return a log without the labels of models that have become other ones since; what was chosen stays."""
+    quality = logged.matrix.quality.copy()
+    for model, at in stale.items():
+        if model in logged.matrix.models:
+            before = logged.received_at < np.datetime64(at.replace(tzinfo=None), "us")
+            quality[before, logged.matrix.models.index(model)] = np.nan
+    return replace(logged, matrix=replace(logged.matrix, quality=quality))
+
+
+def shadowed_in(store: LogStore, since: datetime, policy: str) -> Shadowed:
+    """Return what a policy did unserved; requests before its first decision came before it was loaded."""
+    decided = f"context['shadow_policy_version'] = '{policy}'"
+    found = store.sql(
+        f"WITH recent AS (SELECT received_at, coalesce({decided}, false) AS decided FROM log "  # noqa: S608 - as above
+        f"WHERE received_at >= {_literal(since)} AND chosen_model IS NOT NULL) "
+        "SELECT count(*) AS n_asked, count(*) FILTER (WHERE decided) AS n_decided FROM recent "
+        "WHERE received_at >= (SELECT min(received_at) FROM recent WHERE decided)"
+    ).to_pylist()[0]
+    return Shadowed(int(found["n_asked"]), int(found["n_decided"]))
+
+
+def compared_in(store: LogStore, experiment: str, candidate: str, other: str) -> Compared:
+    """Return how a variant of an experiment does against another one: quality, with errors as the guardrail.
+
+    Units are users where the log knows them, else requests: as they were drawn.
+    """
+    units = store.sql(
+        "SELECT variant, coalesce('user ' || user_id, 'request ' || request_id) AS unit, avg(quality) AS quality, "  # noqa: S608 - as above
+        "avg(CASE WHEN status IN ('error', 'timeout') THEN 1.0 WHEN status = 'ok' THEN 0.0 END) AS errors "
+        f"FROM log WHERE experiment_id = '{experiment}' GROUP BY variant, tenant_id, unit ORDER BY unit"
+    )
+    variant = np.array(units["variant"].to_pylist(), dtype=object)
+    quality, errors = (
+        np.array([np.nan if each is None else each for each in units[name].to_pylist()], dtype=float)
+        for name in ("quality", "errors")
+    )
+    sides = variant == candidate, variant == other
+    failed = compare_units(*(errors[side & np.isfinite(errors)] for side in sides))
+    harm = f"errors {failed.effect:+.3f}, at least {failed.low:+.3f}" if failed.low > _MOST_MORE_ERRORS else None
+    one, two = (quality[side & np.isfinite(quality)] for side in sides)
+    return compare_units(one, two, harm)
+
+
+def _literal(time: datetime) -> str:
+    return f"TIMESTAMPTZ '{time.isoformat()}'"

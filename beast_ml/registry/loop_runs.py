@@ -1,0 +1,117 @@
+"""What the learning loop keeps in MLflow: one run a cycle, and aliases for the versions that it tries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from beast_ml.registry.champions import read_champions
+from beast_ml.registry.config import ROUTER, TrackingConfig
+from beast_ml.registry.connection import connect, experiment_id, translated
+from beast_ml.registry.quiet_mlflow import mlflow
+from beast_ml.registry.resolve import DIGEST_TAG
+
+__all__ = [
+    "TriedAlias",
+    "champion_version",
+    "clear_alias",
+    "close_cycle",
+    "digest_of",
+    "point_alias",
+    "tag_cycle",
+    "trained_version",
+]
+
+TriedAlias = Literal["challenger", "shadow"]
+
+_CYCLE_TAG: Final = "learning_loop"
+_DATA_TAG: Final = "data"
+
+
+def champion_version(config: TrackingConfig) -> int | None:
+    """Return the version that serves; None where none does, or none was ever registered.
+
+    Raises
+    ------
+    RegistryUnavailableError
+        If the store does not answer.
+    """
+    client = connect(config)
+    return read_champions(client, config).current if _is_there(client, config) else None
+
+
+def digest_of(config: TrackingConfig, version: int) -> str:
+    """Return the digest of a version's bundle: what logs call its policy version."""
+    client = connect(config)
+    with translated(config):
+        return str(client.get_model_version(ROUTER, str(version)).tags.get(DIGEST_TAG, ""))
+
+
+def trained_version(config: TrackingConfig, name: str) -> int | None:
+    """Return the version that a training on data of this name registered; None where none did."""
+    client = connect(config)
+    if not _is_there(client, config):
+        return None
+    with translated(config):
+        runs = client.search_runs([experiment_id(client, config)], f"tags.{_DATA_TAG} = '{name}'")
+        found = [
+            int(version.version)
+            for run in runs
+            for version in client.search_model_versions(f"name = '{ROUTER}' and run_id = '{run.info.run_id}'")
+        ]
+    return max(found, default=None)
+
+
+def point_alias(config: TrackingConfig, alias: TriedAlias, version: int) -> None:
+    """Point an alias at a version; doing it again changes nothing."""
+    client = connect(config)
+    with translated(config):
+        model = client.get_registered_model(ROUTER)
+        if str(model.aliases.get(alias)) != str(version):
+            client.set_registered_model_alias(ROUTER, alias, str(version))
+
+
+def clear_alias(config: TrackingConfig, alias: TriedAlias) -> None:
+    """Take an alias away; doing it again changes nothing."""
+    client = connect(config)
+    with translated(config):
+        if alias in client.get_registered_model(ROUTER).aliases:
+            client.delete_registered_model_alias(ROUTER, alias)
+
+
+def tag_cycle(config: TrackingConfig, cycle: str, tags: Mapping[str, str]) -> None:
+    """Set tags of the cycle's run, which is made where there is none."""
+    client = connect(config)
+    run = _run_of(client, config, cycle)
+    with translated(config):
+        for name, value in tags.items():
+            client.set_tag(run, name, value)
+
+
+def close_cycle(config: TrackingConfig, cycle: str) -> None:
+    """Mark the cycle's run as finished."""
+    client = connect(config)
+    run = _run_of(client, config, cycle)
+    with translated(config):
+        client.set_terminated(run, "FINISHED")
+
+
+def _run_of(client: Any, config: TrackingConfig, cycle: str) -> str:
+    experiment = experiment_id(client, config)
+    with translated(config):
+        found = client.search_runs([experiment], f"tags.{_CYCLE_TAG} = '{cycle}'", max_results=1)
+        if found:
+            return str(found[0].info.run_id)
+        created = client.create_run(experiment, tags={_CYCLE_TAG: cycle}, run_name=f"learning loop, {cycle}")
+    return str(created.info.run_id)
+
+
+def _is_there(client: Any, config: TrackingConfig) -> bool:
+    with translated(config):
+        try:
+            client.get_registered_model(ROUTER)
+        except mlflow.exceptions.MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
+    return True
