@@ -27,6 +27,7 @@ __all__ = [
     "CandidateSettings",
     "EndpointSettings",
     "GateSettings",
+    "LearningSettings",
     "LogSettings",
     "ServingSettings",
     "Settings",
@@ -58,6 +59,38 @@ class GateSettings(_Part):
     min_coverage: float = Field(0.80, ge=0, le=1)
     max_coverage: float = Field(0.98, ge=0, le=1)
     min_test_queries: int = Field(200, ge=1)
+
+
+class LearningSettings(_Part):
+    """How the loop that improves the router goes; see `beast_ml.operations.learning_loop.config.LoopConfig`.
+
+    Parameters
+    ----------
+    state
+        Folder of its state, and of the drift monitor's.
+    every_days
+        Days between regular cycles; drift does not wait.
+    min_labelled
+        New labelled requests before anything is learnt.
+    canary_share, canary_margin
+        Share of the users whom a candidate serves, and the harm in quality that they must exclude.
+    watch_share, watch_days
+        Share of the users whom the former champion keeps after a promotion, and for how long.
+    longest_days
+        A step that waits longer is given up.
+    encoder
+        Of the candidates: static, tuned, minilm or hashing.
+    """
+
+    state: Path = Path("data/learning")
+    every_days: float = Field(7.0, gt=0, allow_inf_nan=False)
+    min_labelled: int = Field(1_000, ge=1)
+    canary_share: float = Field(0.2, gt=0, le=0.5)
+    canary_margin: float = Field(0.05, ge=0, le=1)
+    watch_share: float = Field(0.1, gt=0, le=0.5)
+    watch_days: float = Field(7.0, gt=0, allow_inf_nan=False)
+    longest_days: float = Field(21.0, gt=0, allow_inf_nan=False)
+    encoder: Literal["static", "tuned", "minilm", "hashing"] = "static"
 
 
 class LogSettings(_Part):
@@ -318,6 +351,7 @@ class Settings(BaseSettings):
     tracking: TrackingSettings = TrackingSettings()
     gates: GateSettings = GateSettings()
     logs: LogSettings = LogSettings()
+    learning: LearningSettings = LearningSettings()
     serving: ServingSettings = ServingSettings()
     cache: CacheSettings = CacheSettings()
     endpoints: tuple[EndpointSettings, ...] = ()

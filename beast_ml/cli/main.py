@@ -17,6 +17,7 @@ from beast_ml.cli.cache import app as cache_app
 from beast_ml.cli.data import app as data_app
 from beast_ml.cli.evaluate import app as evaluate_app
 from beast_ml.cli.keys import app as keys_app
+from beast_ml.cli.learn import app as learn_app
 from beast_ml.cli.logs import app as logs_app
 from beast_ml.cli.models import app as models_app
 from beast_ml.cli.output import stderr
@@ -49,6 +50,7 @@ for _group in (
     tune_app,
     cache_app,
     registry_app,
+    learn_app,
     route_app,
     serve_app,
     models_app,
