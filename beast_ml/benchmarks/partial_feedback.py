@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from beast_ml.errors import InputError
 from beast_ml.evaluation.bootstrap import QueryBootstrap
-from beast_ml.evaluation.off_policy import LoggedRounds, normal_interval, standard_error
+from beast_ml.evaluation.off_policy.rounds import LoggedRounds, normal_interval, standard_error
 from beast_ml.evaluation.routing_metrics import Scoreboard
 from beast_ml.features.encoder import Encoder
 from beast_ml.features.spec import FeatureBuilder, FeatureSpec

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from beast_ml.evaluation.off_policy import LoggedRounds
+from beast_ml.evaluation.off_policy.rounds import LoggedRounds
 from beast_ml.logs.logged import LoggedOutcomes
 from beast_ml.logs.splits import normalise_question
 from beast_ml.predictors.contract import Floats
