@@ -1,1 +1,1 @@
-"""Figures on learning from logs: estimates of policies that never ran, and gains reached from partial feedback."""
+"""Figures on learning from logs, and on what a deployed router's log tells."""

@@ -32,7 +32,7 @@ KINDS: Final[tuple[IntervalName, ...]] = get_args(IntervalName)
 
 Progress = Callable[[str, int, int], None]
 
-_RESAMPLES: Final = 400
+_RESAMPLES: Final = 200
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def policy_cells(
                     "always_valid": always_valid(estimate, questions),
                 }
                 tallies[name][each].add(estimate, ends)
-            verdict = judge_log(diagnose(log.rounds, speaking, target[log.query], world.models), n_candidates)
+            verdict = judge_log(diagnose(log.rounds, speaking, target[log.query], world.outcomes.models), n_candidates)
             answers[name].append(verdict.answer)
             effective[name].append(effective_sample_size(speaking.weight))
         progress(policy.version, i + 1, n_logs)

@@ -49,10 +49,8 @@ class LogWorld:
 
     Parameters
     ----------
-    quality
-        (N, m) without NaN.
-    models
-        Length m.
+    outcomes
+        N queries x m models, every quality known.
     columns
         (N, k) of the queries.
     folds
@@ -61,8 +59,7 @@ class LogWorld:
         Name -> (N, m) probabilities of a policy to be evaluated.
     """
 
-    quality: Floats
-    models: tuple[str, ...]
+    outcomes: OutcomeMatrix
     columns: Floats
     folds: NDArray[np.intp]
     targets: dict[str, Floats]
@@ -72,16 +69,18 @@ class LogWorld:
         """Return the world of an outcome set; queries that not every model has answered are left out."""
         kept = outcomes.rows(np.flatnonzero(np.isfinite(outcomes.quality).all(axis=1)))
         columns = request_columns(kept.prompts, encoder, np.random.default_rng(seed), _COLUMNS)
-        return cls(kept.quality, kept.models, columns, query_fold(kept.prompts, _FOLDS, seed), policies_of(kept))
+        return cls(kept, columns, query_fold(kept.prompts, _FOLDS, seed), policies_of(kept))
 
     def truth(self, target: Floats) -> float:
         """Return the true value of a policy."""
-        return float((target * self.quality).sum(axis=1).mean())
+        return float((target * self.outcomes.quality).sum(axis=1).mean())
 
     def prior(self, policy: LoggingPolicy, n: int, rng: np.random.Generator) -> RidgePrior:
         """Return the outcome model's prior, chosen on one log that is not used otherwise."""
         query, chosen, reward = self._draw(policy, n, rng)
-        return choose_outcome_prior(self.columns[query], reward, chosen, len(self.models), self.folds[query], 0.0, 1.0)
+        return choose_outcome_prior(
+            self.columns[query], reward, chosen, len(self.outcomes.models), self.folds[query], 0.0, 1.0
+        )
 
     def draw(
         self, policy: LoggingPolicy, n: int, prior: RidgePrior, rng: np.random.Generator, labels: float = 1.0
@@ -97,7 +96,7 @@ class LogWorld:
         if labels < 1.0:
             reward = np.where(rng.random(n) < labels, reward, np.nan)
         predicted = predict_outcomes(
-            self.columns[query], reward, chosen, len(self.models), self.folds[query], 0.0, 1.0, prior
+            self.columns[query], reward, chosen, len(self.outcomes.models), self.folds[query], 0.0, 1.0, prior
         )
         propensity = policy.probabilities[query, chosen]
         return DrawnLog(LoggedRounds(chosen, propensity, reward, predicted, np.arange(n)), query)
@@ -105,9 +104,9 @@ class LogWorld:
     def _draw(
         self, policy: LoggingPolicy, n: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
-        query = rng.integers(len(self.quality), size=n)
+        query = rng.integers(len(self.outcomes.quality), size=n)
         chosen = policy.choose(query, rng.random(n))
-        return query, chosen, self.quality[query, chosen]
+        return query, chosen, self.outcomes.quality[query, chosen]
 
 
 def policies_of(outcomes: OutcomeMatrix) -> dict[str, Floats]:
