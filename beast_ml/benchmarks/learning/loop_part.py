@@ -21,7 +21,7 @@ from beast_ml.benchmarks.part_context import PartContext
 from beast_ml.benchmarks.partial_feedback import LogSet, prepare_log_set
 from beast_ml.benchmarks.sets import SETS, load_set
 from beast_ml.errors import MissingExtraError
-from beast_ml.evaluation.off_policy import normal_interval, standard_error
+from beast_ml.evaluation.off_policy.rounds import normal_interval, standard_error
 from beast_ml.operations.learning_loop.config import LoopConfig
 from beast_ml.operations.learning_loop.run import learn_once
 from beast_ml.operations.learning_loop.state_file import StateFile

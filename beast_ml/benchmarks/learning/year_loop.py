@@ -18,7 +18,7 @@ from beast_ml.benchmarks.learning.year_policies import EXPLORED, Fitted, YearLog
 from beast_ml.errors import NotEnoughDataError, PromotionRefusedError
 from beast_ml.evaluation.bootstrap import QueryBootstrap
 from beast_ml.evaluation.calibration import calibrate_quality
-from beast_ml.evaluation.off_policy import LoggedRounds, normal_interval, standard_error
+from beast_ml.evaluation.off_policy.rounds import LoggedRounds, normal_interval, standard_error
 from beast_ml.operations.drift.advice import Finding, find_causes
 from beast_ml.operations.drift.monitor import DriftMonitor
 from beast_ml.operations.drift.signals import DriftRow
