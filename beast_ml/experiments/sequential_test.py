@@ -1,0 +1,129 @@
+"""A variant against the control at every look: an effect, an interval and a p-value that hold however often one looks.
+
+The statistic is a mean's in large samples, so the sequence is the normal mixture of
+`beast_ml.evaluation.confidence_sequence`, run in the clock of information (1 / variance of the effect) rather than of
+observations. With units that are observed again and again the effect's increments are not independent; but if what a
+unit does later is not negatively correlated with what it did before, its path is correlated with itself more strongly
+than Brownian motion is at the same variances, and by Slepian's lemma crosses any boundary less often: the sequence is
+then conservative.
+
+Normality is not there from the first unit on. Looks count from the moment at which each side has some dozens of units
+and the estimated skewness of each side's mean and of the effect is small (after Cochran's rule, n > 25 skewness^2): 30
+units for normal values, about 25 events for rare ones, more where few huge values rule. Until then nothing is claimed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beast_ml.errors import InputError
+from beast_ml.evaluation.confidence_sequence import always_valid_p_value, normal_mixture_radius, rho_tightest_at
+from beast_ml.experiments.moments import UnitMoments, difference
+
+__all__ = ["Path", "SequentialConfig", "follow"]
+
+Floats = NDArray[np.float64]
+
+_LEAST_UNITS: Final = 30
+_MOST_SKEWNESS: Final = 0.2
+
+
+@dataclass(frozen=True)
+class SequentialConfig:
+    """How a test looks.
+
+    Parameters
+    ----------
+    alpha
+        Probability of ever claiming a difference where there is none.
+    planned_units
+        Units of both sides together at which the interval is to be tightest. A wrong guess costs width, never
+        validity; it must not be made from the outcomes.
+
+    Raises
+    ------
+    InputError
+        If one of them cannot be.
+    """
+
+    alpha: float = 0.05
+    planned_units: int = 2_000
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.alpha < 1.0:
+            raise InputError(f"`alpha` == {self.alpha}, must be between 0 and 1: 0.05 for 95% intervals")
+        if self.planned_units < 2:
+            raise InputError(f"`planned_units` == {self.planned_units}, must be at least 2")
+
+
+@dataclass(frozen=True)
+class Path:
+    """A comparison over t looks.
+
+    Parameters
+    ----------
+    effect
+        (t,) variant minus control; NaN before both have a unit.
+    variance, unadjusted_variance
+        (t,) of the effect, and without covariates.
+    p_value
+        (t,) each valid at a moment chosen by whatever was seen; 1 before the looks count.
+    start
+        The first look that counts; None where none does yet.
+    rho, scale
+        Width of the mixture, and the variance of one observation that it is measured by.
+    """
+
+    effect: Floats
+    variance: Floats
+    unadjusted_variance: Floats
+    p_value: Floats
+    start: int | None
+    rho: float
+    scale: float
+
+    def radius(self, alpha: float) -> Floats:
+        """Return (t,) half the width of the confidence sequence; infinite before the looks count."""
+        radius = np.full(len(self.effect), np.inf)
+        if self.start is not None:
+            later = slice(self.start, None)
+            information = self.scale / self.variance[later]
+            radius[later] = normal_mixture_radius(information, self.scale, self.rho, alpha)
+        return radius
+
+
+def follow(variant: UnitMoments, control: UnitMoments, config: SequentialConfig) -> Path:
+    """Return how a comparison stood at each look.
+
+    Parameters
+    ----------
+    variant, control
+        What was known of each at the same looks.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        compared = difference(variant, control)
+        ready = _ready(variant, control) & (np.abs(compared.skewness) <= _MOST_SKEWNESS) & (compared.variance > 0)
+    rho = rho_tightest_at(config.planned_units / 4.0, config.alpha)  # n_1 n_0 / (n_1 + n_0) of two equal halves
+    p_value = np.ones(len(compared.effect))
+    if not ready.any():
+        return Path(compared.effect, compared.variance, compared.unadjusted_variance, p_value, None, rho, math.nan)
+    start = int(ready.argmax())
+    units = 1.0 / (1.0 / variant.n[start] + 1.0 / control.n[start])
+    scale = float(compared.variance[start] * units)
+    # Once it counts it goes on; a variance that falls to nothing (all units alike again) tells nothing new.
+    least = np.finfo(float).tiny
+    variance = np.maximum(compared.variance, least)
+    p_value[start:] = always_valid_p_value(compared.effect[start:], scale / variance[start:], scale, rho)
+    return Path(compared.effect, variance, compared.unadjusted_variance, p_value, start, rho, scale)
+
+
+def _ready(variant: UnitMoments, control: UnitMoments) -> NDArray[np.bool_]:
+    enough = np.minimum(variant.n, control.n) >= _LEAST_UNITS
+    for side in (variant, control):
+        enough &= (side.ratio_variance > 0) & (np.abs(side.skewness) <= _MOST_SKEWNESS * np.sqrt(side.n))
+    return np.asarray(enough)
