@@ -13,14 +13,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Findings", "Multiplicity", "find"]
+__all__ = ["MULTIPLICITIES", "Findings", "Multiplicity", "find"]
 
 Multiplicity = Literal["holm", "fdr", "none"]
+MULTIPLICITIES: Final[tuple[Multiplicity, ...]] = get_args(Multiplicity)
 
 Floats = NDArray[np.float64]
 

@@ -41,6 +41,8 @@ class Observations:
         (n, 1 + k) the value, and covariates.
     observed_at
         (n,) in UTC.
+    weight
+        (n,) what each counts for: 1, or 1 over the variant's share of the units where shares changed on the way.
     covariates
         Names of the covariates.
     excluded
@@ -54,6 +56,7 @@ class Observations:
     unit: NDArray[np.intp]
     values: Floats
     observed_at: NDArray[np.datetime64]
+    weight: Floats
     covariates: tuple[str, ...] = ()
     excluded: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -83,7 +86,8 @@ class Observations:
         Parameters
         ----------
         table
-            Columns of `OBSERVATION_COLUMNS`; times without a zone are taken as UTC.
+            Columns of `OBSERVATION_COLUMNS`; times without a zone are taken as UTC. A column ``weight`` says what each
+            row counts for.
         now
             Aware; what is later comes from a clock that is ahead.
         covariates
@@ -110,6 +114,8 @@ class Observations:
         left_out.drop("no variant", variant < 0)
         left_out.drop("no observed_at", np.isnat(times))
         left_out.drop("no finite value", ~np.isfinite(values[:, 0]))
+        weight = _numbers(table["weight"], "weight") if "weight" in table.column_names else np.ones(len(times))
+        left_out.drop("its variant had no share then", ~(weight > 0))
         left_out.drop("observed in the future", _ahead(times, now, notes))
         left_out.drop("copy of another row", _copies(table, unit, variant, values, times, left_out.kept, notes))
         kept = np.flatnonzero(left_out.kept)
@@ -128,6 +134,7 @@ class Observations:
             np.unique(unit[kept], return_inverse=True)[1].astype(np.intp),
             values,
             times[kept],
+            weight[kept],
             tuple(covariates),
             left_out.reasons,
             tuple(notes),

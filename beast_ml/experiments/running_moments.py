@@ -12,7 +12,7 @@ __all__ = ["running_moments"]
 Floats = NDArray[np.float64]
 
 
-def running_moments(unit: NDArray[np.intp], observed: Floats, looks: NDArray[np.intp]) -> UnitMoments:
+def running_moments(unit: NDArray[np.intp], observed: Floats, weight: Floats, looks: NDArray[np.intp]) -> UnitMoments:
     """Return what was known of a variant's units at each look.
 
     When a unit is observed again its totals grow, and its old share of the sums makes place for the new one: each sum
@@ -24,11 +24,12 @@ def running_moments(unit: NDArray[np.intp], observed: Floats, looks: NDArray[np.
         (n,) who was observed, in order of time.
     observed
         (n, 1 + k) the value, and k covariates.
+    weight
+        (n,) what each observation counts for.
     looks
         (t,) how many observations had been made; not decreasing; 0 where there was none yet.
     """
-    n = len(observed)
-    rows = np.concatenate([observed[:, :1], np.ones((n, 1)), observed[:, 1:]], axis=1)
+    rows = np.concatenate([observed[:, :1], np.ones((len(observed), 1)), observed[:, 1:]], axis=1) * weight[:, None]
     after, first = _totals(unit, rows)
     before = after - rows
     n_units = _at(np.cumsum(first), looks).astype(np.int64)

@@ -9,7 +9,9 @@ then conservative.
 
 Normality is not there from the first unit on. Looks count from the moment at which each side has some dozens of units
 and the estimated skewness of each side's mean and of the effect is small (after Cochran's rule, n > 25 skewness^2): 30
-units for normal values, about 25 events for rare ones, more where few huge values rule. Until then nothing is claimed.
+units for normal values, about a dozen events for rare ones, more where few huge values rule. Until then nothing is
+claimed. What skewness is left, Hall's transformation (1992, "On the removal of skewness by transformation") takes out
+of the studentised effect: without it a small share of skewed costs was found different too often.
 """
 
 from __future__ import annotations
@@ -31,6 +33,9 @@ Floats = NDArray[np.float64]
 
 _LEAST_UNITS: Final = 30
 _MOST_SKEWNESS: Final = 0.2
+_MOST_SKEWNESS_OF_A_SIDE: Final = 0.3
+_MOST_CORRECTED: Final = 0.5
+_NO_SKEWNESS: Final = 1e-9
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,8 @@ class Path:
         (t,) variant minus control; NaN before both have a unit.
     variance, unadjusted_variance
         (t,) of the effect, and without covariates.
+    skewness
+        (t,) of it.
     p_value
         (t,) each valid at a moment chosen by whatever was seen; 1 before the looks count.
     start
@@ -82,19 +89,22 @@ class Path:
     effect: Floats
     variance: Floats
     unadjusted_variance: Floats
+    skewness: Floats
     p_value: Floats
     start: int | None
     rho: float
     scale: float
 
-    def radius(self, alpha: float) -> Floats:
-        """Return (t,) half the width of the confidence sequence; infinite before the looks count."""
-        radius = np.full(len(self.effect), np.inf)
+    def interval(self, alpha: float) -> tuple[Floats, Floats]:
+        """Return (t,) lower and upper bounds of the confidence sequence; infinite before the looks count."""
+        low, high = np.full(len(self.effect), -np.inf), np.full(len(self.effect), np.inf)
         if self.start is not None:
             later = slice(self.start, None)
-            information = self.scale / self.variance[later]
-            radius[later] = normal_mixture_radius(information, self.scale, self.rho, alpha)
-        return radius
+            error, skewness = np.sqrt(self.variance[later]), self.skewness[later]
+            radius = normal_mixture_radius(self.scale / self.variance[later], self.scale, self.rho, alpha) / error
+            low[later] = self.effect[later] - error * _as_studentised(radius, skewness)
+            high[later] = self.effect[later] - error * _as_studentised(-radius, skewness)
+        return low, high
 
 
 def follow(variant: UnitMoments, control: UnitMoments, config: SequentialConfig) -> Path:
@@ -111,19 +121,45 @@ def follow(variant: UnitMoments, control: UnitMoments, config: SequentialConfig)
     rho = rho_tightest_at(config.planned_units / 4.0, config.alpha)  # n_1 n_0 / (n_1 + n_0) of two equal halves
     p_value = np.ones(len(compared.effect))
     if not ready.any():
-        return Path(compared.effect, compared.variance, compared.unadjusted_variance, p_value, None, rho, math.nan)
+        return Path(
+            compared.effect,
+            compared.variance,
+            compared.unadjusted_variance,
+            compared.skewness,
+            p_value,
+            None,
+            rho,
+            math.nan,
+        )
     start = int(ready.argmax())
     units = 1.0 / (1.0 / variant.n[start] + 1.0 / control.n[start])
     scale = float(compared.variance[start] * units)
     # Once it counts it goes on; a variance that falls to nothing (all units alike again) tells nothing new.
     least = np.finfo(float).tiny
-    variance = np.maximum(compared.variance, least)
-    p_value[start:] = always_valid_p_value(compared.effect[start:], scale / variance[start:], scale, rho)
-    return Path(compared.effect, variance, compared.unadjusted_variance, p_value, start, rho, scale)
+    variance = np.maximum(np.nan_to_num(compared.variance, nan=least), least)
+    skewness = np.clip(np.nan_to_num(compared.skewness), -_MOST_CORRECTED, _MOST_CORRECTED)
+    error = np.sqrt(variance[start:])
+    normal = _as_normal(compared.effect[start:] / error, skewness[start:])
+    p_value[start:] = always_valid_p_value(normal * error, scale / variance[start:], scale, rho)
+    return Path(compared.effect, variance, compared.unadjusted_variance, skewness, p_value, start, rho, scale)
+
+
+def _as_normal(studentised: Floats, skewness: Floats) -> Floats:
+    """Return Hall's transformation of a studentised mean: increasing, and nearer to normal."""
+    a = np.where(np.abs(skewness) < _NO_SKEWNESS, 1.0, skewness)
+    mended = ((1.0 + a * studentised / 3.0) ** 3 - 1.0) / a + a / 6.0
+    return np.where(np.abs(skewness) < _NO_SKEWNESS, studentised, mended)
+
+
+def _as_studentised(normal: Floats, skewness: Floats) -> Floats:
+    """Return what `_as_normal` makes this of."""
+    a = np.where(np.abs(skewness) < _NO_SKEWNESS, 1.0, skewness)
+    back = 3.0 * (np.cbrt(1.0 + a * (normal - a / 6.0)) - 1.0) / a
+    return np.where(np.abs(skewness) < _NO_SKEWNESS, normal, back)
 
 
 def _ready(variant: UnitMoments, control: UnitMoments) -> NDArray[np.bool_]:
     enough = np.minimum(variant.n, control.n) >= _LEAST_UNITS
     for side in (variant, control):
-        enough &= (side.ratio_variance > 0) & (np.abs(side.skewness) <= _MOST_SKEWNESS * np.sqrt(side.n))
+        enough &= (side.ratio_variance > 0) & (np.abs(side.skewness) <= _MOST_SKEWNESS_OF_A_SIDE * np.sqrt(side.n))
     return np.asarray(enough)
