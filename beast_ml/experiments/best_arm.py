@@ -1,10 +1,9 @@
-"""Shares that move towards the best variant: top-two Thompson sampling (Russo 2016, "Simple Bayesian algorithms for
-best arm identification").
+"""Shares that move towards the best variant, by top-two Thompson sampling.
 
-Plain Thompson sampling gives nearly all units to the leader, and so learns slowly whether it really leads. Top-two
-draws the leader half the time, and else the best of the others. Both probabilities follow from how probably each
-variant is the best one, so the shares are known exactly: they are written into the experiment, and with their history
-every propensity of the past stays known.
+Russo (2016), "Simple Bayesian algorithms for best arm identification". Plain Thompson sampling gives nearly all units
+to the leader, and so learns slowly whether it really leads. Top-two draws the leader half the time, and else the best
+of the others. Both probabilities follow from how probably each variant is the best one, so the shares are known
+exactly: they are written into the experiment, and with their history every propensity of the past stays known.
 """
 
 from __future__ import annotations

@@ -255,11 +255,14 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             raise self._wrong(f"gives variant {variant.name!r} the share {variant.share}, must be in 0..1")
 
     def _check_ranges(self) -> None:
-        for ranges in ([each for variant in self.variants for each in variant.ranges], self.layer_ranges):
+        of_variants = [each for variant in self.variants for each in variant.ranges]
+        for field, ranges in (("ranges", of_variants), ("layer_ranges", self.layer_ranges)):
             last = -1
             for low, high in sorted(ranges):
                 if not last < low <= high < POINTS:
-                    raise self._wrong(f"has points {low}..{high}, which overlap others or are none: leave `ranges` out")
+                    raise self._wrong(
+                        f"has points {low}..{high}, which overlap others or are none: leave `{field}` out"
+                    )
                 last = high
 
     def _wrong(self, what: str) -> InputError:

@@ -64,9 +64,9 @@ def breaches(analysis: ExperimentAnalysis, guardrail: Guardrail) -> list[Breach]
 
 
 def without(experiment: Experiment, variants: Collection[str]) -> Experiment:
-    """Return the experiment with these variants off: nobody is drawn for them any more, and their units go back to the champion.
+    """Return the experiment with these variants off: their units are served by the champion again.
 
-    Without a variant that is left the experiment stops.
+    Where no variant is left, the experiment stops.
     """
     off = [name for name in variants if name != CONTROL]
     left = experiment.with_shares(dict.fromkeys(off, 0.0))

@@ -23,7 +23,7 @@ __all__ = ["observe", "shares_now"]
 Floats = NDArray[np.float64]
 
 BEFORE: Final = "before"
-"""The covariate that is a unit's own mean of the metric before the experiment began; the overall mean if it has none."""
+"""The covariate that is a unit's own mean of the metric before the experiment began."""
 
 
 @dataclass(frozen=True)

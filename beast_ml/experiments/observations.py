@@ -209,7 +209,7 @@ def _ordered_names(found: Sequence[str], expected: Sequence[str]) -> list[str]:
     if CONTROL not in found:
         seen = ", ".join(sorted(found)) or "none"
         raise DataError(
-            f"no row has the variant {CONTROL!r} to compare the others with, only {seen}: name the reference {CONTROL!r}"
+            f"no row has the variant {CONTROL!r} to compare the others with, only {seen}: give the reference that name"
         )
     if not names:
         raise DataError(f"{CONTROL!r} is the only variant: there is nothing to compare it with")
@@ -217,7 +217,7 @@ def _ordered_names(found: Sequence[str], expected: Sequence[str]) -> list[str]:
 
 
 def _ahead(times: NDArray[np.datetime64], now: datetime, notes: list[str]) -> NDArray[np.bool_]:
-    """Return what few rows come from a clock that is ahead; where they are many, the clock here may be what is wrong."""
+    """Return the few rows that come from a clock that is ahead; if they are many, the clock here may be wrong."""
     limit = np.datetime64(int(now.timestamp() * 1e6) + _CLOCKS_DIFFER_US, "us")
     ahead = times > limit
     if ahead.mean() > _SKEWED_SHARE if len(ahead) else False:

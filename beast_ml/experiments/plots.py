@@ -99,7 +99,7 @@ def _shown(start: int | None, n_looks: int) -> Any:
 
 
 def _limit_to_late_bounds(axes: Axes, analysis: ExperimentAnalysis) -> None:
-    """Show the intervals as they are from a tenth of the looks on: the first ones are wide, and would dwarf the rest."""
+    """Show what the intervals are from a tenth of the looks on: the first ones are wide, and would dwarf it."""
     from_look = len(analysis.looked_at) // 10
     extremes = [0.0]
     for each in _most_telling(analysis):

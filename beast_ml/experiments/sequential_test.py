@@ -9,7 +9,7 @@ then conservative.
 
 Normality is not there from the first unit on. Looks count from the moment at which each side has some dozens of units
 and the estimated skewness of each side's mean and of the effect is small (after Cochran's rule, n > 25 skewness^2): 30
-units for normal values, about a dozen events for rare ones, more where few huge values rule. Until then nothing is
+units for normal values, about 16 events for rare ones, more where few huge values rule. Until then nothing is
 claimed. What skewness is left, Hall's transformation (1992, "On the removal of skewness by transformation") takes out
 of the studentised effect: without it a small share of skewed costs was found different too often.
 """
@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 
 _LEAST_UNITS: Final = 30
 _MOST_SKEWNESS: Final = 0.2
-_MOST_SKEWNESS_OF_A_SIDE: Final = 0.3
+_MOST_SKEWNESS_OF_A_SIDE: Final = 0.25
 _MOST_CORRECTED: Final = 0.5
 _NO_SKEWNESS: Final = 1e-9
 

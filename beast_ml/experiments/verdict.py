@@ -141,8 +141,8 @@ def _mismatch(analysis: ExperimentAnalysis) -> str:
         for name, seen, meant in zip(names, analysis.mismatch.observed, analysis.mismatch.expected, strict=True)
     )
     return (
-        f"the units are not divided as meant ({parts}; p {analysis.mismatch.p_value:.1g}), so that the groups differ in "
-        "more than the variant: find what loses units, and start anew"
+        f"the units are not divided as meant ({parts}; p {analysis.mismatch.p_value:.1g}), so that the groups differ "
+        "in more than the variant: find what loses units, and start anew"
     )
 
 

@@ -1,4 +1,4 @@
-"""An experiment's analysis as one MLflow run: what it found as metrics, its verdict as tags, its pictures as artifacts."""
+"""An experiment's analysis as one MLflow run: figures as metrics, the verdict as tags, pictures as artifacts."""
 
 from __future__ import annotations
 
