@@ -1,0 +1,1 @@
+"""What learning from logs gains, and whether its statistics keep what they promise."""
