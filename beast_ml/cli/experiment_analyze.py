@@ -141,7 +141,7 @@ def show_analysis(analysis: ExperimentAnalysis, verdict: ExperimentVerdict) -> N
     level = 1.0 - analysis.interval_alpha
     print_table(
         f"{analysis.metric}, {analysis.n_looks:,} moments to look at",
-        ("variant", "units", "mean", "effect", f"{level:.4g} interval", "p-value", "found"),
+        ("variant", "units", "mean", "effect", f"{100 * level:.3g}% interval", "p-value", "found"),
         rows,
         caption="Always-valid: hold however often you look; p-values are adjusted for the number of variants.",
     )

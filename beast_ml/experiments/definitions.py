@@ -260,9 +260,8 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             last = -1
             for low, high in sorted(ranges):
                 if not last < low <= high < POINTS:
-                    raise self._wrong(
-                        f"has points {low}..{high}, which overlap others or are none: leave `{field}` out"
-                    )
+                    points = f"points {low}..{high}"
+                    raise self._wrong(f"has {points}, which overlap others or are none: leave `{field}` out")
                 last = high
 
     def _wrong(self, what: str) -> InputError:
@@ -369,8 +368,8 @@ class Experiments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         own = _merged((*own, *_first(_gaps([*others, *own]), wanted - _size(own))))
         if wanted - _size(own) > _TOLERANCE:
             raise InputError(
-                f"experiment {experiment.id!r} wants {experiment.layer_share:.3g} of the layer {experiment.layer!r}, of "
-                f"which {1 - _size(tuple(others)) / POINTS:.3g} is free: take less, or stop another one"
+                f"experiment {experiment.id!r} wants {experiment.layer_share:.3g} of the layer {experiment.layer!r}, "
+                f"of which {1 - _size(tuple(others)) / POINTS:.3g} is free: take less, or stop another one"
             )
         return msgspec.structs.replace(experiment, layer_ranges=own)
 

@@ -34,13 +34,16 @@ def draw_effects(path: Path, analysis: ExperimentAnalysis) -> None:
     """Draw each variant's effect with its confidence sequence over time; of many variants the most telling ones."""
     figure, axes = _canvas(8.5, 4.8)
     axes.axhline(0.0, color="#444444", lw=0.9)
+    shade = 0.15 if len(analysis.comparisons) < 3 else 0.05
     for colour, each in zip(_COLOURS, _most_telling(analysis), strict=False):
         looks = _shown(each.path.start, len(analysis.looked_at))
         if not len(looks):
             continue
         low, high = (bounds[looks] for bounds in each.path.interval(analysis.interval_alpha))
         times = analysis.looked_at[looks]
-        axes.fill_between(times, low, high, color=colour, alpha=0.15, lw=0)
+        axes.fill_between(times, low, high, color=colour, alpha=shade, lw=0)
+        for bound in (low, high):
+            axes.plot(times, bound, color=colour, lw=0.6, alpha=0.6)
         axes.plot(times, each.path.effect[looks], color=colour, lw=1.8, label=each.name)
         if each.found_at is not None:
             found = np.datetime64(each.found_at.replace(tzinfo=None), "us")
@@ -48,7 +51,7 @@ def draw_effects(path: Path, analysis: ExperimentAnalysis) -> None:
     _limit_to_late_bounds(axes, analysis)
     axes.set_ylabel(f"{analysis.metric}: variant minus control")
     level = 1.0 - analysis.interval_alpha
-    _finish(figure, axes, path, f"Effects with {level:.4g} confidence sequences; dashed: found different")
+    _finish(figure, axes, path, f"Effects with {100 * level:.3g}% confidence sequences; dashed: found different")
 
 
 def draw_p_values(path: Path, analysis: ExperimentAnalysis) -> None:

@@ -155,9 +155,10 @@ def _warnings(analysis: ExperimentAnalysis) -> list[str]:
             said.append(
                 f"the effect of {each.name!r} changes with time: look at its parts before you count on the mean"
             )
-        if each.peeking.misleads:
-            said.append(
-                f"an ordinary test would have called {each.name!r} different at "
-                f"{each.peeking.share_of_looks:.0%} of the looks; allowing for the looking, it is not"
-            )
+    misled = [each.name for each in analysis.comparisons if each.peeking.misleads]
+    if misled:
+        said.append(
+            f"an ordinary test, looked at as often, would have called different at some look: {', '.join(misled)}; "
+            "allowing for the looking, they are not"
+        )
     return said

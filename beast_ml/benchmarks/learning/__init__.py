@@ -1,1 +1,1 @@
-"""What learning from logs gains, and whether its statistics keep what they promise."""
+"""Figures on learning from logs, and on what a deployed router's log tells."""

@@ -1,4 +1,4 @@
-"""What the sequential tests of experiments keep, save and cost: on drawn data whose truth is known, and real outcomes."""
+"""What the sequential tests of experiments keep, save and cost: on drawn data with known truth, and real outcomes."""
 
 from __future__ import annotations
 
@@ -152,7 +152,9 @@ class ManyVariants:
     found: float
 
 
-def false_alarms(name: str, n_simulations: int, n_looks: int, seed: int, progress: Progress = lambda *_: None) -> FalseAlarms:
+def false_alarms(
+    name: str, n_simulations: int, n_looks: int, seed: int, progress: Progress = lambda *_: None
+) -> FalseAlarms:
     """Return how often no difference is called one, looking after every observation."""
     kind, share = OUTCOMES[name]
     rng = np.random.default_rng(seed)
@@ -332,9 +334,7 @@ def _drawn(kind: Kind, n: int, rng: np.random.Generator) -> tuple[NDArray[np.int
     return users, rng.normal(size=n // _REQUESTS_PER_USER)[users] + rng.normal(size=n)
 
 
-def _compared(
-    unit: NDArray[np.intp], values: Floats, treated: NDArray[np.bool_], planned_units: int = 2_000
-) -> Looks:
+def _compared(unit: NDArray[np.intp], values: Floats, treated: NDArray[np.bool_], planned_units: int = 2_000) -> Looks:
     centred = values - values.mean()
     sides = (_moments(unit, centred, treated), _moments(unit, centred, ~treated))
     return follow(*sides, SequentialConfig(_ALPHA, planned_units))
