@@ -158,7 +158,7 @@ class Assigners:
 
     def of(self, tenant: str, user_id: str | None, session_id: str | None, request_id: str) -> Assigner | None:
         """Return what draws for a request; None where no experiment takes it."""
-        for each in (*self._of_tenants.get(tenant, ()), *self._everybody):
+        for each in self._of_tenants.get(tenant, []) + self._everybody:
             if each.takes(each.unit(tenant, user_id, session_id, request_id)):
                 return each
         return None

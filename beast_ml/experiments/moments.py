@@ -124,7 +124,7 @@ def difference(variant: UnitMoments, control: UnitMoments) -> Difference:
     if between.shape[-1] == 1:
         return Difference(np.asarray(between[..., 0]), plain, plain, skewness)
     of_covariates, with_value = cov[..., 1:, 1:], cov[..., 1:, 0]
-    usable = np.isfinite(cov).all(axis=(-1, -2))
+    usable = np.asarray(np.isfinite(cov).all(axis=(-1, -2)))
     safe = np.where(usable[..., None, None], of_covariates, np.eye(of_covariates.shape[-1]))
     # The pseudo-inverse: a covariate that is constant so far, or a copy of another, explains nothing more.
     theta = (np.linalg.pinv(safe, rcond=1e-10, hermitian=True) @ with_value[..., None])[..., 0]
@@ -141,7 +141,7 @@ def _effect_skewness(variant: UnitMoments, control: UnitMoments) -> Floats:
     third = np.zeros(np.shape(variant.n))
     for sign, moments in ((1.0, variant), (-1.0, control)):
         error = np.sqrt(np.maximum(moments.ratio_variance, 0.0))
-        third = third + sign * moments.skewness / np.sqrt(moments.n) * error**3
+        third = third + sign * np.nan_to_num(moments.skewness) / np.sqrt(moments.n) * error**3
     total = variant.ratio_variance + control.ratio_variance
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(third / total**1.5)

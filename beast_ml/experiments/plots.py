@@ -32,6 +32,8 @@ def draw_experiment(folder: Path, analysis: ExperimentAnalysis) -> list[Path]:
 
 def draw_effects(path: Path, analysis: ExperimentAnalysis) -> None:
     """Draw each variant's effect with its confidence sequence over time; of many variants the most telling ones."""
+    from matplotlib.dates import date2num
+
     figure, axes = _canvas(8.5, 4.8)
     axes.axhline(0.0, color="#444444", lw=0.9)
     shade = 0.15 if len(analysis.comparisons) < 3 else 0.05
@@ -46,8 +48,7 @@ def draw_effects(path: Path, analysis: ExperimentAnalysis) -> None:
             axes.plot(times, bound, color=colour, lw=0.6, alpha=0.6)
         axes.plot(times, each.path.effect[looks], color=colour, lw=1.8, label=each.name)
         if each.found_at is not None:
-            found = np.datetime64(each.found_at.replace(tzinfo=None), "us")
-            axes.axvline(found, color=colour, lw=0.9, ls="--")
+            axes.axvline(date2num(each.found_at), color=colour, lw=0.9, ls="--")
     _limit_to_late_bounds(axes, analysis)
     axes.set_ylabel(f"{analysis.metric}: variant minus control")
     level = 1.0 - analysis.interval_alpha
@@ -75,16 +76,16 @@ def draw_p_values(path: Path, analysis: ExperimentAnalysis) -> None:
 
 def draw_forest(path: Path, analysis: ExperimentAnalysis) -> None:
     """Draw all variants' effects with their intervals, the best on top."""
-    known = [each for each in analysis.comparisons if each.effect is not None]
-    known.sort(key=lambda each: each.effect or 0.0)
+    known = [(each.effect, each) for each in analysis.comparisons if each.effect is not None]
+    known.sort(key=lambda pair: pair[0])
     figure, axes = _canvas(7.5, 1.6 + 0.32 * max(len(known), 1))
     axes.axvline(0.0, color="#444444", lw=0.9)
-    for row, each in enumerate(known):
-        colour = _GREY if each.found_at is None else (_COLOURS[0] if (each.effect or 0.0) > 0 else _COLOURS[1])
+    for row, (effect, each) in enumerate(known):
+        colour = _GREY if each.found_at is None else (_COLOURS[0] if effect > 0 else _COLOURS[1])
         if each.low is not None and each.high is not None:
             axes.plot([each.low, each.high], [row, row], color=colour, lw=2.0)
-        axes.plot(each.effect, row, "o", color=colour, ms=6)
-    axes.set_yticks(range(len(known)), [each.name for each in known])
+        axes.plot(effect, row, "o", color=colour, ms=6)
+    axes.set_yticks(range(len(known)), [each.name for _, each in known])
     axes.set_ylim(-0.6, max(len(known), 1) - 0.4)
     axes.set_xlabel(f"{analysis.metric}: variant minus control")
     _finish(figure, axes, path, "Effects; grey: not found different", legend=False)

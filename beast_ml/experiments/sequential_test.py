@@ -8,10 +8,11 @@ than Brownian motion is at the same variances, and by Slepian's lemma crosses an
 then conservative.
 
 Normality is not there from the first unit on. Looks count from the moment at which each side has some dozens of units
-and the estimated skewness of each side's mean and of the effect is small (after Cochran's rule, n > 25 skewness^2): 30
-units for normal values, about 16 events for rare ones, more where few huge values rule. Until then nothing is
-claimed. What skewness is left, Hall's transformation (1992, "On the removal of skewness by transformation") takes out
-of the studentised effect: without it a small share of skewed costs was found different too often.
+and the estimated skewness of the effect, and what each side adds to it, is small (after Cochran's rule, n > 25
+skewness^2): 30 units for normal values, a dozen or two events for rare ones, more where few huge values rule. Until
+then nothing is claimed. What skewness is left, Hall's transformation (1992, "On the removal of skewness by
+transformation") takes out of the studentised effect: without it a small share of skewed costs was found different too
+often.
 """
 
 from __future__ import annotations
@@ -117,7 +118,9 @@ def follow(variant: UnitMoments, control: UnitMoments, config: SequentialConfig)
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         compared = difference(variant, control)
-        ready = _ready(variant, control) & (np.abs(compared.skewness) <= _MOST_SKEWNESS) & (compared.variance > 0)
+        total = compared.unadjusted_variance
+        ready = _ready(variant, control, total) & (compared.variance > 0)
+        ready &= np.abs(compared.skewness) <= _MOST_SKEWNESS
     rho = rho_tightest_at(config.planned_units / 4.0, config.alpha)  # n_1 n_0 / (n_1 + n_0) of two equal halves
     p_value = np.ones(len(compared.effect))
     if not ready.any():
@@ -158,8 +161,19 @@ def _as_studentised(normal: Floats, skewness: Floats) -> Floats:
     return np.where(np.abs(skewness) < _NO_SKEWNESS, normal, back)
 
 
-def _ready(variant: UnitMoments, control: UnitMoments) -> NDArray[np.bool_]:
+def _ready(variant: UnitMoments, control: UnitMoments, total: Floats) -> NDArray[np.bool_]:
+    """Return at which looks both means are near enough to normal, as far as they matter for the effect.
+
+    A small side may not have seen the tail yet that the other one has: the skewness of both together counts, too.
+    """
+    sides = (variant, control)
+    spread = [np.nan_to_num(np.maximum(side.ratio_variance, 0.0)) * side.n for side in sides]
+    skewness = [np.nan_to_num(side.skewness) for side in sides]
+    units = variant.n + control.n
+    pooled = sum(s * v**1.5 * side.n for s, v, side in zip(skewness, spread, sides, strict=True)) / units
+    pooled /= (sum(v * side.n for v, side in zip(spread, sides, strict=True)) / units) ** 1.5
     enough = np.minimum(variant.n, control.n) >= _LEAST_UNITS
-    for side in (variant, control):
-        enough &= (side.ratio_variance > 0) & (np.abs(side.skewness) <= _MOST_SKEWNESS_OF_A_SIDE * np.sqrt(side.n))
+    for side, v, own in zip(sides, spread, skewness, strict=True):
+        seen = np.maximum(np.abs(own), np.abs(pooled))
+        enough &= seen / np.sqrt(side.n) * (v / side.n / total) ** 1.5 <= _MOST_SKEWNESS_OF_A_SIDE
     return np.asarray(enough)
