@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from beast_ml.cli.output import JsonOption, print_json, print_table, stdout
-from beast_ml.cli.server_calls import UrlOption, call_server
+from beast_ml.cli.server_calls import UrlOption, call_server, own_admin_key
 
 __all__ = ["cache_stats"]
 
@@ -26,22 +26,11 @@ def cache_stats(
     as_json: JsonOption = False,
 ) -> None:
     """Show what the cache of a running server has hit, left out, kept and saved, and who has what in its tiers."""
-    found = call_server("GET", "/v1/cache/stats", url=url, key=key or _own_key(), needs=_NEEDS)
+    found = call_server("GET", "/v1/cache/stats", url=url, key=key or own_admin_key(), needs=_NEEDS)
     if as_json:
         print_json(found)
         return
     _show(found)
-
-
-def _own_key() -> str | None:
-    """Return the admin key of a server with these settings; None where it has not made one yet."""
-    from beast_ml.settings import load_settings
-
-    settings = load_settings()
-    if settings.admin_key is not None:
-        return settings.admin_key.get_secret_value()
-    kept = settings.serving.state / "admin.key"
-    return kept.read_text("utf-8").strip() if kept.exists() else None
 
 
 def _show(found: dict[str, Any]) -> None:

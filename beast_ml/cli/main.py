@@ -16,6 +16,7 @@ from beast_ml.cli.bench import app as bench_app
 from beast_ml.cli.cache import app as cache_app
 from beast_ml.cli.data import app as data_app
 from beast_ml.cli.evaluate import app as evaluate_app
+from beast_ml.cli.experiment import app as experiment_app
 from beast_ml.cli.keys import app as keys_app
 from beast_ml.cli.learn import app as learn_app
 from beast_ml.cli.logs import app as logs_app
@@ -55,6 +56,7 @@ for _group in (
     serve_app,
     models_app,
     keys_app,
+    experiment_app,
     report_app,
     bench_app,
 ):

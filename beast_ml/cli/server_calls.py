@@ -12,7 +12,7 @@ from beast_ml.errors import InputError, MissingExtraError, UnavailableError
 if TYPE_CHECKING:
     import httpx2
 
-__all__ = ["UrlOption", "call_server", "server_client"]
+__all__ = ["UrlOption", "call_server", "own_admin_key", "server_client"]
 
 UrlOption = Annotated[
     str | None, typer.Option("--url", help="Address of the server; default: serving.host and serving.port.")
@@ -96,6 +96,17 @@ def call_server(
     if answer.status_code in (400, 404, 405, 413, 422):
         raise InputError(f"the server at {at} refuses: {said}")
     raise UnavailableError(f"the server at {at} answered {answer.status_code}: {said}")
+
+
+def own_admin_key() -> str | None:
+    """Return the admin key of a server with these settings; None where it has not made one yet."""
+    from beast_ml.settings import load_settings
+
+    settings = load_settings()
+    if settings.admin_key is not None:
+        return settings.admin_key.get_secret_value()
+    kept = settings.serving.state / "admin.key"
+    return kept.read_text("utf-8").strip() if kept.exists() else None
 
 
 def _said(answer: httpx2.Response) -> str:

@@ -45,7 +45,7 @@ class Assigner:
     Parameters
     ----------
     experiment
-        Laid out already, or anew.
+        Laid out already, or anew. In a layer, probabilities are those of the slice and of the variant within it.
 
     Examples
     --------
@@ -63,12 +63,15 @@ class Assigner:
 
     def __init__(self, experiment: Experiment) -> None:
         self.experiment = experiment = experiment.laid_out()
+        self._slices = sorted(experiment.layer_ranges)
+        size = sum(high - low + 1 for low, high in self._slices) if self._slices else POINTS
+        of_layer = size / POINTS
         rest = POINTS - sum(high - low + 1 for variant in experiment.variants for low, high in variant.ranges)
-        outside = Assignment(None, None, "champion", rest / POINTS)
+        outside = Assignment(None, None, "champion", of_layer * (rest / POINTS) + (1.0 - of_layer))
         owned = []
         for variant in experiment.variants:
             points = sum(high - low + 1 for low, high in variant.ranges)
-            drawn = Assignment(experiment.id, variant.name, variant.policy, points / POINTS)
+            drawn = Assignment(experiment.id, variant.name, variant.policy, of_layer * (points / POINTS))
             owned += [(low, high, drawn) for low, high in variant.ranges]
         self._last: list[int] = []
         self._drawn: list[Assignment] = []
@@ -82,6 +85,7 @@ class Assigner:
             self._last.append(POINTS - 1)
             self._drawn.append(outside)
         self._keyed = _keyed(experiment.id, b"assignment")
+        self._layer_keyed = None if experiment.layer is None else _keyed(experiment.layer, b"layer")
         self._shadow_keyed = _keyed(experiment.id, b"shadow")
         self._shadow_points = 0 if experiment.shadow is None else points_of(experiment.shadow_share)
         self._by_user, self._by_session = experiment.unit == "user", experiment.unit == "session"
@@ -92,6 +96,9 @@ class Assigner:
         shares: dict[str, float] = {}
         for drawn in {(each.variant, each.policy): each for each in self._drawn}.values():
             shares[drawn.policy] = shares.get(drawn.policy, 0.0) + drawn.probability
+        if self._slices and all(each.variant is not None for each in self._drawn):
+            # No unit of its slice is left over, but the layer has others.
+            shares["champion"] = shares.get("champion", 0.0) + 1.0 - sum(shares.values())
         return shares
 
     def unit(self, tenant: str, user_id: str | None, session_id: str | None, request_id: str) -> str:
@@ -101,6 +108,15 @@ class Assigner:
         if self._by_session and session_id is not None:
             return f"{tenant}\0session\0{session_id}"
         return f"{tenant}\0request\0{request_id}"
+
+    def takes(self, unit: str) -> bool:
+        """Return whether a unit of its layer is in its slice; without a layer every unit is its own."""
+        if self._layer_keyed is None:
+            return True
+        keyed = self._layer_keyed.copy()
+        keyed.update(unit.encode("utf-8", "surrogatepass"))
+        point = int.from_bytes(keyed.digest())
+        return any(low <= point <= high for low, high in self._slices)
 
     def assign(self, unit: str) -> Assignment:
         """Return the policy that decides for a unit: always the same one."""
@@ -127,18 +143,25 @@ class Assigners:
     """
 
     def __init__(self, experiments: Experiments) -> None:
-        self._everybody: Assigner | None = None
-        self._of_tenants: dict[str, Assigner] = {}
+        self._everybody: list[Assigner] = []
+        self._of_tenants: dict[str, list[Assigner]] = {}
         for each in experiments.running():
             assigner = Assigner(each)
             if each.tenants is None:
-                self._everybody = assigner
-            else:
-                self._of_tenants |= dict.fromkeys(each.tenants, assigner)
+                self._everybody.append(assigner)
+            for tenant in each.tenants or ():
+                self._of_tenants.setdefault(tenant, []).append(assigner)
 
-    def of(self, tenant: str) -> Assigner | None:
-        """Return what draws for a tenant's requests; None where no experiment takes them."""
-        return self._of_tenants.get(tenant, self._everybody)
+    def takes(self, tenant: str) -> bool:
+        """Return whether an experiment may take a tenant's requests."""
+        return bool(self._everybody) or tenant in self._of_tenants
+
+    def of(self, tenant: str, user_id: str | None, session_id: str | None, request_id: str) -> Assigner | None:
+        """Return what draws for a request; None where no experiment takes it."""
+        for each in self._of_tenants.get(tenant, []) + self._everybody:
+            if each.takes(each.unit(tenant, user_id, session_id, request_id)):
+                return each
+        return None
 
 
 def mixture_propensity(shares: Mapping[str, float], propensities: Mapping[str, float]) -> float:

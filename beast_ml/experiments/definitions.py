@@ -6,20 +6,24 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal, get_args
 
 import msgspec
 
 from beast_ml.errors import InputError
+from beast_ml.experiments.log_metric_names import LogMetric
 
 __all__ = [
     "EXPERIMENTS_FILE",
     "POINTS",
     "Experiment",
     "Experiments",
+    "Guardrail",
     "ServedPolicy",
     "ShadowPolicy",
+    "SharesSince",
     "Variant",
     "read_experiments",
     "write_experiments",
@@ -60,6 +64,45 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     ranges: Ranges = ()
 
 
+class Guardrail(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What no variant may do; one that provably does is stopped.
+
+    Parameters
+    ----------
+    metric
+        Of the log: quality, cost, latency, errors or feedback.
+    most_harm
+        By how much a variant may be worse than the control, in units of the metric.
+    alpha
+        Probability of ever stopping a variant that is exactly that bad, or better.
+    """
+
+    metric: LogMetric
+    most_harm: float
+    alpha: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.most_harm < float("inf"):
+            raise InputError(f"a guardrail's `most_harm` == {self.most_harm}, must be 0 or more")
+        if not 0.0 < self.alpha < 1.0:
+            raise InputError(f"a guardrail's `alpha` == {self.alpha}, must be between 0 and 1")
+
+
+class SharesSince(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The shares that the variants had from a moment on: without them, propensities of the past would be lost.
+
+    Parameters
+    ----------
+    at
+        Aware.
+    shares
+        Variant -> share of the units.
+    """
+
+    at: datetime
+    shares: dict[str, float]
+
+
 class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A comparison of policies on live requests.
 
@@ -80,6 +123,21 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         Of the requests.
     status
         Of a stopped one nothing is assigned any more.
+    layer
+        Experiments of one layer take disjoint slices of the same requests' units, so that they may run at once
+        without touching each other; None: it takes all units of its tenants.
+    layer_share
+        Of the layer's units; shares of variants are of these.
+    layer_ranges
+        First and last of the layer's points that are its own; written by `Experiments.put`, not by people.
+    guardrails
+        What stops a variant by itself.
+    allocation
+        ``best-arm``: shares move towards the variants that are most probably best; else people set them.
+    metric
+        What ``best-arm`` goes by.
+    history
+        The shares that there were, in order of time; written by the server, not by people.
 
     Raises
     ------
@@ -94,6 +152,13 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     shadow: ShadowPolicy | None = None
     shadow_share: float = 1.0
     status: Literal["running", "stopped"] = "running"
+    layer: str | None = None
+    layer_share: float = 1.0
+    layer_ranges: Ranges = ()
+    guardrails: tuple[Guardrail, ...] = ()
+    allocation: Literal["fixed", "best-arm"] = "fixed"
+    metric: LogMetric = "quality"
+    history: tuple[SharesSince, ...] = ()
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.id):
@@ -116,6 +181,14 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             raise self._wrong(f"draws by {self.unit!r}, must be one of {', '.join(get_args(Unit))}")
         if self.tenants is not None and not self.tenants:
             raise self._wrong("has an empty list of tenants: leave `tenants` out to mean all")
+        if self.layer is not None and not _NAME.fullmatch(self.layer):
+            raise self._wrong(f"is in the layer {self.layer!r}: use 1 to 64 letters, digits, '_', '.' or '-'")
+        if self.layer is None and (self.layer_share != 1.0 or self.layer_ranges):
+            raise self._wrong("has a share of a layer, but no `layer`: name one")
+        if not 0.0 < self.layer_share <= 1.0:
+            raise self._wrong(f"has `layer_share` == {self.layer_share}, must be above 0 and at most 1")
+        if any(each.at.tzinfo is None for each in self.history):
+            raise self._wrong("has a `history` with times without a zone: leave `history` out, the server writes it")
         self._check_ranges()
 
     def laid_out(self) -> Experiment:
@@ -182,12 +255,14 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             raise self._wrong(f"gives variant {variant.name!r} the share {variant.share}, must be in 0..1")
 
     def _check_ranges(self) -> None:
-        taken = sorted(each for variant in self.variants for each in variant.ranges)
-        last = -1
-        for low, high in taken:
-            if not last < low <= high < POINTS:
-                raise self._wrong(f"has points {low}..{high}, which overlap others or are none: leave `ranges` out")
-            last = high
+        of_variants = [each for variant in self.variants for each in variant.ranges]
+        for field, ranges in (("ranges", of_variants), ("layer_ranges", self.layer_ranges)):
+            last = -1
+            for low, high in sorted(ranges):
+                if not last < low <= high < POINTS:
+                    points = f"points {low}..{high}"
+                    raise self._wrong(f"has {points}, which overlap others or are none: leave `{field}` out")
+                last = high
 
     def _wrong(self, what: str) -> InputError:
         return InputError(f"experiment {self.id!r} {what}")
@@ -212,6 +287,9 @@ class Experiments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         running = self.running()
         for i, first in enumerate(running):
             for second in running[i + 1 :]:
+                if first.layer is not None and first.layer == second.layer:
+                    _check_layer(first, second)
+                    continue
                 if first.tenants is None or second.tenants is None:
                     # One with tenants and one for all others would change the others' population: refused, too.
                     whose = "requests of the same tenants"
@@ -220,8 +298,8 @@ class Experiments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 else:
                     continue
                 raise InputError(
-                    f"experiments {first.id!r} and {second.id!r} would both take {whose}: stop one, or give each "
-                    "tenants of its own"
+                    f"experiments {first.id!r} and {second.id!r} would both take {whose}: stop one, give each "
+                    "tenants of its own, or put both into one `layer`"
                 )
 
     def running(self) -> tuple[Experiment, ...]:
@@ -234,8 +312,15 @@ class Experiments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         shadows = {each.shadow for each in self.running() if each.shadow is not None}
         return frozenset(served | shadows) - {"champion"}
 
-    def put(self, experiment: Experiment) -> Experiments:
+    def put(self, experiment: Experiment, at: datetime | None = None) -> Experiments:
         """Return them with one more, or with another version of one; its units stay where they are as far as they can.
+
+        Parameters
+        ----------
+        experiment
+            To be added or changed.
+        at
+            Aware, when its shares begin to hold; None keeps no history.
 
         Raises
         ------
@@ -257,8 +342,36 @@ class Experiments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                         f"variant {variant.name!r} of experiment {experiment.id!r} is served by the "
                         f"{policies[variant.name]}, not by the {variant.policy}: start another experiment"
                     )
+            if before.layer != experiment.layer:
+                raise InputError(
+                    f"experiment {experiment.id!r} is in {_layer(before)}, not in {_layer(experiment)}: start another "
+                    "one, its units would be others"
+                )
             experiment = _keeping_units(before, experiment)
-        return Experiments(tuple((known | {experiment.id: experiment.laid_out()}).values()))
+        experiment = self._in_layer(before, experiment).laid_out()
+        if at is not None:
+            experiment = _noting_shares(before, experiment, at)
+        return Experiments(tuple((known | {experiment.id: experiment}).values()))
+
+    def _in_layer(self, before: Experiment | None, experiment: Experiment) -> Experiment:
+        """Return it with its slice of the layer: the one it had as far as its share allows, and what nobody has."""
+        if experiment.layer is None or experiment.status == "stopped":
+            return experiment
+        wanted = points_of(experiment.layer_share)
+        own = _first(() if before is None or before.status == "stopped" else before.layer_ranges, wanted)
+        others = [
+            each
+            for other in self.running()
+            if other.layer == experiment.layer and other.id != experiment.id
+            for each in other.layer_ranges
+        ]
+        own = _merged((*own, *_first(_gaps([*others, *own]), wanted - _size(own))))
+        if wanted - _size(own) > _TOLERANCE:
+            raise InputError(
+                f"experiment {experiment.id!r} wants {experiment.layer_share:.3g} of the layer {experiment.layer!r}, "
+                f"of which {1 - _size(tuple(others)) / POINTS:.3g} is free: take less, or stop another one"
+            )
+        return msgspec.structs.replace(experiment, layer_ranges=own)
 
 
 def read_experiments(path: Path) -> Experiments:
@@ -320,6 +433,30 @@ def _keeping_units(before: Experiment, after: Experiment) -> Experiment:
         for each in after.variants
     )
     return msgspec.structs.replace(after, variants=variants)
+
+
+def _noting_shares(before: Experiment | None, after: Experiment, at: datetime) -> Experiment:
+    """Return the new version with the old one's history, and its own shares noted where they differ."""
+    history = () if before is None else before.history
+    shares = {variant.name: variant.share for variant in after.variants} if after.status == "running" else {}
+    if not history or history[-1].shares != shares:
+        history = (*history, SharesSince(at=at.astimezone(UTC), shares=shares))
+    return msgspec.structs.replace(after, history=history)
+
+
+def _check_layer(first: Experiment, second: Experiment) -> None:
+    what = f"experiments {first.id!r} and {second.id!r} of the layer {first.layer!r}"
+    if first.unit != second.unit:
+        raise InputError(f"{what} draw by {first.unit!r} and {second.unit!r}: a layer has one kind of unit")
+    for low, high in first.layer_ranges:
+        if any(low <= other_high and other_low <= high for other_low, other_high in second.layer_ranges):
+            raise InputError(f"{what} have slices that overlap: leave `layer_ranges` out, the server writes them")
+    if not (first.layer_ranges and second.layer_ranges):
+        raise InputError(f"{what} have no slices yet: add them one by one (beast experiment create)")
+
+
+def _layer(experiment: Experiment) -> str:
+    return "no layer" if experiment.layer is None else f"the layer {experiment.layer!r}"
 
 
 def _size(ranges: Ranges) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from beast_ml.errors import InputError
@@ -26,10 +27,19 @@ class FollowedExperiments:
         Seconds between looks at it.
     monotonic
         Seconds that never run backwards.
+    now
+        Aware: when a change of shares began to hold.
     """
 
-    def __init__(self, path: Path, *, every_s: float = 1.0, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._path, self._every_s, self._monotonic = path, every_s, monotonic
+    def __init__(
+        self,
+        path: Path,
+        *,
+        every_s: float = 1.0,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._path, self._every_s, self._monotonic, self._now = path, every_s, monotonic, now
         self._seen: tuple[int, ...] | None = None  # of the file's last look; empty where there was no file
         self.experiments = Experiments()
         self.error: str | None = None
@@ -38,11 +48,19 @@ class FollowedExperiments:
         self._next = 0.0
         self._look()
 
-    def of(self, tenant: str) -> Assigner | None:
-        """Return what draws for a tenant's requests; None where no experiment takes them."""
+    def takes(self, tenant: str) -> bool:
+        """Return whether an experiment may take a tenant's requests."""
+        self._look_when_due()
+        return self._assigners.takes(tenant)
+
+    def of(self, tenant: str, user_id: str | None, session_id: str | None, request_id: str) -> Assigner | None:
+        """Return what draws for a request; None where no experiment takes it."""
+        self._look_when_due()
+        return self._assigners.of(tenant, user_id, session_id, request_id)
+
+    def _look_when_due(self) -> None:
         if self._monotonic() >= self._next:
             self._look()
-        return self._assigners.of(tenant)
 
     def put(self, experiment: Experiment) -> None:
         """Add or change one, for all workers.
@@ -56,7 +74,7 @@ class FollowedExperiments:
         with self._path.with_name(f"{self._path.name}.lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # two changes at once: the second one sees the first
             self._look()
-            write_experiments(self._path, self.experiments.put(experiment))
+            write_experiments(self._path, self.experiments.put(experiment, self._now()))
             self._look()
 
     def _look(self) -> None:

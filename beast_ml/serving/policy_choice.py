@@ -34,7 +34,7 @@ class PolicyChoice:
             If nobody can be chosen.
         """
         services, runtime = self._services, self._services.runtime
-        assigner = services.experiments.of(tenant)
+        assigner = services.experiments.of(tenant, request.user_id, request.session_id, request_id)
         if assigner is None:
             decision = self._by_champion(request, tenant, thrift)
         else:
@@ -48,7 +48,7 @@ class PolicyChoice:
 
     def drawn(self, tenant: str, user_id: str | None, session_id: str | None, request_id: str) -> Assignment | None:
         """Return which policy an experiment draws for a request; None where it takes part in none."""
-        assigner = self._services.experiments.of(tenant)
+        assigner = self._services.experiments.of(tenant, user_id, session_id, request_id)
         if assigner is None or not self._all_loaded(assigner):
             return None
         return assigner.assign(assigner.unit(tenant, user_id, session_id, request_id))

@@ -158,7 +158,7 @@ class RoutingService:
         services, runtime = self._services, self._services.runtime
         of_user = {user: services.thrift(tenant, user) for user in {request.user_id for request in requests}}
         thrifts = [of_user[request.user_id] for request in requests]
-        if services.experiments.of(tenant) is not None:  # each may be drawn for another policy
+        if services.experiments.takes(tenant):  # each may be drawn for another policy
             return list(map(self._decided, requests, [tenant] * len(requests), thrifts, request_ids))
         try:
             decided = services.decider.decide_many(runtime.router, requests, tenant, thrifts)

@@ -94,9 +94,9 @@ def test_a_shadow_decides_for_its_share_of_requests_only():
 def test_tenants_are_drawn_by_their_own_experiment():
     acme = compared(id="acme", tenants=("acme",))
     assigners = Assigners(Experiments((acme, compared(id="old", status="stopped"))))
-    assert assigners.of("acme").experiment.id == "acme"
-    assert assigners.of("zeta") is None
-    assert Assigners(Experiments((compared(id="all"),))).of("zeta").experiment.id == "all"
+    assert assigners.of("acme", None, None, "r").experiment.id == "acme"
+    assert assigners.of("zeta", None, None, "r") is None
+    assert Assigners(Experiments((compared(id="all"),))).of("zeta", None, None, "r").experiment.id == "all"
 
 
 def test_a_shadow_decision_is_kept_as_text_that_gives_the_same_numbers_back():

@@ -25,26 +25,26 @@ def experiments(name: str) -> Experiments:
 def test_a_change_is_seen_within_a_second(tmp_path, hand):
     path = tmp_path / "experiments.json"
     followed = FollowedExperiments(path, monotonic=hand)
-    assert followed.of("acme") is None
+    assert followed.of("acme", None, None, "r") is None
     write_experiments(path, experiments("first"))
-    assert followed.of("acme") is None
+    assert followed.of("acme", None, None, "r") is None
     hand.at = 1.0
-    assert followed.of("acme").experiment.id == "first"
+    assert followed.of("acme", None, None, "r").experiment.id == "first"
     write_experiments(path, experiments("second"))
     hand.at = 2.0
-    assert followed.of("acme").experiment.id == "second"
+    assert followed.of("acme", None, None, "r").experiment.id == "second"
     path.unlink()
     hand.at = 3.0
-    assert followed.of("acme") is None
+    assert followed.of("acme", None, None, "r") is None
 
 
 def test_the_same_file_is_read_once(tmp_path, hand):
     path = tmp_path / "experiments.json"
     write_experiments(path, experiments("first"))
     followed = FollowedExperiments(path, monotonic=hand)
-    before = followed.of("acme")
+    before = followed.of("acme", None, None, "r")
     hand.at = 10.0
-    assert followed.of("acme") is before
+    assert followed.of("acme", None, None, "r") is before
 
 
 def test_while_the_file_is_broken_the_last_good_one_holds(tmp_path, hand):
@@ -53,11 +53,11 @@ def test_while_the_file_is_broken_the_last_good_one_holds(tmp_path, hand):
     followed = FollowedExperiments(path, monotonic=hand)
     path.write_text("{", "utf-8")
     for hand.at in (1.0, 2.0):
-        assert followed.of("acme").experiment.id == "first"
+        assert followed.of("acme", None, None, "r").experiment.id == "first"
         assert "holds no experiments" in followed.error
     write_experiments(path, experiments("second"))
     hand.at = 3.0
-    assert followed.of("acme").experiment.id == "second"
+    assert followed.of("acme", None, None, "r").experiment.id == "second"
     assert followed.error is None
 
 
@@ -65,5 +65,5 @@ def test_a_path_that_is_no_file_is_told_and_nothing_is_drawn(tmp_path, hand):
     path = tmp_path / "experiments.json"
     path.mkdir()
     followed = FollowedExperiments(path, monotonic=hand)
-    assert followed.of("acme") is None
+    assert followed.of("acme", None, None, "r") is None
     assert followed.error

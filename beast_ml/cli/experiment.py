@@ -1,0 +1,258 @@
+"""`beast experiment`: design, start, watch, analyse and stop comparisons of policies on live requests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from beast_ml.cli.experiment_analyze import analyze, shares_of
+from beast_ml.cli.experiment_guard import guard
+from beast_ml.cli.output import JsonOption, one_of, print_json, print_table, say, stdout
+from beast_ml.cli.server_calls import UrlOption, call_server, own_admin_key
+from beast_ml.errors import InputError
+
+if TYPE_CHECKING:
+    from beast_ml.experiments.definitions import Experiment, Experiments
+
+__all__ = ["app"]
+
+app = typer.Typer(name="experiment", help="Compare policies on live requests.", no_args_is_help=True)
+
+app.command()(analyze)
+app.command()(guard)
+
+_NEEDS: Final = "the admin key, which is BEAST_ADMIN_KEY or stands in `admin.key` in the server's state folder"
+
+KeyOption = Annotated[
+    str | None,
+    typer.Option(envvar="BEAST_ADMIN_KEY", help="The admin key; default: admin_key, else admin.key in serving.state."),
+]
+FileOption = Annotated[
+    Path | None, typer.Option("--experiments", help="Instead of a server: the experiments' file itself.")
+]
+
+
+@app.callback()
+def _experiment() -> None:
+    """Compare policies on live requests: always-valid, so look as often as you like."""
+
+
+@app.command()
+def design(
+    standard_deviation: Annotated[float, typer.Option("--sd", help="Standard deviation of a unit's value.")],
+    effect: Annotated[float | None, typer.Option(help="The smallest effect to be found.")] = None,
+    units: Annotated[int | None, typer.Option(help="Instead of --effect: units, to see what they can find.")] = None,
+    shares: Annotated[str, typer.Option(help="Of the units, as control=0.5,new=0.5.")] = "control=0.5,new=0.5",
+    alpha: Annotated[float, typer.Option(help="Probability of a claim where there is no effect.")] = 0.05,
+    power: Annotated[float, typer.Option(help="Probability of finding the effect.")] = 0.8,
+    units_per_day: Annotated[float | None, typer.Option(help="That take part; says how many days it takes.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how many units an experiment takes, looked at once or all the time, or what effect so many units can find."""
+    from beast_ml.experiments.design import design_for_effect, design_for_units
+
+    if (effect is None) == (units is None):
+        raise InputError("give --effect or --units: one of them")
+    meant = shares_of(shares)
+    if "control" not in meant:
+        raise InputError(f"`--shares` == {shares!r} has no control, must be like control=0.5,new=0.5")
+    ordered = (meant.pop("control"), *meant.values())
+    options: dict[str, Any] = {"alpha": alpha, "power": power, "units_per_day": units_per_day}
+    if effect is not None:
+        found = design_for_effect(effect, standard_deviation, ordered, **options)
+    else:
+        found = design_for_units(int(units or 0), standard_deviation, ordered, **options)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    rows = [
+        ("one look, at the end", found.n_fixed),
+        ("all the time: on average, if the effect is so", found.n_mean),
+        ("all the time: on average, if it is twice that", found.n_mean_at_twice),
+        (f"all the time: at most, for power {power:.0%}", found.n_most),
+    ]
+    columns, days = ("looking", "units in all"), found.units_per_day is not None
+    print_table(
+        f"To find an effect of {found.effect:.4g}",
+        (*columns, "days") if days else columns,
+        [(*row, round(found.days(row[1]) or 0.0, 1)) if days else row for row in rows],
+        caption=f"Analyse with --planned-units {found.planned_units}.",
+    )
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(metavar="ID", help="Its id: also the key by which units are drawn.")],
+    variant: Annotated[
+        list[str] | None, typer.Option(help="NAME=POLICY:SHARE, such as new=challenger:0.1; may be repeated.")
+    ] = None,
+    control_share: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Of the champion's group; default: what is left.")
+    ] = None,
+    unit: Annotated[str, typer.Option(help="What is drawn: user, session or request.")] = "user",
+    tenant: Annotated[list[str] | None, typer.Option(help="Only requests of this tenant; may be repeated.")] = None,
+    layer: Annotated[str | None, typer.Option(help="A layer whose experiments take disjoint units.")] = None,
+    layer_share: Annotated[float, typer.Option(help="Of the layer's units.")] = 1.0,
+    guardrail: Annotated[
+        list[str] | None,
+        typer.Option(help="METRIC=HARM, such as errors=0.02: stops a variant that is worse by more; may be repeated."),
+    ] = None,
+    best_arm: Annotated[bool, typer.Option("--best-arm", help="Let shares move to what is probably best.")] = False,
+    metric: Annotated[str, typer.Option(help="What --best-arm goes by.")] = "quality",
+    shadow: Annotated[str | None, typer.Option(help="A policy that also decides, without being served.")] = None,
+    shadow_share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the requests.")] = 1.0,
+    url: UrlOption = None,
+    key: KeyOption = None,
+    file: FileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Start an experiment, or change the shares of one: units stay in their variant as far as the shares allow."""
+    from beast_ml.experiments.definitions import Experiment, Guardrail, Variant
+    from beast_ml.experiments.log_metric_names import LOG_METRICS
+
+    variants = [_variant(text) for text in variant or ()]
+    if variants:
+        left = 1.0 - sum(each.share for each in variants)
+        share = max(left, 0.0) if control_share is None else control_share
+        variants.insert(0, Variant(name="control", policy="champion", share=share))
+    guardrails = []
+    for text in guardrail or ():
+        what, _, harm = text.partition("=")
+        guardrails.append(Guardrail(metric=one_of("--guardrail", what, LOG_METRICS), most_harm=_number(harm, text)))
+    experiment = Experiment(
+        id=name,
+        variants=tuple(variants),
+        unit=unit,  # type: ignore[arg-type]  # checked by the experiment
+        tenants=None if tenant is None else tuple(tenant),
+        shadow=shadow,  # type: ignore[arg-type]  # as above
+        shadow_share=shadow_share,
+        layer=layer,
+        layer_share=layer_share,
+        guardrails=tuple(guardrails),
+        allocation="best-arm" if best_arm else "fixed",
+        metric=one_of("--metric", metric, LOG_METRICS),
+    )
+    _show(_put(experiment, url, key, file), as_json, only=name)
+
+
+@app.command()
+def status(
+    name: Annotated[str | None, typer.Argument(metavar="ID", help="Only this one.")] = None,
+    url: UrlOption = None,
+    key: KeyOption = None,
+    file: FileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the experiments of a server, with their variants and shares."""
+    _show(_all(url, key, file), as_json, only=name)
+
+
+@app.command()
+def stop(
+    name: Annotated[str, typer.Argument(metavar="ID", help="Its id.")],
+    url: UrlOption = None,
+    key: KeyOption = None,
+    file: FileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop an experiment: all its units are served by the champion again, within a second."""
+    import msgspec
+
+    experiment = _only(_all(url, key, file), name)
+    stopped = msgspec.structs.replace(experiment, status="stopped")
+    _show(_put(stopped, url, key, file), as_json, only=name)
+
+
+def _all(url: str | None, key: str | None, file: Path | None) -> Experiments:
+    from beast_ml.experiments.definitions import read_experiments
+
+    if file is not None:
+        return read_experiments(file)
+    return _decoded(call_server("GET", "/v1/admin/experiments", url=url, key=key or own_admin_key(), needs=_NEEDS))
+
+
+def _put(experiment: Experiment, url: str | None, key: str | None, file: Path | None) -> Experiments:
+    import msgspec
+
+    if file is not None:
+        from beast_ml.experiments.followed import FollowedExperiments
+
+        followed = FollowedExperiments(file)
+        if followed.error is not None:
+            raise InputError(followed.error)
+        followed.put(experiment)
+        return followed.experiments
+    body = msgspec.to_builtins(experiment)
+    return _decoded(
+        call_server("POST", "/v1/admin/experiments", body, url=url, key=key or own_admin_key(), needs=_NEEDS)
+    )
+
+
+def _decoded(answer: Any) -> Experiments:
+    import msgspec
+
+    from beast_ml.experiments.definitions import Experiments
+
+    try:
+        return msgspec.convert(answer, Experiments)
+    except msgspec.ValidationError as error:
+        raise InputError(f"the server's experiments are of another version than this command ({error})") from error
+
+
+def _only(experiments: Experiments, name: str) -> Experiment:
+    for each in experiments.experiments:
+        if each.id == name:
+            return each
+    known = ", ".join(each.id for each in experiments.experiments) or "none"
+    raise InputError(f"there is no experiment {name!r}, only {known}")
+
+
+def _show(experiments: Experiments, as_json: bool, only: str | None) -> None:
+    import msgspec
+
+    shown = experiments.experiments if only is None else (_only(experiments, only),)
+    if as_json:
+        print_json([msgspec.to_builtins(each) for each in shown])
+        return
+    if not shown:
+        say("no experiment was made yet: beast experiment create ID --variant new=challenger:0.1")
+        return
+    rows = [
+        (
+            each.id,
+            each.status,
+            ", ".join(f"{one.name} {one.share:.3g} ({one.policy})" for one in each.variants) or f"shadow {each.shadow}",
+            each.unit,
+            "all" if each.tenants is None else ", ".join(each.tenants),
+            "-" if each.layer is None else f"{each.layer} {each.layer_share:.3g}",
+            "-" if not each.history else f"{each.history[0].at:%Y-%m-%d %H:%M}",
+        )
+        for each in shown
+    ]
+    print_table("Experiments", ("id", "status", "variants", "unit", "tenants", "layer", "since"), rows)
+    for each in shown:
+        if only is not None and each.status == "running" and each.variants:
+            stdout.print(
+                f"what it says so far: beast experiment analyze --experiment {each.id} --out beast-out/{each.id}",
+                highlight=False,
+                markup=False,
+            )
+
+
+def _variant(text: str) -> Any:
+    from beast_ml.experiments.definitions import Variant
+
+    name, _, rest = text.partition("=")
+    policy, _, share = rest.partition(":")
+    if not (name and policy and share):
+        raise InputError(f"`--variant` == {text!r}, must be NAME=POLICY:SHARE, such as new=challenger:0.1")
+    return Variant(name=name, policy=policy, share=_number(share, text))  # type: ignore[arg-type]  # checked by it
+
+
+def _number(text: str, whole: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"{text!r} in {whole!r} is no number") from None
