@@ -41,6 +41,7 @@ class LoopSurroundings:
     watch_effect: tuple[float, float, float] = (0.02, -0.01, 0.05)
     harm: str | None = None
     undecided: int = 0
+    changes: tuple[str, ...] = ()
     kill_at: int | None = None
     away: bool = False
     time: datetime = datetime(2026, 1, 1, tzinfo=UTC)
@@ -76,6 +77,11 @@ class LoopSurroundings:
             return self.collected
         new = self.labelled if since is None or self.time - since >= timedelta(days=1) else 0
         return Collected(until or self.time, new, new)
+
+    def changed(self, since: datetime) -> tuple[str, ...]:
+        """Return what was set."""
+        self._asked()
+        return self.changes
 
     def train(self, state: LoopState) -> int:
         """Make one version a cycle."""

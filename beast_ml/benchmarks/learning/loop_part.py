@@ -16,7 +16,7 @@ from beast_ml.benchmarks.figures import Figure, PartResult
 from beast_ml.benchmarks.learning.year import BOOTSTRAP_DAYS, DAYS, SHIFTS, YEAR_POOL, Year
 from beast_ml.benchmarks.learning.year_bandit import OnlineBandit
 from beast_ml.benchmarks.learning.year_loop import YearLoop
-from beast_ml.benchmarks.learning.year_policies import EXPLORED, Fitted, YearLog, fit_naively, informed
+from beast_ml.benchmarks.learning.year_policies import Fitted, YearLog, exploring, fit_naively, informed
 from beast_ml.benchmarks.part_context import PartContext
 from beast_ml.benchmarks.partial_feedback import LogSet, prepare_log_set
 from beast_ml.benchmarks.sets import SETS, load_set
@@ -44,6 +44,7 @@ _LOOP: Final = LoopConfig(
     shadow_requests=200,
     canary_units=100,
     watch_for=timedelta(days=7),
+    longest=timedelta(days=14),
 )
 
 
@@ -144,7 +145,7 @@ def run_year(log_set: LogSet, seed: int, days: int = DAYS, say: object = None) -
             got = {"loop": loop.serve(day)}
             plain: Mapping[str, Fitted] = {"never retrained": never, "daily, no gates": daily, "informed": best}
             for name, fitted in plain.items():
-                probabilities = _exploring(fitted.decisions(year, number)[day.queries], available)
+                probabilities = exploring(year, number, fitted, day.queries, daily_log.counts())
                 got[name] = (probabilities * worth[day.queries]).sum(axis=1)
                 if name == "daily, no gates":
                     _explore_into(daily_log, year, number, day.queries, probabilities, rng)
@@ -226,12 +227,6 @@ def _explore_into(
     chosen = (cumulative / cumulative[:, -1:] <= rng.random(len(queries))[:, None]).sum(axis=1)
     quality, cost = year.quality(day)[queries, chosen], year.base_cost_usd(day)[queries, chosen]
     log.add(day, queries, chosen, probabilities[n, chosen], quality, cost)
-
-
-def _exploring(decisions: NDArray[np.intp], available: NDArray[np.bool_]) -> Floats:
-    probabilities = np.tile(EXPLORED * available / available.sum(), (len(decisions), 1))
-    probabilities[np.arange(len(decisions)), decisions] += 1.0 - EXPLORED
-    return np.asarray(probabilities)
 
 
 def _value(worth: Floats, decisions: NDArray[np.intp]) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.benchmarks.learning.year import START, Day, Year
-from beast_ml.benchmarks.learning.year_policies import EXPLORED, Fitted, YearLog, fit_cautiously
+from beast_ml.benchmarks.learning.year_policies import Fitted, YearLog, exploring, fit_cautiously
 from beast_ml.errors import NotEnoughDataError, PromotionRefusedError
 from beast_ml.evaluation.bootstrap import QueryBootstrap
 from beast_ml.evaluation.calibration import calibrate_quality
@@ -23,7 +23,7 @@ from beast_ml.operations.drift.advice import Finding, find_causes
 from beast_ml.operations.drift.monitor import DriftMonitor
 from beast_ml.operations.drift.signals import DriftRow
 from beast_ml.operations.learning_loop.compare import compare_units
-from beast_ml.operations.learning_loop.drifted import learn_because, stale_since
+from beast_ml.operations.learning_loop.drifted import changed_since, learn_because, stale_since
 from beast_ml.operations.learning_loop.promise import is_promising
 from beast_ml.operations.learning_loop.states import LoopState
 from beast_ml.operations.learning_loop.surroundings import Collected, Compared, Judged, Shadowed
@@ -35,7 +35,7 @@ __all__ = ["Promoted", "YearLoop"]
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-_LEARNT_FROM: Final = 8_000
+_LEARNT_FROM: Final = 12_000
 _GATES: Final = Gates(min_test_queries=100)
 _CONTROL, _TREATED = 0, 1
 _RESAMPLES: Final = 50
@@ -99,17 +99,16 @@ class YearLoop:
         if self._other is not None:
             arm[self._rng.random(n) < self._other[1]] = _TREATED
         serving = np.array([self.line[-1], self.line[-1] if self._other is None else self._other[0]])
-        explore = self._exploration(day.number)
+        true = self._true_outcomes()
         worth = self.year.worth(day.number)[day.queries]
-        greedy = np.empty(n, dtype=np.intp)
+        probabilities = np.empty((n, len(self.year.models)))
         for side in (_CONTROL, _TREATED):
             mine = arm == side
             if mine.any():
-                greedy[mine] = self.versions[serving[side]].decisions(self.year, day.number)[day.queries[mine]]
-        probabilities = np.tile(EXPLORED * explore, (n, 1))
-        probabilities[np.arange(n), greedy] += 1.0 - EXPLORED
+                version = self.versions[serving[side]]
+                probabilities[mine] = exploring(self.year, day.number, version, day.queries[mine], true)
         chosen = (probabilities.cumsum(axis=1) <= self._rng.random(n)[:, None]).sum(axis=1)
-        chosen = np.minimum(chosen, len(explore) - 1)
+        chosen = np.minimum(chosen, probabilities.shape[1] - 1)
         propensity = probabilities[np.arange(n), chosen]
         quality = self.year.quality(day.number)[day.queries, chosen]
         cost = self.year.base_cost_usd(day.number)[day.queries, chosen]
@@ -136,6 +135,10 @@ class YearLoop:
         new = self.log.day[(self.log.day >= first) & (self.log.day < _day(until or self.now()))]
         true = int((new >= max(self._stale.values(), default=0)).sum())
         return Collected(until or self.now(), len(new), true, drifted=learn_because(findings, since), stale=stale)
+
+    def changed(self, since: datetime) -> tuple[str, ...]:
+        """Return models whose outcomes are other ones than they were, by what was told after a time."""
+        return changed_since(self._findings(), since)
 
     def train(self, state: LoopState) -> int:
         """Learn a version from the latest rows that are still true."""
@@ -197,14 +200,11 @@ class YearLoop:
         """Remember the transition."""
         self.records.append((self.day, after.step, after.reason))
 
-    def _exploration(self, day: int) -> Floats:
-        """Return (m,) which model is tried when exploring: those of which little is known that is still true, more."""
-        there = self.year.available(day)
-        true = np.array([
-            ((self.log.chosen == j) & (self.log.day >= self._stale.get(j, -(10**6)))).sum() for j in range(len(there))
-        ])  # fmt: skip
-        weights = there / np.sqrt(10.0 + true)
-        return np.asarray(weights / weights.sum())
+    def _true_outcomes(self) -> Floats:
+        """Return (m,) outcomes of each model that are still true."""
+        since = np.array([self._stale.get(j, -(10**6)) for j in range(len(self.year.models))])
+        still = self.log.day >= since[self.log.chosen]
+        return np.bincount(self.log.chosen[still], minlength=len(since)).astype(float)
 
     def _observe(self, day: Day, chosen: Indices, by: Indices, quality: Floats) -> None:
         """Let the drift monitor read the champion's rows."""

@@ -12,7 +12,7 @@ from beast_ml.benchmarks.learning.year import Year
 from beast_ml.predictors.log_teacher import LogTeacher, teach
 from beast_ml.predictors.pooled_ridge import RidgePrior, fit_pooled_ridge
 
-__all__ = ["EXPLORED", "MIN_OUTCOMES", "Fitted", "YearLog", "fit_cautiously", "fit_naively", "informed"]
+__all__ = ["EXPLORED", "MIN_OUTCOMES", "Fitted", "YearLog", "exploring", "fit_cautiously", "fit_naively", "informed"]
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -21,6 +21,7 @@ EXPLORED: Final = 0.1
 """Share of the requests on which every policy but ParetoBandit, which explores by itself, chooses any model."""
 
 MIN_OUTCOMES: Final = 30
+_TEMPERATURE: Final = 0.15  # so much less worth, and a model is tried a third as often
 _FOLDS: Final = 5
 _PRIOR: Final = RidgePrior(10.0, 25.0)
 _LEAST_COST: Final = 1e-9
@@ -64,6 +65,10 @@ class YearLog:
             kept &= (self.chosen != model) | (self.day >= day)
         return np.flatnonzero(kept)[-most:]
 
+    def counts(self) -> Floats:
+        """Return (m,) outcomes of each model."""
+        return np.bincount(self.chosen, minlength=self.n_models).astype(float)
+
     def wide(self, rows: Indices, values: Floats) -> Floats:
         """Return (n, m) values of the chosen models, NaN elsewhere."""
         spread = np.full((len(rows), self.n_models), np.nan)
@@ -100,6 +105,27 @@ class Fitted:
         worth = self.acted_on - year.cost_in_quality(self.cost_usd, day)
         worth = np.where(self.known & year.available(day), worth, -np.inf)
         return np.asarray(worth.argmax(axis=1))
+
+
+def exploring(year: Year, day: int, fitted: Fitted, queries: Indices, outcomes: Floats) -> Floats:
+    """Return (n, m) probabilities of a policy on these queries: its choice, but on a tenth of them any model.
+
+    Which one, goes by how good it may be on the query, as expected, and by how little is known of it: a model without
+    enough outcomes may be as good as any.
+
+    Parameters
+    ----------
+    outcomes
+        (m,) of each model, as far as they are still true.
+    """
+    decisions, there = fitted.decisions(year, day)[queries], year.available(day)
+    worth = (fitted.expected - year.cost_in_quality(fitted.cost_usd, day))[queries]
+    best = np.where(there & fitted.known, worth, -np.inf).max(axis=1, keepdims=True)
+    below = np.where(fitted.known & (outcomes >= MIN_OUTCOMES), worth - best, 0.0)
+    weights = there * np.exp(below / _TEMPERATURE) / np.sqrt(10.0 + outcomes)
+    probabilities = EXPLORED * weights / weights.sum(axis=1, keepdims=True)
+    probabilities[np.arange(len(queries)), decisions] += 1.0 - EXPLORED
+    return np.asarray(probabilities)
 
 
 def fit_cautiously(year: Year, log: YearLog, rows: Indices) -> Fitted:

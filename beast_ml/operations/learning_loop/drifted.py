@@ -8,7 +8,7 @@ from typing import Final
 
 from beast_ml.operations.drift.advice import Finding
 
-__all__ = ["learn_because", "stale_since"]
+__all__ = ["changed_since", "learn_because", "stale_since"]
 
 _CHANGED: Final = ("provider", "better")
 _LEARNABLE: Final = (*_CHANGED, "predictions")
@@ -21,11 +21,12 @@ def learn_because(findings: Collection[Finding], since: datetime | None) -> tupl
     Requests that changed do not: as long as outcomes agree with what is predicted, the router knows them. Nor does a
     quality that fell for most models at once: what is wrong there are the labels.
     """
-    return tuple(
-        finding.sentence
-        for finding in findings
-        if finding.cause in _LEARNABLE and any(since is None or alarm.raised_at > since for alarm in finding.alarms)
-    )
+    return _told(findings, _LEARNABLE, since)
+
+
+def changed_since(findings: Collection[Finding], since: datetime) -> tuple[str, ...]:
+    """Return which models' outcomes are other ones, by alarms raised after a time: what was learnt before is untrue."""
+    return _told(findings, _CHANGED, since)
 
 
 def stale_since(findings: Collection[Finding]) -> dict[str, datetime]:
@@ -48,3 +49,16 @@ def stale_since(findings: Collection[Finding]) -> dict[str, datetime]:
             narrowest = min(same, key=lambda each: each.latest_s - each.earliest_s)
             stale[finding.model] = datetime.fromtimestamp(narrowest.latest_s, UTC)
     return stale
+
+
+def _told(findings: Collection[Finding], causes: Collection[str], since: datetime | None) -> tuple[str, ...]:
+    return tuple(
+        finding.sentence
+        for finding in findings
+        if finding.cause in causes
+        and any(
+            alarm.key.signal in _OF_OUTCOMES or finding.cause not in _CHANGED
+            for alarm in finding.alarms
+            if since is None or alarm.raised_at > since
+        )
+    )

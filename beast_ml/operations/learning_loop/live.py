@@ -25,7 +25,7 @@ from beast_ml.operations.drift.advice import Finding, find_causes
 from beast_ml.operations.drift.monitor import DriftMonitor
 from beast_ml.operations.drift.report import feed_log
 from beast_ml.operations.learning_loop.config import LoopConfig
-from beast_ml.operations.learning_loop.drifted import learn_because, stale_since
+from beast_ml.operations.learning_loop.drifted import changed_since, learn_because, stale_since
 from beast_ml.operations.learning_loop.log_readings import (
     broken_rows,
     compared_in,
@@ -122,6 +122,10 @@ class LiveSurroundings:
             drifted=learn_because(findings, since),
             stale=stale,
         )
+
+    def changed(self, since: datetime) -> tuple[str, ...]:
+        """Return models whose outcomes are other ones than they were, by what was told after a time."""
+        return changed_since(self._drift(self.now()), since)
 
     def train(self, state: LoopState) -> int:
         """Learn from the champion's own decisions, whose policy the evidence is measured against."""

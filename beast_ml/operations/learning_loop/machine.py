@@ -80,6 +80,9 @@ def _evaluate(state: LoopState, around: Surroundings, config: LoopConfig) -> Loo
 
 
 def _shadow(state: LoopState, around: Surroundings, config: LoopConfig) -> LoopState | Waiting:
+    outdated = _outdated(state, around)
+    if outdated is not None:
+        return outdated
     seen = around.shadow(state)
     if seen.n_asked < config.shadow_requests:
         return _wait(state, around, config, f"{seen.n_asked:,} of {config.shadow_requests:,} requests shadowed")
@@ -90,6 +93,9 @@ def _shadow(state: LoopState, around: Surroundings, config: LoopConfig) -> LoopS
 
 
 def _canary(state: LoopState, around: Surroundings, config: LoopConfig) -> LoopState | Waiting:
+    outdated = _outdated(state, around)
+    if outdated is not None:
+        return outdated
     compared = around.canary(state)
     told = _told(compared)
     if compared.harm is not None:
@@ -149,6 +155,15 @@ def _roll_back(state: LoopState, around: Surroundings, config: LoopConfig) -> Lo
 def _conclude(state: LoopState, around: Surroundings, config: LoopConfig) -> LoopState | Waiting:
     around.conclude(state)
     return state.concluded(around.now())
+
+
+def _outdated(state: LoopState, around: Surroundings) -> LoopState | None:
+    """Return the end of a candidate that learnt from outcomes that are no longer true; None where they are."""
+    assert state.rows_until is not None  # noqa: S101  written with the first step
+    changed = around.changed(state.rows_until)
+    if not changed:
+        return None
+    return _rejected(state, around, f"what it learnt is no longer true, another is learnt: {'; '.join(changed)}")
 
 
 def _wait(state: LoopState, around: Surroundings, config: LoopConfig, reason: str) -> LoopState | Waiting:

@@ -9,13 +9,18 @@ from beast_ml.registry.gates import GateReport
 
 __all__ = ["is_promising"]
 
-_A_MATTER_OF_EVIDENCE: Final = ("pays", "enough data")
+_TOO_FEW: Final = "enough data"
+_A_MATTER_OF_EVIDENCE: Final = ("pays", _TOO_FEW)
 
 
 def is_promising(evidence: Evidence, report: GateReport) -> bool:
-    """Return whether only evidence is missing: it is estimated to be better, and no gate but those of proof failed.
+    """Return whether only evidence is missing: no gate but those of proof failed, and the log does not say no.
 
-    With little exploration in the log, off-policy intervals are wide; a canary asks the same question directly.
+    It is estimated to be better; or the log is too small to estimate anything, as after a change, and does not refute
+    that it is. With little exploration off-policy intervals are wide; a canary asks the same question directly.
     """
-    sound = all(check.passed for check in report.checks if check.name not in _A_MATTER_OF_EVIDENCE)
-    return sound and evidence.quality_gain.mean > 0.0
+    failed = {check.name for check in report.checks if not check.passed}
+    if failed - set(_A_MATTER_OF_EVIDENCE):
+        return False
+    gain = evidence.quality_gain
+    return gain.mean > 0.0 or (_TOO_FEW in failed and gain.high > 0.0)

@@ -113,6 +113,10 @@ class Surroundings(Protocol):
         """Return what the log holds after a time (None: at all), up to another (None: now)."""
         ...
 
+    def changed(self, since: datetime) -> tuple[str, ...]:
+        """Return models whose outcomes are other ones than they were, by what was told after a time, in words."""
+        ...
+
     def train(self, state: LoopState) -> int:
         """Learn the cycle's candidate from what came before ``rows_until``, register it, and return its version.
 

@@ -66,6 +66,7 @@ def test_a_candidate_that_is_proven_is_promoted_and_watched(tmp_path):
         ({"canary_effect": (0.0, -0.2, 0.2)}, "given up after 21 days"),
         ({"harm": "errors +0.10"}, "does harm to live requests: errors"),
         ({"undecided": 100}, "left 100 of 1,000"),
+        ({"changes": ("small answers worse",)}, "no longer true, another is learnt: small answers worse"),
     ],
 )
 def test_what_is_not_proven_is_rejected_with_the_reason_and_the_champion_stays(tmp_path, changes, reason):
