@@ -22,7 +22,7 @@ from beast_ml.evaluation.off_policy.rounds import LoggedRounds, normal_interval,
 from beast_ml.operations.drift.advice import Finding, find_causes
 from beast_ml.operations.drift.monitor import DriftMonitor
 from beast_ml.operations.drift.signals import DriftRow
-from beast_ml.operations.learning_loop.compare import compare_units
+from beast_ml.operations.learning_loop.compare import compare_units, telling
 from beast_ml.operations.learning_loop.drifted import changed_since, learn_because, stale_since
 from beast_ml.operations.learning_loop.promise import is_promising
 from beast_ml.operations.learning_loop.states import LoopState
@@ -269,10 +269,15 @@ class YearLoop:
         )
 
     def _compare(self, state: LoopState, one: int, other: int) -> Compared:
-        since = self.log.day >= _day(state.entered_at)
-        paid = self.year.cost_in_quality(self.log.cost_usd[:, None], self.day)[np.arange(len(since)), self.log.chosen]
-        worth = self.log.quality - paid
-        return compare_units(worth[since & (self._by == one)], worth[since & (self._by == other)])
+        rows = np.flatnonzero((self.log.day >= _day(state.entered_at)) & np.isin(self._by, (one, other)))
+        query, chosen, by = self.log.query[rows], self.log.chosen[rows], self._by[rows]
+        paid = self.year.cost_in_quality(self.log.cost_usd[rows, None], self.day)[np.arange(len(rows)), chosen]
+        choices = [self.versions[version].decisions(self.year, self.day) for version in (one, other)]
+        served = self.versions[other]
+        worth = served.expected - self.year.cost_in_quality(served.cost_usd, self.day)
+        expected = worth[np.arange(len(worth)), choices[1]][query]
+        told = telling(self.log.quality[rows] - paid, expected, (choices[0] != choices[1])[query])
+        return compare_units(told[by == one], told[by == other])
 
 
 def _day(at: datetime) -> int:

@@ -1,4 +1,8 @@
-"""Two policies on live units: how they differ, in an interval that holds however often one looks."""
+"""Two policies on live units: how they differ, in an interval that holds however often one looks.
+
+Where both decide a request alike, who serves it makes no difference: its outcome says nothing of theirs, and is noise.
+`telling` takes it out. Which requests these are is known before anyone answers, so nothing is biased by it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from numpy.typing import NDArray
 from beast_ml.evaluation.confidence_sequence import normal_mixture_radius, rho_tightest_at
 from beast_ml.operations.learning_loop.surroundings import Compared
 
-__all__ = ["compare_units"]
+__all__ = ["compare_units", "telling"]
 
 Floats = NDArray[np.float64]
 
@@ -19,6 +23,26 @@ _LEAST_UNITS: Final = 100
 """Units of each side before anything is claimed: sequences for means are asymptotic."""
 
 _TIGHTEST_AT: Final = 500.0
+
+
+def telling(outcome: Floats, expected: float | Floats, differ: NDArray[np.bool_]) -> Floats:
+    """Return what outcomes tell of the difference of two policies: zero where these decide alike.
+
+    Parameters
+    ----------
+    outcome
+        (n,) of requests, whoever served them.
+    expected
+        What was expected of them before, without regard to who serves; it takes noise out and changes no effect.
+    differ
+        (n,) whether the two would have decided differently.
+
+    Examples
+    --------
+    >>> telling(np.array([1.0, 0.0, 1.0]), 0.5, np.array([True, True, False])).tolist()
+    [0.5, -0.5, 0.0]
+    """
+    return np.where(differ, outcome - expected, 0.0)
 
 
 def compare_units(candidate: Floats, other: Floats, harm: str | None = None) -> Compared:

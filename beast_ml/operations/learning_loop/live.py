@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from beast_ml.bundle.read import read_bundle
+from beast_ml.bundle.read import RouterBundle, read_bundle
 from beast_ml.cache.durable import write_durably
 from beast_ml.domain import Price
 from beast_ml.domain.clock import Clock, SystemClock
@@ -27,6 +28,7 @@ from beast_ml.operations.drift.report import feed_log
 from beast_ml.operations.learning_loop.config import LoopConfig
 from beast_ml.operations.learning_loop.drifted import changed_since, learn_because, stale_since
 from beast_ml.operations.learning_loop.log_readings import (
+    Differ,
     broken_rows,
     compared_in,
     count_new,
@@ -34,10 +36,10 @@ from beast_ml.operations.learning_loop.log_readings import (
     without_stale,
 )
 from beast_ml.operations.learning_loop.promise import is_promising
+from beast_ml.operations.learning_loop.replay import replayed
 from beast_ml.operations.learning_loop.states import LoopState
 from beast_ml.operations.learning_loop.surroundings import Collected, Compared, Judged, Shadowed
 from beast_ml.operations.log_training import train_from_log
-from beast_ml.policy.decide import Constraints, decide_batch
 from beast_ml.policy.learner import RouterLearner
 from beast_ml.registry.config import ROUTER, TrackingConfig
 from beast_ml.registry.evidence import Interval
@@ -167,7 +169,8 @@ class LiveSurroundings:
         """Let the candidate serve its share of the users."""
         self._stop(_id(state, "shadow"))
         self._serve_beside(state, "canary", _CANDIDATE, _version(state.candidate), self.config.canary_share)
-        return compared_in(self.store, _id(state, "canary"), _CANDIDATE, _CONTROL)
+        differ = self._differ(_version(state.candidate), _version(state.champion))
+        return compared_in(self.store, _id(state, "canary"), _CANDIDATE, _CONTROL, differ)
 
     def promote(self, state: LoopState) -> str:
         """Stop the canary, and promote through the gates: what live requests proved counts as evidence."""
@@ -188,7 +191,8 @@ class LiveSurroundings:
     def watch(self, state: LoopState) -> Compared:
         """Let the former champion serve its share of the users."""
         self._serve_beside(state, "watch", _FORMER, _version(state.champion), self.config.watch_share)
-        return compared_in(self.store, _id(state, "watch"), _CONTROL, _FORMER)
+        differ = self._differ(_version(state.candidate), _version(state.champion))
+        return compared_in(self.store, _id(state, "watch"), _CONTROL, _FORMER, differ)
 
     def roll_back(self, state: LoopState) -> str:
         """Make the former champion champion again."""
@@ -234,20 +238,28 @@ class LiveSurroundings:
 
     def _replay(self, version: int) -> str | None:
         """Return what keeps a version from deciding the latest requests; None where nothing does."""
-        bundle = read_bundle(resolve(f"models:/{ROUTER}/{version}", self.tracking))
         prompts = self.store.sql(
             "SELECT prompt FROM log WHERE prompt IS NOT NULL AND chosen_model IS NOT NULL "  # noqa: S608 - a constant
             f"ORDER BY received_at DESC LIMIT {_REPLAYED}"
         )["prompt"].to_pylist()
-        history = bundle.features.spec.history
-        past = None if history is None else np.zeros((len(prompts), history.dim), dtype=np.float32)
         try:
-            expected = bundle.predictors.predict(bundle.features.matrix(prompts, None, past))
-            decide_batch(bundle.policy, bundle.manifest.models, expected, Constraints())
+            replayed(self._bundle(version), prompts)
         except BeastError as error:
             return f"it cannot decide the latest {len(prompts):,} requests: {error}"
-        wrong = int((~np.isfinite(expected.quality)).any(axis=1).sum())
-        return f"it predicts no quality on {wrong:,} of the latest {len(prompts):,} requests" if wrong else None
+        return None
+
+    def _differ(self, one: int, other: int) -> Differ:
+        """Return what tells of prompts whether two versions decide differently."""
+        bundles = [self._bundle(version) for version in (one, other)]
+
+        def differ(prompts: Sequence[str]) -> NDArray[np.bool_]:
+            first, second = (replayed(bundle, prompts) for bundle in bundles)
+            return np.array([a != b for a, b in zip(first, second, strict=True)], dtype=bool)
+
+        return differ
+
+    def _bundle(self, version: int) -> RouterBundle:
+        return read_bundle(resolve(f"models:/{ROUTER}/{version}", self.tracking))
 
     def _serve_beside(self, state: LoopState, step: str, name: str, version: int, share: float) -> None:
         point_alias(self.tracking, "challenger", version)

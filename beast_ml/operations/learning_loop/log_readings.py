@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from beast_ml.logs.logged import LoggedOutcomes
 from beast_ml.logs.store import LogStore
-from beast_ml.operations.learning_loop.compare import compare_units
+from beast_ml.operations.learning_loop.compare import compare_units, telling
 from beast_ml.operations.learning_loop.surroundings import Collected, Compared, Shadowed
 
-__all__ = ["broken_rows", "compared_in", "count_new", "shadowed_in", "without_stale"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Differ", "broken_rows", "compared_in", "count_new", "shadowed_in", "without_stale"]
+
+Floats = NDArray[np.float64]
+Differ = Callable[[Sequence[str]], NDArray[np.bool_]]
 
 _CLOCKS_DIFFER: Final = timedelta(minutes=5)
 _MOST_MORE_ERRORS: Final = 0.02
@@ -91,26 +98,40 @@ def shadowed_in(store: LogStore, since: datetime, policy: str) -> Shadowed:
     return Shadowed(int(found["n_asked"]), int(found["n_decided"]))
 
 
-def compared_in(store: LogStore, experiment: str, candidate: str, other: str) -> Compared:
+def compared_in(store: LogStore, experiment: str, candidate: str, other: str, differ: Differ) -> Compared:
     """Return how a variant of an experiment does against another one: quality, with errors as the guardrail.
 
-    Units are users where the log knows them, else requests: as they were drawn.
+    Units are users where the log knows them, else requests: as they were drawn. Requests that both decide alike count
+    as no difference in quality; errors count from all.
+
+    Parameters
+    ----------
+    differ
+        Tells of prompts whether the two would decide differently.
     """
-    units = store.sql(
-        "SELECT variant, coalesce('user ' || user_id, 'request ' || request_id) AS unit, avg(quality) AS quality, "  # noqa: S608 - as above
-        "avg(CASE WHEN status IN ('error', 'timeout') THEN 1.0 WHEN status = 'ok' THEN 0.0 END) AS errors "
-        f"FROM log WHERE experiment_id = '{experiment}' GROUP BY variant, tenant_id, unit ORDER BY unit"
-    )
-    variant = np.array(units["variant"].to_pylist(), dtype=object)
-    quality, errors = (
-        np.array([np.nan if each is None else each for each in units[name].to_pylist()], dtype=float)
-        for name in ("quality", "errors")
-    )
-    sides = variant == candidate, variant == other
-    failed = compare_units(*(errors[side & np.isfinite(errors)] for side in sides))
-    harm = f"errors {failed.effect:+.3f}, at least {failed.low:+.3f}" if failed.low > _MOST_MORE_ERRORS else None
-    one, two = (quality[side & np.isfinite(quality)] for side in sides)
-    return compare_units(one, two, harm)
+    rows = store.sql(
+        "SELECT variant, tenant_id || ' ' || coalesce('user ' || user_id, 'request ' || request_id) AS unit, "  # noqa: S608 - as above
+        "coalesce(prompt, '') AS prompt, quality, "
+        "CASE WHEN status IN ('error', 'timeout') THEN 1.0 WHEN status = 'ok' THEN 0.0 END AS failed "
+        f"FROM log WHERE experiment_id = '{experiment}' ORDER BY received_at, request_id"
+    ).to_pandas()
+    quality = rows["quality"].to_numpy(dtype=float, na_value=np.nan)
+    known = np.isfinite(quality)
+    usual = float(quality[known].mean()) if known.any() else 0.0
+    different = np.zeros(len(rows), dtype=bool)
+    if known.any():
+        different[known] = differ(rows.loc[known, "prompt"].tolist())
+    rows["told"] = np.where(known, telling(quality, usual, different), np.nan)
+    units = rows.groupby(["variant", "unit"])[["told", "failed"]].mean().reset_index()
+    told, failed = ([_of_variant(units, name, column) for name in (candidate, other)] for column in ("told", "failed"))
+    errors = compare_units(failed[0], failed[1])
+    harm = f"errors {errors.effect:+.3f}, at least {errors.low:+.3f}" if errors.low > _MOST_MORE_ERRORS else None
+    return compare_units(told[0], told[1], harm)
+
+
+def _of_variant(units: pd.DataFrame, variant: str, column: str) -> Floats:
+    values = units.loc[units["variant"] == variant, column].to_numpy(dtype=float, na_value=np.nan)
+    return np.asarray(values[np.isfinite(values)])
 
 
 def _literal(time: datetime) -> str:

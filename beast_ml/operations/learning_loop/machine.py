@@ -38,7 +38,7 @@ def _collect(state: LoopState, around: Surroundings, config: LoopConfig) -> Loop
     found = around.collect(state.learnt_until, None)
     if found.n_labelled < config.min_labelled:
         return Waiting(f"{found.n_labelled:,} new labelled requests, {config.min_labelled:,} are needed")
-    due = state.entered_at + config.every
+    due = (state.learnt_until or state.entered_at) + config.every
     if state.cycle > 1 and now < due and not found.drifted:
         return Waiting(f"the next cycle begins {due:%Y-%m-%d %H:%M} UTC, or when something drifts")
     why = f"{found.n_labelled:,} new labelled requests"
