@@ -27,7 +27,7 @@ from beast_ml.predictors.cost import TokenCostPredictor
 from beast_ml.predictors.pool import PoolPredictors
 from beast_ml.version import __version__
 
-__all__ = ["always_single", "policy_of", "with_cache", "with_predictors", "write_bundle"]
+__all__ = ["always_single", "policy_of", "with_cache", "with_policy", "with_predictors", "write_bundle"]
 
 _VERSION_DIGITS: Final = 12
 
@@ -105,13 +105,23 @@ def always_single(source: Path, model: str, folder: Path) -> Manifest:
     UnknownModelError
         If the model is not in the bundle's pool.
     """
+    return with_policy(source, PolicySpec("single", model, Objective(willingness_to_pay=0.0), "none"), folder)
+
+
+def with_policy(source: Path, policy: PolicySpec, folder: Path) -> Manifest:
+    """Write a copy of a bundle that decides by another policy, and return its manifest.
+
+    Raises
+    ------
+    UnknownModelError
+        If the policy's model is not in the bundle's pool.
+    """
     manifest = verify(source)
-    _check_known(model, manifest.models)
+    _check_known(policy.model, manifest.models)
     with _Staging(folder) as staging:
         _copy_files(source, manifest, staging)
-        policy = PolicySpec("single", model, Objective(willingness_to_pay=0.0), "none")
         (staging / "policy.json").write_bytes(msgspec.json.encode(policy))
-        return _seal(staging, msgspec.structs.replace(manifest, kind="single"))
+        return _seal(staging, msgspec.structs.replace(manifest, kind=policy.kind))
 
 
 def with_predictors(

@@ -12,6 +12,7 @@ from rich.markup import escape
 from beast_ml.cli.output import JsonOption, print_json, print_table, stdout
 from beast_ml.cli.past_time import past_time
 from beast_ml.cli.report_drift import report_drift
+from beast_ml.cli.report_savings import report_savings
 
 if TYPE_CHECKING:
     from beast_ml.operations.error_patterns import ErrorPattern, ErrorReport
@@ -30,6 +31,7 @@ def _report() -> None:
 
 
 app.command("drift")(report_drift)
+app.command("savings")(report_savings)
 
 
 @app.command("errors")

@@ -1,0 +1,176 @@
+"""`beast report savings`: which switches would save how much at what quality, from the log itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.markup import escape
+
+from beast_ml.cli.output import Bars, JsonOption, print_json, print_table, progress_bar, say, stdout
+from beast_ml.cli.past_time import past_time
+from beast_ml.errors import InputError, RegistryError
+
+if TYPE_CHECKING:
+    from beast_ml.bundle.read import RouterBundle
+    from beast_ml.domain import Price
+    from beast_ml.operations.savings.report import RankedSwitch, SavingsReport
+    from beast_ml.settings import Settings
+
+__all__ = ["report_savings"]
+
+_SHOWN: Final = 15
+
+
+def report_savings(
+    since: Annotated[
+        str | None, typer.Option(help="A time (2026-11-25T08:00Z), or how long ago (24h, 30d); default: the whole log.")
+    ] = None,
+    router: Annotated[
+        str | None,
+        typer.Option(
+            help="Bundle folder or registry address; none: learn from the log; default: the champion, if any."
+        ),
+    ] = None,
+    price: Annotated[
+        list[str] | None,
+        typer.Option(help="MODEL=IN,OUT, USD per million tokens: decide again at this price; may be repeated."),
+    ] = None,
+    apply: Annotated[
+        int | None, typer.Option(help="Start the switch of this number as an experiment, or say what to do instead.")
+    ] = None,
+    share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the users, for --apply.")] = 0.1,
+    store: Annotated[Path | None, typer.Option(help="The log store; default: logs.store in mlflow.yaml.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write report.json and savings.png into this folder.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Print which switches of model, floor, cache, budget or price would save how much, at what quality.
+
+    Doubly robust, against what the log's policy did. Switches are ranked on one half of the questions, with intervals
+    that hold for all of them at once; the best is checked on the other half. At most a point of quality may be lost.
+    """
+    from beast_ml.cli.known_prices import known_prices
+    from beast_ml.features.distill import static_encoder
+    from beast_ml.logs.store import LogStore
+    from beast_ml.operations.savings.report import savings_report
+    from beast_ml.settings import load_settings
+
+    settings = load_settings()
+    start = None if since is None else past_time("--since", since)
+    prices = dict(_price(text) for text in price or ())
+    logged = LogStore(store or settings.logs.store).logged_outcomes(start).priced(known_prices(settings))
+    bundle = _bundle(router, settings)
+    with progress_bar() as progress:
+        bars = Bars(progress)
+        encoder = static_encoder(progress=lambda done, total: bars.advance("distilling the encoder", done, total))
+        report = savings_report(
+            logged,
+            encoder,
+            bundle=bundle,
+            prices=prices,
+            life_s=settings.cache.life_s,
+            seed=seed,
+            progress=bars.advance,
+        )
+    for note in report.notes:
+        say(f"warning: {note}")
+    if out is not None:
+        from beast_ml.operations.savings.plot import draw_savings
+
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "report.json").write_text(json.dumps(report.to_dict(), indent=2) + "\n", "utf-8")
+        draw_savings(out / "savings.png", report)
+    applied = None if apply is None else _apply(report.number(apply), share, router, settings)
+    if as_json:
+        print_json(report.to_dict() | ({} if applied is None else {"applied": applied}))
+        return
+    _show(report)
+    if applied is not None:
+        stdout.print(escape(applied), highlight=False)
+    if out is not None:
+        stdout.print(
+            f"Written: {escape(str(out / 'report.json'))}, {escape(str(out / 'savings.png'))}", highlight=False
+        )
+
+
+def _show(report: SavingsReport) -> None:
+    rows = [
+        (
+            number,
+            each.switch.name,
+            f"{report.spent_usd * each.estimate.saving:,.4g}",
+            f"{each.estimate.saving:.1%} [{each.estimate.saving_low:.1%}, {each.estimate.saving_high:.1%}]",
+            _points(each.estimate.quality, each.estimate.quality_low, each.estimate.quality_high),
+            "yes" if each.estimate.recommended else "no" if each.estimate.trusted else each.estimate.verdict.answer,
+        )
+        for number, each in enumerate(report.ranked[:_SHOWN], 1)
+    ]
+    more = len(report.ranked) - _SHOWN
+    print_table(
+        f"What would save, of ${report.spent_usd:,.4g} a month; {report.n_requests:,} requests in {report.days:.3g} days",
+        ("", "switch", "$ a month", "saving", "quality, points", "recommended"),
+        rows,
+        caption="95% intervals hold for all switches at once." + (f" And {more} more, see --json." if more > 0 else ""),
+    )
+    if report.price_change is not None:
+        stdout.print(f"The new prices alone change the cost by {report.price_change:+.1%}.", highlight=False)
+    stdout.print(escape(report.sentence()), highlight=False, style="bold")
+    if report.best is not None:
+        stdout.print(f"  next  {escape(report.best.switch.how)}", highlight=False)
+
+
+def _points(value: float, low: float, high: float) -> str:
+    return f"{100 * value:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
+
+
+def _price(text: str) -> tuple[str, Price]:
+    from beast_ml.domain import Price
+
+    name, _, amounts = text.rpartition("=")
+    parts = amounts.split(",")
+    try:
+        per_input, per_output = map(float, parts)
+    except ValueError:
+        name = ""
+    if not name:
+        raise InputError(f"`--price` == {text!r}, must be MODEL=IN,OUT in USD per million tokens, as gpt-4o=2.5,10")
+    return name, Price(per_input, per_output)
+
+
+def _bundle(router: str | None, settings: Settings) -> RouterBundle | None:
+    from beast_ml.bundle.read import read_bundle
+
+    if router == "none":
+        return None
+    address = router or settings.serving.router
+    folder = Path(address)
+    if not address.startswith("models:"):
+        return read_bundle(folder)
+    from beast_ml.registry.config import TrackingConfig
+    from beast_ml.registry.resolve import resolve
+
+    try:
+        return read_bundle(resolve(address, TrackingConfig(**settings.tracking.model_dump())))
+    except RegistryError as error:
+        if router is not None:
+            raise
+        say(f"no champion ({error}): routers are learnt from the log itself")
+        return None
+
+
+def _apply(each: RankedSwitch, share: float, router: str | None, settings: Settings) -> str:
+    from beast_ml.operations.savings.apply import start_experiment
+    from beast_ml.registry.config import TrackingConfig
+
+    if each.switch.policy is None:
+        return f"{each.switch.name}: no experiment of two routers can show this. Do instead: {each.switch.how}"
+    return start_experiment(
+        each,
+        share,
+        router or settings.serving.router,
+        TrackingConfig(**settings.tracking.model_dump()),
+        settings.serving.state,
+    )

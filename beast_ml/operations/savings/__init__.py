@@ -1,0 +1,1 @@
+"""Which switches of model, floor, cache, budget or price would save how much at what quality, from the log itself."""

@@ -1,0 +1,1 @@
+"""What was chosen against what should have been: selection accuracy, what context buys, what fallbacks cost."""
