@@ -13,6 +13,7 @@ from beast_ml.cli.output import JsonOption, print_json, print_table, stdout
 from beast_ml.cli.past_time import past_time
 from beast_ml.cli.report_drift import report_drift
 from beast_ml.cli.report_savings import report_savings
+from beast_ml.cli.report_selection import report_selection
 
 if TYPE_CHECKING:
     from beast_ml.operations.error_patterns import ErrorPattern, ErrorReport
@@ -32,6 +33,7 @@ def _report() -> None:
 
 app.command("drift")(report_drift)
 app.command("savings")(report_savings)
+app.command("selection")(report_selection)
 
 
 @app.command("errors")

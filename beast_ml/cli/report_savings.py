@@ -110,7 +110,7 @@ def _show(report: SavingsReport) -> None:
     ]
     more = len(report.ranked) - _SHOWN
     print_table(
-        f"What would save, of ${report.spent_usd:,.4g} a month; {report.n_requests:,} requests in {report.days:.3g} days",
+        f"What saves, of ${report.spent_usd:,.4g} a month; {report.n_requests:,} requests in {report.days:.3g} days",
         ("", "switch", "$ a month", "saving", "quality, points", "recommended"),
         rows,
         caption="95% intervals hold for all switches at once." + (f" And {more} more, see --json." if more > 0 else ""),

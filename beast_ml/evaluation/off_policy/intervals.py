@@ -97,10 +97,7 @@ def bootstrap(estimates: Sequence[PerRound], questions: Questions, resamples: It
     if questions.n_units < _LEAST_UNITS:
         return [_NOTHING] * len(estimates)
     found = _studentise(estimates, questions, resamples)
-    return [
-        _studentised(value, error, found.resampled[:, j])
-        for j, (value, error) in enumerate(zip(found.value, found.error, strict=True))
-    ]
+    return [_studentised(*each) for each in zip(found.value, found.error, found.resampled.T, strict=True)]
 
 
 def simultaneous(
@@ -114,23 +111,27 @@ def simultaneous(
     Parameters
     ----------
     counted
-        (k,) which of the estimates may be chosen; the others get intervals that are as wide, and are not covered.
+        (k,) which of the estimates may be chosen; the others get intervals of their own, as `bootstrap` makes them.
     """
     if questions.n_units < _LEAST_UNITS:
         return [_NOTHING] * len(estimates)
     found = _studentise(estimates, questions, resamples)
     family = counted & (found.error > 0) & np.isfinite(found.value)
-    if not family.any():
-        return _ends(found, 0.0, 0.0)
     t = found.resampled[:, family]
     known = np.isfinite(t)
-    highest = np.where(known, t, -np.inf).max(axis=1)
-    lowest = np.where(known, t, np.inf).min(axis=1)
-    return _ends(
-        found,
-        float(np.quantile(highest[np.isfinite(highest)], 1 - _ALPHA / 2)),
-        float(np.quantile(lowest[np.isfinite(lowest)], _ALPHA / 2)),
+    shared = np.stack(
+        [
+            np.where(known, t, -np.inf).max(axis=1, initial=-np.inf),
+            np.where(known, t, np.inf).min(axis=1, initial=np.inf),
+        ]
     )
+    highest, lowest = (each[np.isfinite(each)] for each in shared)
+    own = [_studentised(*each) for each in zip(found.value, found.error, found.resampled.T, strict=True)]
+    if not len(highest):
+        return own
+    high, low = float(np.quantile(highest, 1 - _ALPHA / 2)), float(np.quantile(lowest, _ALPHA / 2))
+    together = zip(found.value - high * found.error, found.value - low * found.error, strict=True)
+    return [(float(a), float(b)) if family[j] else own[j] for j, (a, b) in enumerate(together)]
 
 
 @dataclass(frozen=True)
@@ -164,14 +165,6 @@ def _studentise(estimates: Sequence[PerRound], questions: Questions, resamples: 
         studentised = (again - value) / error
     own = np.sqrt(((top - value * bottom) ** 2).sum(axis=0)) / bottom.sum(axis=0)
     return _Studentised(value, own, studentised)
-
-
-def _ends(found: _Studentised, highest: float, lowest: float) -> list[Interval]:
-    """Return intervals from one pair of quantiles of studentised errors."""
-    return [
-        (float(value - highest * error), float(value - lowest * error)) if np.isfinite(value) else _NOTHING
-        for value, error in zip(found.value, found.error, strict=True)
-    ]
 
 
 def _studentised(value: float, error: float, t: Floats) -> Interval:

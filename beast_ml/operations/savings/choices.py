@@ -76,9 +76,9 @@ def _routers(log: SavingsLog, decider: Decider, before: Decider | None) -> list[
     best = np.max(decider.predictions.quality, axis=1)
     for floor in np.unique(np.round(np.quantile(best, _FLOOR_QUANTILES), 2)):
         name = f"{decider.name}, the cheapest model predicted to reach {floor:g}"
-        policy = None if decider.policy is None else _paying(decider, 0.0, float(floor))
-        how = _LEARN if policy is None else _serve(policy)
-        found.append(_decided(log, "floor", name, decider.cheapest_above(float(floor)), how, policy))
+        cheapest = None if decider.policy is None else _paying(decider, 0.0, float(floor))
+        how = _LEARN if cheapest is None else _serve(cheapest)
+        found.append(_decided(log, "floor", name, decider.cheapest_above(float(floor)), how, cheapest))
     return found
 
 

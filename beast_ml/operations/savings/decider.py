@@ -67,7 +67,7 @@ class Decider:
         quality, cost = self.predictions.quality, self.predictions.cost
         reaches = quality >= floor
         cheapest = np.where(reaches, cost, np.inf).argmin(axis=1)
-        return np.where(reaches.any(axis=1), cheapest, quality.argmax(axis=1))
+        return np.asarray(np.where(reaches.any(axis=1), cheapest, quality.argmax(axis=1)), dtype=np.intp)
 
     def preference(self) -> Floats:
         """Return (n, m) how much each model is worth to it: what a request goes by where the first is not there."""

@@ -1,4 +1,9 @@
-"""What each switch would save and what it would do to quality: doubly robust, paired with what the log's policy did."""
+"""What each switch would save and what it would do to quality: doubly robust, paired with what the log's policy did.
+
+The figures are those of the log's own traffic, had the switch been on: its requests are given, and what is uncertain is
+what the choices that were drawn do not show. So the units are requests, not questions: the choices of two requests that
+ask the same were drawn apart, and resampling requests overstates their spread, if anything.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +97,7 @@ def estimate_switches(
         them; else each is as for the only one looked at.
     """
     quality, cost = _base(log.quality, log.labelled), _base(log.cost, log.paid)
-    questions = Questions.of(log.quality.question[part])
+    questions = Questions.of(np.arange(int(part.sum())))
     rows: list[PerRound] = []
     ones = np.ones(int(part.sum()))
     for each in switches:
@@ -149,12 +154,17 @@ def _new(rounds: LoggedRounds, known: Floats, made: Redecided, base: Floats, aga
     return np.where(made.source >= 0, again[made.source], corrected)
 
 
+def _apart(rounds: LoggedRounds) -> LoggedRounds:
+    """Return the rounds as units of their own."""
+    return replace(rounds, question=np.arange(len(rounds.chosen)))
+
+
 def _judged(log: SavingsLog, made: Redecided, part: NDArray[np.bool_]) -> tuple[PolicyVerdict, float]:
     """Return whether the log can tell, by the rounds that a switch changes anything about, and how many speak of it."""
     matters = part & ((made.direct != log.chosen) | (made.weight != 1.0) | (made.source >= 0))
     if not matters.any():
         return PolicyVerdict("cannot be answered by this log", _NO_CHANGE, (_NO_CHANGE,), None), 0.0
-    rounds = log.quality.rows(matters)
+    rounds = _apart(log.quality.rows(matters))
     weight = made.weight[matters]
     speaking = TargetRounds(
         weight=weight * _shown(rounds, log.labelled[matters]),
@@ -168,5 +178,7 @@ def _judged(log: SavingsLog, made: Redecided, part: NDArray[np.bool_]) -> tuple[
     target[np.arange(len(weight)), made.direct[matters]] = 1.0
     found = diagnose(rounds, speaking, target, log.models, log.candidates[matters])
     # Rounds are picked by what was chosen, so propensities are to be checked on all of them.
-    found = replace(found, propensities=check_propensities(log.quality.rows(part), log.models, log.candidates[part]))
+    found = replace(
+        found, propensities=check_propensities(_apart(log.quality.rows(part)), log.models, log.candidates[part])
+    )
     return judge_log(found, float(log.candidates[part].sum(axis=1).mean())), found.effective

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from beast_ml.cache.normalise import normalised_text
 from beast_ml.domain import Price
 from beast_ml.errors import InputError, NotEnoughDataError, UnknownModelError
+from beast_ml.evaluation.off_policy.estimators import effective_sample_size
 from beast_ml.evaluation.off_policy.labels import LabelModel, label_model
 from beast_ml.evaluation.off_policy.outcome_model import LEAST_LABELLED, request_columns
 from beast_ml.evaluation.off_policy.rounds import Floats, LoggedRounds
@@ -28,6 +29,7 @@ Progress = Callable[[str, int, int], None]
 
 _FOLDS: Final = 5
 _DAY_S: Final = 86_400.0
+_FEW: Final = 100.0
 _LEAST_DAYS: Final = 1.0 / 24
 _GIVEN_UP: Final = ("cancelled", "rejected")
 
@@ -57,6 +59,8 @@ class SavingsLog:
         (n,) the half, by question, on which what was chosen on the other half is checked.
     days
         How long the log is.
+    columns, folds
+        (n, k) of the prompts, and (n,) the fold of each question: what predictions were made with.
     notes
         What there is to know of it.
     """
@@ -72,6 +76,8 @@ class SavingsLog:
     repeats: NDArray[np.intp]
     checking: NDArray[np.bool_]
     days: float
+    columns: Floats
+    folds: NDArray[np.intp]
     notes: tuple[str, ...] = ()
 
     @property
@@ -168,7 +174,9 @@ def read_savings_log(
         repeats=repeats_of(logged.tenant, logged.matrix.prompts, received_s, answered, life_s),
         checking=holdout_mask(forms, 0.5, seed),
         days=max(float(np.ptp(received_s)) / _DAY_S, _LEAST_DAYS),
-        notes=_notes(logged, choices.n_estimated, n_labelled, labels),
+        columns=columns,
+        folds=folds,
+        notes=_notes(logged, question, choices.n_estimated, n_labelled, labels),
     )
 
 
@@ -232,8 +240,17 @@ def _label_model(
     return replace(found, probability=probability)
 
 
-def _notes(logged: LoggedOutcomes, n_estimated: int, n_labelled: int, labels: LabelModel) -> tuple[str, ...]:
+def _notes(
+    logged: LoggedOutcomes, question: NDArray[np.intp], n_estimated: int, n_labelled: int, labels: LabelModel
+) -> tuple[str, ...]:
     n, notes = len(logged.chosen), []
+    counts = np.bincount(question)
+    effective = effective_sample_size(counts.astype(float))
+    if effective < _FEW:
+        notes.append(
+            f"a few questions make most of this log ({effective:.0f} of {len(counts):,} are as many, equally frequent): "
+            "figures are those of its traffic as it was, another month's may differ"
+        )
     if n_estimated:
         notes.append(
             f"{n_estimated:,} of {n:,} requests have no propensity: it was estimated, which is right only if the old "
