@@ -248,8 +248,8 @@ def _notes(
     effective = effective_sample_size(counts.astype(float))
     if effective < _FEW:
         notes.append(
-            f"a few questions make most of this log ({effective:.0f} of {len(counts):,} are as many, equally frequent): "
-            "figures are those of its traffic as it was, another month's may differ"
+            f"a few questions make most of this log (as {effective:.0f} equally frequent ones of {len(counts):,}): "
+            "figures are those of its traffic as it was, another month may differ"
         )
     if n_estimated:
         notes.append(
