@@ -36,7 +36,8 @@ def list_switches(log: SavingsLog, decider: Decider, life_s: float, before: Deci
     before
         What decided before prices changed; None where they have not.
     """
-    found = [*_routers(log, decider, before), *_singles(log, decider), *_without(log, decider)]
+    # What is plainest first: a router that always takes one model is called so.
+    found = [*_singles(log, decider), *_routers(log, decider, before), *_without(log, decider)]
     if (log.repeats >= 0).any():
         hours = life_s / 3600
         found.append(
@@ -83,7 +84,8 @@ def _routers(log: SavingsLog, decider: Decider, before: Decider | None) -> list[
 
 
 def _limits(log: SavingsLog, decider: Decider, willing: float) -> list[Switch]:
-    daily = float(np.nanmean(log.cost.reward)) * len(log.chosen) / log.days
+    everyone = np.arange(len(log.chosen))
+    daily = float(decider.predictions.cost[everyone, decider.at(willing)].sum()) / log.days
     found = []
     for share in _LIMIT_SHARES:
         limit = float(f"{share * daily:.3g}")
