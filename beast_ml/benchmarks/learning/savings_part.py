@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from beast_ml.benchmarks.figures import Figure, PartResult
@@ -112,9 +113,9 @@ def coverage_figures(where: str, records: Sequence[SavingsRecord]) -> tuple[Figu
 def _context(name: str, pool: OutcomeMatrix, encoder: Encoder) -> tuple[Figure, ...]:
     world = SavingsWorld.of(pool, encoder)
     known, rng = world.outcomes, np.random.default_rng(_SEED)
-    everyone, made = np.arange(known.n_queries), list[Floats]()
+    everyone, made = np.arange(known.n_queries), list[NDArray[np.intp]]()
 
-    def worth(decisions: Floats) -> Floats:
+    def worth(decisions: NDArray[np.intp]) -> Floats:
         made.append(decisions)
         return np.asarray(known.quality[everyone, decisions])
 
@@ -132,9 +133,9 @@ def _context(name: str, pool: OutcomeMatrix, encoder: Encoder) -> tuple[Figure, 
     figures = [
         Figure(_PART, name, reads, "share_of_choices_near_the_best", float(near.mean()))
         for reads, near in (
-            ("text", near_best(exact_regret(known.quality, made[0].astype(np.intp)), _EPSILON)),
+            ("text", near_best(exact_regret(known.quality, made[0]), _EPSILON)),
             *(
-                (f"text and {each.field}", near_best(exact_regret(known.quality, at.astype(np.intp)), _EPSILON))
+                (f"text and {each.field}", near_best(exact_regret(known.quality, at), _EPSILON))
                 for each, at in zip(found, made[-len(found) :], strict=True)
             ),
         )

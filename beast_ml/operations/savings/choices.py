@@ -12,7 +12,7 @@ from beast_ml.domain import Objective
 from beast_ml.operations.savings.decider import Decider
 from beast_ml.operations.savings.log import SavingsLog
 from beast_ml.operations.savings.soft_limit import under_soft_limit
-from beast_ml.operations.savings.switches import Switch, SwitchKind, always, deciding, from_repeats, without
+from beast_ml.operations.savings.switches import Switch, always, deciding, from_repeats, without
 from beast_ml.policy.spec import PolicySpec
 from beast_ml.policy.utility import willingness_grid
 
@@ -36,8 +36,13 @@ def list_switches(log: SavingsLog, decider: Decider, life_s: float, before: Deci
     before
         What decided before prices changed; None where they have not.
     """
-    # What is plainest first: a router that always takes one model is called so.
-    found = [*_singles(log, decider), *_routers(log, decider, before), *_without(log, decider)]
+    # What is plainest comes first: another router that always takes one model is called so.
+    found = [
+        *_as_it_is(log, decider, before),
+        *_singles(log, decider),
+        *_routers(log, decider),
+        *_without(log, decider),
+    ]
     if (log.repeats >= 0).any():
         hours = life_s / 3600
         found.append(
@@ -51,26 +56,31 @@ def list_switches(log: SavingsLog, decider: Decider, life_s: float, before: Deci
     return _different(found)
 
 
-def _routers(log: SavingsLog, decider: Decider, before: Decider | None) -> list[Switch]:
-    found = []
-    own, willing = decider.as_it_is(), decider.willingness_to_pay
-    if own is not None:
-        kind: SwitchKind = "router" if before is None else "price"
-        name = decider.name if before is None else f"{decider.name}, deciding by the new prices"
-        how = (
-            "serve it: serving.router in mlflow.yaml" if before is None else "mlflow.yaml: the new prices, `candidates`"
-        )
-        found.append(_decided(log, kind, name, own, how, decider.policy if before is None else None))
-    if before is not None and (stays := before.as_it_is()) is not None:
+def _as_it_is(log: SavingsLog, decider: Decider, before: Decider | None) -> list[Switch]:
+    own = decider.as_it_is()
+    if own is None:
+        return []
+    if before is None:
+        how = "serve it: serving.router in mlflow.yaml"
+        return [_decided(log, "router", decider.name, own, how, decider.policy)]
+    how = "mlflow.yaml: the new prices, `candidates`"
+    found = [_decided(log, "price", f"{decider.name}, deciding by the new prices", own, how, None)]
+    stays = before.as_it_is()
+    if stays is not None:
         name = f"{before.name}, deciding by the old prices"
         found.append(_decided(log, "router", name, stays, "change nothing", None))
+    return found
+
+
+def _routers(log: SavingsLog, decider: Decider) -> list[Switch]:
+    found, willing = [], decider.willingness_to_pay
     if willing:
         for factor in _FACTORS:
             policy = _paying(decider, willing * factor)
             name = f"{decider.name} at {factor:g} times its willingness to pay"
             found.append(_decided(log, "willingness", name, decider.at(willing * factor), _serve(policy), policy))
         found += _limits(log, decider, willing)
-    elif own is None:
+    elif decider.policy is None:
         for each in willingness_grid(decider.predictions, _GRID)[:-1]:
             name = f"{decider.name}, paying ${each:.3g} for a unit of quality"
             found.append(_decided(log, "router", name, decider.at(float(each)), _LEARN, None))

