@@ -12,7 +12,7 @@ from beast_ml.domain import Objective
 from beast_ml.operations.savings.decider import Decider
 from beast_ml.operations.savings.log import SavingsLog
 from beast_ml.operations.savings.soft_limit import under_soft_limit
-from beast_ml.operations.savings.switches import Switch, always, deciding, from_repeats, without
+from beast_ml.operations.savings.switches import Switch, SwitchKind, always, deciding, from_repeats, without
 from beast_ml.policy.spec import PolicySpec
 from beast_ml.policy.utility import willingness_grid
 
