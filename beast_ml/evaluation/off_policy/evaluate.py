@@ -227,4 +227,4 @@ def evaluate_rounds(
 
 
 def _finite(x: float) -> float | None:
-    return x if np.isfinite(x) else None
+    return float(x) if np.isfinite(x) else None

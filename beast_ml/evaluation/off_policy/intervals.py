@@ -88,15 +88,15 @@ def bootstrap(estimates: Sequence[PerRound], questions: Questions, resamples: It
         return [_NOTHING] * len(estimates)
     top = np.stack([questions.sums(each.numerator) for each in estimates], axis=1)
     bottom = np.stack([questions.sums(each.denominator) for each in estimates], axis=1)
-    value = top.sum(axis=0) / bottom.sum(axis=0)
     moments = np.hstack([top, bottom, top**2, top * bottom, bottom**2])
     resampled = np.vstack([counts @ moments for counts in resamples])
     a, b, aa, ab, bb = np.split(resampled, 5, axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):  # an estimate may not be defined, here or on a resample
+        value = top.sum(axis=0) / bottom.sum(axis=0)
+        own = np.sqrt(((top - value * bottom) ** 2).sum(axis=0)) / bottom.sum(axis=0)
         again = a / b
         error = np.sqrt(np.maximum(aa - 2 * again * ab + again**2 * bb, 0.0)) / b
         studentised = (again - value) / error
-    own = np.sqrt(((top - value * bottom) ** 2).sum(axis=0)) / bottom.sum(axis=0)
     return [_studentised(value[j], own[j], studentised[:, j]) for j in range(len(estimates))]
 
 
@@ -104,7 +104,7 @@ def _studentised(value: float, error: float, t: Floats) -> Interval:
     if not np.isfinite(value):
         return _NOTHING
     if error == 0.0:
-        return value, value
+        return float(value), float(value)
     t = t[np.isfinite(t)]
     low, high = np.quantile(t, [_ALPHA / 2, 1 - _ALPHA / 2]) if len(t) else (-np.inf, np.inf)
     return float(value - high * error), float(value - low * error)
