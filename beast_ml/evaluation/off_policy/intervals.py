@@ -1,6 +1,6 @@
-"""Intervals of off-policy estimates: resampled questions, an exact bound, and one that holds at every look.
+"""Intervals of off-policy estimates: normal, resampled, exact at any size, and one that holds at every look.
 
-Requests of one question are not independent, so all three take questions as the units: the rounds of a question are
+Requests of one question are not independent, so all of them take questions as the units: the rounds of a question are
 summed first.
 """
 
@@ -19,11 +19,21 @@ from beast_ml.evaluation.confidence_sequence import (
     rho_tightest_at,
 )
 from beast_ml.evaluation.off_policy.estimators import PerRound
-from beast_ml.evaluation.off_policy.rounds import Floats
+from beast_ml.evaluation.off_policy.rounds import Floats, normal_interval, standard_error
 
-__all__ = ["INTERVALS", "Interval", "IntervalKind", "Questions", "always_valid", "bernstein", "bootstrap", "resample"]
+__all__ = [
+    "INTERVALS",
+    "Interval",
+    "IntervalKind",
+    "Questions",
+    "always_valid",
+    "bernstein",
+    "bootstrap",
+    "normal",
+    "resample",
+]
 
-IntervalKind = Literal["bootstrap", "bernstein", "always_valid"]
+IntervalKind = Literal["normal", "bootstrap", "bernstein", "always_valid"]
 INTERVALS: Final[tuple[IntervalKind, ...]] = get_args(IntervalKind)
 
 Interval = tuple[float, float]
@@ -64,6 +74,14 @@ class Questions:
         """Return (k,) values whose mean is the estimate, one a question, and whose spread is its uncertainty."""
         top, bottom = self.sums(estimate.numerator), self.sums(estimate.denominator)
         return np.asarray(estimate.value + (top - estimate.value * bottom) / bottom.mean())
+
+
+def normal(estimate: PerRound, questions: Questions) -> Interval:
+    """Return the normal interval, its standard error from the spread between questions."""
+    values = questions.influence(estimate)
+    if len(values) < _LEAST_UNITS or not np.isfinite(values).all():
+        return _NOTHING
+    return normal_interval(estimate.value, standard_error(values))[1:]
 
 
 def resample(rng: np.random.Generator, n_units: int, n: int) -> Iterator[Floats]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from beast_ml.evaluation.off_policy.estimators import PerRound
-from beast_ml.evaluation.off_policy.intervals import Questions, always_valid, bernstein, bootstrap, resample
+from beast_ml.evaluation.off_policy.intervals import Questions, always_valid, bernstein, bootstrap, normal, resample
 
 
 def mean_of(values):
@@ -19,6 +19,7 @@ def test_a_copy_of_every_round_narrows_nothing():
     twice = Questions.of(np.repeat(np.arange(200), 2))
     one, two = mean_of(values), mean_of(np.repeat(values, 2))
     np.testing.assert_allclose(resampled(one, alone), resampled(two, twice))
+    np.testing.assert_allclose(normal(one, alone), normal(two, twice))
     np.testing.assert_allclose(always_valid(one, alone), always_valid(two, twice))
     np.testing.assert_allclose(bernstein(one, alone, 0, 1), bernstein(two, twice, 0, 1))
 
@@ -27,7 +28,7 @@ def test_the_exact_and_the_always_valid_intervals_are_wider():
     values = np.random.default_rng(1).random(500)
     questions = Questions.of(np.arange(500))
     estimate = mean_of(values)
-    widths = [high - low for low, high in (resampled(estimate, questions), always_valid(estimate, questions))]
+    widths = [high - low for low, high in (normal(estimate, questions), always_valid(estimate, questions))]
     exact = bernstein(estimate, questions, 0, 1)
     assert widths[0] < widths[1]
     assert widths[0] < exact[1] - exact[0]
@@ -61,3 +62,8 @@ def test_an_estimate_that_is_not_defined_is_not_bounded():
         bernstein(nothing, questions, 0, 1),
     ):
         assert interval == (-np.inf, np.inf)
+
+
+def test_resampling_and_the_normal_agree_where_nothing_is_skewed():
+    estimate, questions = mean_of(np.random.default_rng(3).standard_normal(1000)), Questions.of(np.arange(1000))
+    np.testing.assert_allclose(resampled(estimate, questions, n=2000), normal(estimate, questions), atol=0.01)

@@ -21,7 +21,8 @@ def test_weights_of_one_size_have_no_tail(weight):
 
 def test_shares_are_of_the_sum():
     found = weight_tail(np.r_[10.0, np.ones(90)])
-    assert (found.largest, found.share_of_largest, found.share_of_top_10) == (10.0, 0.1, 0.19)
+    assert (found.largest, found.share_of_largest, found.share_of_top_10) == (10.0, 10 / 100, 19 / 100)
+    assert found.behind_spread == pytest.approx(190**2 / (10**4 + 90))
 
 
 def test_no_weight_has_no_tail():

@@ -98,3 +98,11 @@ def test_the_advice_grows_with_the_number_of_candidates(n_candidates):
     found = diagnose(log, TargetRounds.of(log, probabilities), probabilities, MODELS)
     advice = judge_log(found, n_candidates).exploration
     assert ("epsilon" in advice) == (n_candidates == 3.0)
+
+
+def test_a_spread_that_rests_on_few_rounds_is_told_though_the_effective_size_is_large():
+    log = log_of([0.99, 0.005, 0.005])
+    found, verdict = judged(log, [0.8, 0.1, 0.1])
+    assert found.effective > 100
+    assert verdict.answer == "widen exploration"
+    assert "interval's width rests on" in verdict.sentence
