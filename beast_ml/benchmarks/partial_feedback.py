@@ -17,16 +17,15 @@ from numpy.typing import NDArray
 
 from beast_ml.errors import InputError
 from beast_ml.evaluation.bootstrap import QueryBootstrap
-from beast_ml.evaluation.off_policy import LoggedRounds, normal_interval, standard_error
+from beast_ml.evaluation.off_policy.rounds import LoggedRounds, normal_interval, standard_error
 from beast_ml.evaluation.routing_metrics import Scoreboard
 from beast_ml.features.encoder import Encoder
 from beast_ml.features.spec import FeatureBuilder, FeatureSpec
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.logs.simulate.config import PolicyConfig
 from beast_ml.logs.simulate.policies import LoggingPolicy, logging_policy
-from beast_ml.logs.splits import holdout_mask, query_fold
+from beast_ml.logs.splits import holdout_mask, query_fold, question_numbers
 from beast_ml.operations.log_decision import LogDecision, decide_from_log, decisions_at
-from beast_ml.operations.log_rounds import question_numbers
 from beast_ml.policy.operating_point import best_single_model
 from beast_ml.policy.utility import Predictions, choose, willingness_grid
 from beast_ml.predictors.contract import Floats
@@ -44,6 +43,7 @@ __all__ = [
     "learn_from_simulated_log",
     "no_harm_cell",
     "prepare_log_set",
+    "taught_share",
     "uniform_share",
 ]
 
@@ -276,7 +276,7 @@ def uniform_share(
     logged: list[float] = []
     for i in range(n_logs):
         log_set = prepare_log_set(outcomes, encoder, seed + i)
-        truth, training, test = log_set.outcomes, ~log_set.test, log_set.test
+        truth, training = log_set.outcomes, ~log_set.test
         rng = np.random.default_rng([seed, i])
         m = len(truth.models)
         n = int(training.sum())
@@ -290,9 +290,7 @@ def uniform_share(
             # With every outcome known nothing is off-policy: a propensity of one leaves no correction to make.
             propensity = np.full(n, 1.0 if seen.all() else 1.0 / m)
             teacher = teach(log_set.columns[training], quality, cost, chosen, propensity, folds)
-            columns = log_set.columns[test]
-            expected = Predictions(truth.models, teacher.quality.predict(columns), _of_cost(teacher).predict(columns))
-            shares.append(_share(expected, truth, training, test))
+            shares.append(taught_share(teacher, log_set))
         progress("uniform share", i + 1, n_logs)
     a, b = np.array(full), np.array(logged)
     kept = float(b.mean() / a.mean())
@@ -300,7 +298,11 @@ def uniform_share(
     return UniformShare(float(a.mean()), float(b.mean()), mean, low, high, n_logs)
 
 
-def _share(expected: Predictions, truth: OutcomeMatrix, training: NDArray[np.bool_], test: NDArray[np.bool_]) -> float:
+def taught_share(teacher: LogTeacher, log_set: LogSet) -> float:
+    """Return the share of the zero-router-to-oracle gap that a teacher's expectations close on the held-out queries."""
+    truth, training, test = log_set.outcomes, ~log_set.test, log_set.test
+    columns = log_set.columns[test]
+    expected = Predictions(truth.models, teacher.quality.predict(columns), _of_cost(teacher).predict(columns))
     board = Scoreboard(
         quality=truth.quality[test],
         cost=truth.cost_usd[test],

@@ -243,3 +243,52 @@ def cache(
         print_table(sheet.title, sheet.columns, sheet.rows)
     picture = "" if replayed is None else ", ladder.png"
     stdout.print(f"wrote {out}/report.md, report.json{picture}", highlight=False, markup=False)
+
+
+@app.command()
+def learning(
+    parts: Annotated[str | None, typer.Option(help="Parts, separated by commas; default: all.")] = None,
+    encoder: Annotated[str, typer.Option(help="static, or minilm (slower).")] = "static",
+    data: Annotated[
+        Path | None,
+        typer.Option(envvar="BEAST_DATA_DIR", help="Folder of the public sets; what is not in it is left out."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder for the report; what an interrupted run left there is used.")
+    ] = Path("beast-out/bench-learning"),
+    quick: Annotated[bool, typer.Option("--quick", help="A rough look: fewer logs of everything.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure what logs teach, on logs simulated from outcomes whose truth is known.
+
+    "ope": do intervals of policies that never ran hold the truth, and does the verdict say where they do not.
+    "feedback": how much of the full-information gain is reached with few labels and short logs. Writes report.md and
+    report.json. About half an hour for everything, minutes with --quick.
+    """
+    from beast_ml.benchmarks.learning.parts import LEARNING_PARTS, describe, run_parts, tables, to_markdown
+    from beast_ml.benchmarks.part_context import PartContext
+    from beast_ml.benchmarks.results import write_bytes, write_json
+    from beast_ml.benchmarks.serving.serving_bench import choose
+    from beast_ml.policy.learner import ENCODERS
+
+    context = PartContext(
+        data=data_folder(data),
+        encoder=one_of("--encoder", encoder, ENCODERS),
+        n_seeds=1,
+        quick=quick,
+        peers=False,
+        folder=out / "parts",
+        say=say,
+    )
+    results = run_parts(choose("--parts", parts, tuple(LEARNING_PARTS)), context)
+    command = shlex.join(["beast", *sys.argv[1:]])
+    report = describe(results, command)
+    write_json(out / "report.json", report)
+    write_bytes(out / "report.md", to_markdown(results, command).encode())
+    if as_json:
+        print_json(report)
+        return
+    for one in results:
+        for title, columns, rows in tables(one):
+            print_table(title, columns, rows)
+    stdout.print(f"wrote {out}/report.md, report.json", highlight=False, markup=False)

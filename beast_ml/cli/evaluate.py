@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from beast_ml.cli.evaluate_policy import policy
 from beast_ml.cli.known_context import UseApp, UseTask, known_context
 from beast_ml.cli.known_prices import known_prices
 from beast_ml.cli.output import Bars, JsonOption, one_of, print_json, print_table, progress_bar, say, stdout
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["app", "print_evaluation"]
 
 app = typer.Typer(name="evaluate", help="Measure routers against what they must beat.", no_args_is_help=True)
+app.command()(policy)
 
 
 @app.callback()

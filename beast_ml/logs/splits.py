@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from beast_ml.errors import InputError, NotEnoughDataError
 
-__all__ = ["GROUPS", "Groups", "holdout_mask", "normalise_question", "query_fold", "task_fold"]
+__all__ = ["GROUPS", "Groups", "holdout_mask", "normalise_question", "query_fold", "question_numbers", "task_fold"]
 
 Groups = Literal["question", "task"]
 """What is never on both sides of a split: a question, or a task with all its questions."""
@@ -56,6 +56,13 @@ def query_fold(prompts: Sequence[str], n_folds: int, seed: int) -> NDArray[np.in
     if n_folds < 2:
         raise InputError(f"`n_folds` == {n_folds}, must be >= 2")
     return (_uniforms(prompts, seed, b"beast-fold") * n_folds).astype(np.intp)
+
+
+def question_numbers(prompts: Sequence[str]) -> NDArray[np.intp]:
+    """Return (n,) the number of each prompt's question, in order of first appearance; equal questions share one."""
+    # Not np.unique: an array of texts is as wide as its longest, gigabytes for a hundred thousand prompts.
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(normalise_question(prompt), len(numbers)) for prompt in prompts], dtype=np.intp)
 
 
 def task_fold(tasks: NDArray[np.str_], n_folds: int, seed: int) -> NDArray[np.intp]:

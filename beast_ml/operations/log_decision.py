@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from beast_ml.evaluation.off_policy import LoggedRounds, normal_interval, standard_error
+from beast_ml.evaluation.off_policy.rounds import LoggedRounds, normal_interval, standard_error
 from beast_ml.policy.operating_point import MARGIN_Z, QUALITY_MARGIN, OperatingPoint
 from beast_ml.policy.utility import Predictions, choose, willingness_grid
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from beast_ml.evaluation.bootstrap import QueryBootstrap
 from beast_ml.evaluation.calibration import calibrate_quality
-from beast_ml.evaluation.off_policy import normal_interval
+from beast_ml.evaluation.off_policy.rounds import normal_interval
 from beast_ml.logs.logged import LoggedOutcomes
 from beast_ml.operations.evidence import COST_UNITS, interval_coverage
 from beast_ml.operations.log_decision import MIN_EFFECTIVE, decisions_at

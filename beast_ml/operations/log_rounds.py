@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beast_ml.evaluation.off_policy import LoggedRounds
+from beast_ml.evaluation.off_policy.rounds import LoggedRounds
 from beast_ml.logs.logged import LoggedOutcomes
-from beast_ml.logs.splits import normalise_question
+from beast_ml.logs.splits import question_numbers
 from beast_ml.predictors.contract import Floats
 from beast_ml.predictors.logging_policy import LoggingPolicyReport, estimate_logging_policy
 from beast_ml.predictors.shrinkage import task_means
 
-__all__ = ["LoggedChoices", "failure_rates", "logged_choices", "logged_rounds", "question_numbers"]
+__all__ = ["LoggedChoices", "failure_rates", "logged_choices", "logged_rounds"]
 
 
 @dataclass(frozen=True)
@@ -75,10 +74,3 @@ def failure_rates(logged: LoggedOutcomes, folds: NDArray[np.intp]) -> Floats:
         held = folds == fold
         rates[held] = task_means(failed[~held], together[~held], 1)[0]
     return rates
-
-
-def question_numbers(prompts: Sequence[str]) -> NDArray[np.intp]:
-    """Return (n,) the number of each prompt's question, in order of first appearance; equal questions share one."""
-    # Not np.unique: an array of texts is as wide as its longest, gigabytes for a hundred thousand prompts.
-    numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(normalise_question(prompt), len(numbers)) for prompt in prompts], dtype=np.intp)

@@ -20,12 +20,12 @@ from beast_ml.bundle.manifest import Manifest
 from beast_ml.errors import NotEnoughDataError
 from beast_ml.features.history_replay import learn_history_spec, logged_history
 from beast_ml.logs.logged import LoggedOutcomes
-from beast_ml.logs.splits import holdout_mask
+from beast_ml.logs.splits import holdout_mask, question_numbers
 from beast_ml.operations.cards import model_cards
 from beast_ml.operations.log_evidence import log_evidence, log_verdict
 from beast_ml.operations.log_exploration import ExplorationPlan, plan_exploration
 from beast_ml.operations.log_lesson import learn_from_log, with_lesson
-from beast_ml.operations.log_rounds import LoggedChoices, question_numbers
+from beast_ml.operations.log_rounds import LoggedChoices
 from beast_ml.operations.recording import draw_plots, log_inputs, log_settings, log_targets, register
 from beast_ml.policy.learner import FittedRouter, RouterLearner, realised_cost
 from beast_ml.policy.utility import CostKind

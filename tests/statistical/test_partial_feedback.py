@@ -9,7 +9,7 @@ import pytest
 
 from beast_ml.benchmarks.partial_feedback import no_harm_cell, prepare_log_set
 from beast_ml.benchmarks.sets import BFCL_POOL
-from beast_ml.evaluation.off_policy import LoggedRounds, normal_interval
+from beast_ml.evaluation.off_policy.rounds import LoggedRounds, normal_interval
 from beast_ml.features.distill import static_encoder
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.operations.log_decision import decide_from_log

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beast_ml.errors import InputError, NotEnoughDataError
-from beast_ml.logs.splits import holdout_mask, normalise_question, query_fold, task_fold
+from beast_ml.logs.splits import holdout_mask, normalise_question, query_fold, question_numbers, task_fold
 
 PROMPTS = [f"question number {i}" for i in range(4000)]
 
@@ -81,3 +81,7 @@ def test_folds_of_tasks_keep_tasks_whole_and_none_is_empty(tasks, seed):
 def test_more_folds_than_tasks_are_refused():
     with pytest.raises(NotEnoughDataError, match="2 tasks cannot fill 5 folds: use at most 2"):
         task_fold(np.array(["a", "b", "a"]), 5, 0)
+
+
+def test_equal_questions_share_a_number():
+    assert question_numbers(["What?", "why?", " what? ", "Who?"]).tolist() == [0, 1, 0, 2]

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from beast_ml.evaluation.off_policy import LoggedRounds
+from beast_ml.evaluation.off_policy.rounds import LoggedRounds
 from beast_ml.operations.log_decision import choose_point, decide_from_log, decisions_at
 from beast_ml.policy.operating_point import OperatingPoint
 from beast_ml.policy.utility import Predictions

@@ -7,7 +7,8 @@ import pytest
 from beast_ml.logs.logged import LoggedOutcomes
 from beast_ml.logs.simulate import simulate
 from beast_ml.logs.simulate.config import FailureConfig, PolicyConfig, SimulationConfig
-from beast_ml.operations.log_rounds import failure_rates, logged_choices, logged_rounds, question_numbers
+from beast_ml.logs.splits import question_numbers
+from beast_ml.operations.log_rounds import failure_rates, logged_choices, logged_rounds
 from beast_ml.testing.worlds import make_world
 
 
@@ -39,10 +40,6 @@ def test_a_failure_of_the_chosen_model_has_no_quality(logged):
     assert logged.failed.any()
     assert np.isnan(rounds.reward[logged.failed]).all()
     assert (rounds.question == question_numbers(logged.matrix.prompts)).all()
-
-
-def test_equal_questions_share_a_number():
-    assert question_numbers(["What?", "why?", " what? ", "Who?"]).tolist() == [0, 1, 0, 2]
 
 
 def test_failure_rates_are_of_the_other_folds_and_never_certain(logged):

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beast_ml.errors import InputError
-from beast_ml.evaluation.off_policy import LoggedRounds, normal_interval
+from beast_ml.evaluation.off_policy.rounds import LoggedRounds, normal_interval
 
 
 def logged(n, rng, predicted=0.5, repeats=1):

@@ -1,6 +1,7 @@
 """What another policy would have got on a log of which only the chosen models' outcomes are known.
 
-Estimators are per-round values, so that differences between policies are paired by request. Every question counts once,
+A target policy is given as (n,) decisions or as (n, m) probabilities. Estimators are per-round values, so that
+differences between policies are paired by request. The methods here that end in one number count every question once,
 however often it was asked: its rounds are averaged first. Repeats of one question are one piece of evidence about
 routing (and what a cache should answer), and a few hot ones would otherwise decide everything.
 
@@ -22,9 +23,11 @@ from numpy.typing import NDArray
 
 from beast_ml.errors import InputError
 
-__all__ = ["LoggedRounds", "normal_interval", "standard_error"]
+__all__ = ["Floats", "LoggedRounds", "Target", "normal_interval", "standard_error"]
 
 Floats = NDArray[np.float64]
+Target = NDArray[np.intp] | Floats
+"""(n,) decisions or (n, m) probabilities."""
 
 _Z95: Final = 1.959963984540054
 _LEAST_PROBABILITY: Final = 1e-4
@@ -86,15 +89,26 @@ class LoggedRounds:
             logging=None if self.logging is None else self.logging[kept],
         )
 
-    def weights(self, decisions: NDArray[np.intp]) -> Floats:
-        """Return (n,) importance weights of a deterministic target policy: 1 / propensity where it agrees, else 0."""
-        return np.asarray((decisions == self.chosen) / self.propensity)
+    def weights(self, target: Target) -> Floats:
+        """Return (n,) importance weights of a target policy: its probability of the logged choice / propensity."""
+        agrees = target == self.chosen if target.ndim == 1 else target[np.arange(len(target)), self.chosen]
+        return np.asarray(agrees / self.propensity)
 
-    def doubly_robust(self, decisions: NDArray[np.intp]) -> Floats:
+    def expected(self, target: Target) -> Floats:
+        """Return (n,) predicted values of a target policy."""
+        if target.ndim == 1:
+            return np.asarray(self.predicted[np.arange(len(target)), target])
+        return np.asarray((target * self.predicted).sum(axis=1))
+
+    @property
+    def predicted_of_chosen(self) -> Floats:
+        """(n,) predicted values of the logged choices."""
+        return np.asarray(self.predicted[np.arange(len(self.chosen)), self.chosen])
+
+    def doubly_robust(self, target: Target) -> Floats:
         """Return per-round values of the target policy on the observed rounds."""
-        n = np.arange(len(self.chosen))
-        correction = self.weights(decisions) * (self.reward - self.predicted[n, self.chosen])
-        return np.asarray((self.predicted[n, decisions] + correction)[self.observed])
+        correction = self.weights(target) * (self.reward - self.predicted_of_chosen)
+        return np.asarray((self.expected(target) + correction)[self.observed])
 
     def value(self, decisions: NDArray[np.intp]) -> float:
         """Return the doubly robust estimate of the target policy's value, each question counted once."""

@@ -1,0 +1,154 @@
+"""Intervals of off-policy estimates: normal, resampled, exact at any size, and one that holds at every look.
+
+Requests of one question are not independent, so all of them take questions as the units: the rounds of a question are
+summed first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beast_ml.evaluation.confidence_sequence import (
+    empirical_bernstein_sequence,
+    normal_mixture_radius,
+    rho_tightest_at,
+)
+from beast_ml.evaluation.off_policy.estimators import PerRound
+from beast_ml.evaluation.off_policy.rounds import Floats, normal_interval, standard_error
+
+__all__ = [
+    "INTERVALS",
+    "Interval",
+    "IntervalKind",
+    "Questions",
+    "always_valid",
+    "bernstein",
+    "bootstrap",
+    "normal",
+    "resample",
+]
+
+IntervalKind = Literal["normal", "bootstrap", "bernstein", "always_valid"]
+INTERVALS: Final[tuple[IntervalKind, ...]] = get_args(IntervalKind)
+
+Interval = tuple[float, float]
+
+_ALPHA: Final = 0.05
+_LEAST_UNITS: Final = 2
+_NOTHING: Final[Interval] = (float("-inf"), float("inf"))
+_BATCH: Final = 64
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Which rounds ask the same.
+
+    Parameters
+    ----------
+    unit
+        (n,) 0 .. k-1, numbered in order of first appearance.
+    n_units
+        k.
+    """
+
+    unit: NDArray[np.intp]
+    n_units: int
+
+    @classmethod
+    def of(cls, question: NDArray[np.intp]) -> Questions:
+        """Return the questions of the rounds, numbered anew."""
+        _, first, unit = np.unique(question, return_index=True, return_inverse=True)
+        order = np.argsort(np.argsort(first))
+        return cls(np.asarray(order[unit], dtype=np.intp), len(first))
+
+    def sums(self, values: Floats) -> Floats:
+        """Return (k,) sums over the rounds of each question."""
+        return np.bincount(self.unit, values, minlength=self.n_units).astype(np.float64)
+
+    def influence(self, estimate: PerRound) -> Floats:
+        """Return (k,) values whose mean is the estimate, one a question, and whose spread is its uncertainty."""
+        top, bottom = self.sums(estimate.numerator), self.sums(estimate.denominator)
+        return np.asarray(estimate.value + (top - estimate.value * bottom) / bottom.mean())
+
+
+def normal(estimate: PerRound, questions: Questions) -> Interval:
+    """Return the normal interval, its standard error from the spread between questions."""
+    values = questions.influence(estimate)
+    if len(values) < _LEAST_UNITS or not np.isfinite(values).all():
+        return _NOTHING
+    return normal_interval(estimate.value, standard_error(values))[1:]
+
+
+def resample(rng: np.random.Generator, n_units: int, n: int) -> Iterator[Floats]:
+    """Yield n resamples of units with replacement, some at a time: (b, n_units) how often each was drawn."""
+    for start in range(0, n, _BATCH):
+        yield rng.multinomial(n_units, np.full(n_units, 1.0 / n_units), size=min(_BATCH, n - start)).astype(np.float64)
+
+
+def bootstrap(estimates: Sequence[PerRound], questions: Questions, resamples: Iterable[Floats]) -> list[Interval]:
+    """Return bootstrap-t intervals of estimates, paired: all share the resampled questions.
+
+    Each resample gives its estimate and its own standard error, and quantiles of (estimate - value) / error take the
+    place of those of the normal (Efron, Tibshirani 1993, section 12.5). Weights are skewed, and this follows the skew,
+    which quantiles of the estimates alone do not.
+
+    Parameters
+    ----------
+    resamples
+        Of the questions: see `resample`.
+    """
+    if questions.n_units < _LEAST_UNITS:
+        return [_NOTHING] * len(estimates)
+    top = np.stack([questions.sums(each.numerator) for each in estimates], axis=1)
+    bottom = np.stack([questions.sums(each.denominator) for each in estimates], axis=1)
+    moments = np.hstack([top, bottom, top**2, top * bottom, bottom**2])
+    resampled = np.vstack([counts @ moments for counts in resamples])
+    a, b, aa, ab, bb = np.split(resampled, 5, axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):  # an estimate may not be defined, here or on a resample
+        value = top.sum(axis=0) / bottom.sum(axis=0)
+        own = np.sqrt(((top - value * bottom) ** 2).sum(axis=0)) / bottom.sum(axis=0)
+        again = a / b
+        error = np.sqrt(np.maximum(aa - 2 * again * ab + again**2 * bb, 0.0)) / b
+        studentised = (again - value) / error
+    return [_studentised(value[j], own[j], studentised[:, j]) for j in range(len(estimates))]
+
+
+def _studentised(value: float, error: float, t: Floats) -> Interval:
+    if not np.isfinite(value):
+        return _NOTHING
+    if error == 0.0:
+        return float(value), float(value)
+    t = t[np.isfinite(t)]
+    low, high = np.quantile(t, [_ALPHA / 2, 1 - _ALPHA / 2]) if len(t) else (-np.inf, np.inf)
+    return float(value - high * error), float(value - low * error)
+
+
+def bernstein(estimate: PerRound, questions: Questions, low: float, high: float) -> Interval:
+    """Return an interval that holds whatever the sample size, for per-round values that cannot leave [low, high].
+
+    Exact where no question is asked twice and the estimate is a plain mean; an approximation else.
+    """
+    values = questions.influence(estimate)
+    if len(values) < _LEAST_UNITS or not np.isfinite(values).all() or not low < high:
+        return _NOTHING
+    low, high = min(low, float(values.min())), max(high, float(values.max()))
+    bounds = empirical_bernstein_sequence(values, low, high, _ALPHA, tightest_at=len(values))
+    return float(bounds.low[-1]), float(bounds.high[-1])
+
+
+def always_valid(estimate: PerRound, questions: Questions) -> Interval:
+    """Return the interval that may be looked at after every new question: tightest at half of those at hand.
+
+    Asymptotic; see `beast_ml.evaluation.confidence_sequence`.
+    """
+    values = questions.influence(estimate)
+    k = len(values)
+    if k < _LEAST_UNITS or not np.isfinite(values).all():
+        return _NOTHING
+    radius = float(normal_mixture_radius(k, values.var(ddof=1), rho_tightest_at(k / 2), _ALPHA))
+    return estimate.value - radius, estimate.value + radius
