@@ -14,6 +14,7 @@ import msgspec
 from beast_ml.benchmarks.figures import Figure, PartResult
 from beast_ml.benchmarks.learning.feedback_part import measure_feedback
 from beast_ml.benchmarks.learning.ope_part import measure_ope
+from beast_ml.benchmarks.learning.sequential_part import measure_sequential
 from beast_ml.benchmarks.part_context import PartContext
 from beast_ml.evaluation.report import package_versions
 
@@ -22,6 +23,7 @@ __all__ = ["LEARNING_PARTS", "describe", "run_parts", "tables", "to_markdown"]
 LEARNING_PARTS: Final[Mapping[str, Callable[[PartContext], PartResult]]] = {
     "ope": measure_ope,
     "feedback": measure_feedback,
+    "sequential": measure_sequential,
 }
 """Every part, in the order of reports."""
 
