@@ -262,7 +262,8 @@ def learning(
     """Measure what logs teach, on logs simulated from outcomes whose truth is known.
 
     "ope": do intervals of policies that never ran hold the truth, and does the verdict say where they do not.
-    "feedback": how much of the full-information gain is reached with few labels and short logs. "drift": days until a
+    "feedback": how much of the full-information gain is reached with few labels and short logs. "sequential": tests
+    that are looked at all the time. "drift": days until a
     silently changed model is found, and false alarms. "loop": a simulated year with three shifts, the learning loop
     beside other ways to learn. Writes report.md and report.json. About an hour for everything, minutes with --quick.
     """

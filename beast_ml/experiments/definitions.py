@@ -21,7 +21,6 @@ __all__ = [
     "Experiment",
     "Experiments",
     "Guardrail",
-    "ServedPolicy",
     "ShadowPolicy",
     "SharesSince",
     "Variant",
@@ -29,7 +28,6 @@ __all__ = [
     "write_experiments",
 ]
 
-ServedPolicy = Literal["champion", "challenger"]
 ShadowPolicy = Literal["challenger", "shadow"]
 Unit = Literal["user", "session", "request"]
 
@@ -38,6 +36,7 @@ POINTS: Final = 2**64
 """Units are hashed to as many points; a share is a number of them, so that it holds to the last digit of a float."""
 
 _TOLERANCE: Final = POINTS // 10**9
+_SERVED: Final = re.compile(r"champion|challenger(-[A-Za-z0-9_-]{1,48})?")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 Ranges = tuple[tuple[int, int], ...]
@@ -51,7 +50,7 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     name
         ``control`` is the one that the others are compared with.
     policy
-        Alias of the router that decides for it.
+        Alias of the router that decides for it: ``champion``, ``challenger``, or one of many such as ``challenger-a``.
     share
         Of the units, 0..1.
     ranges
@@ -59,7 +58,7 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """
 
     name: str
-    policy: ServedPolicy
+    policy: str
     share: float
     ranges: Ranges = ()
 
@@ -246,10 +245,10 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             raise self._wrong(f"has a variant {variant.name!r}: use 1 to 64 letters, digits, '_', '.' or '-'")
         if names.count(variant.name) > 1:
             raise self._wrong(f"has {names.count(variant.name)} variants {variant.name!r}: names must differ")
-        if variant.policy not in get_args(ServedPolicy):
+        if not _SERVED.fullmatch(variant.policy):
             raise self._wrong(
-                f"serves variant {variant.name!r} by {variant.policy!r}, must be one of "
-                f"{', '.join(get_args(ServedPolicy))}: other policies are never served"
+                f"serves variant {variant.name!r} by {variant.policy!r}, must be champion, "
+                "challenger, or an alias such as challenger-a: other policies are never served"
             )
         if not 0.0 <= variant.share <= 1.0:
             raise self._wrong(f"gives variant {variant.name!r} the share {variant.share}, must be in 0..1")

@@ -118,8 +118,7 @@ def follow(variant: UnitMoments, control: UnitMoments, config: SequentialConfig)
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         compared = difference(variant, control)
-        total = compared.unadjusted_variance
-        ready = _ready(variant, control, total) & (compared.variance > 0)
+        ready = _ready(variant, control) & (compared.variance > 0)
         ready &= np.abs(compared.skewness) <= _MOST_SKEWNESS
     rho = rho_tightest_at(config.planned_units / 4.0, config.alpha)  # n_1 n_0 / (n_1 + n_0) of two equal halves
     p_value = np.ones(len(compared.effect))
@@ -161,19 +160,22 @@ def _as_studentised(normal: Floats, skewness: Floats) -> Floats:
     return np.where(np.abs(skewness) < _NO_SKEWNESS, normal, back)
 
 
-def _ready(variant: UnitMoments, control: UnitMoments, total: Floats) -> NDArray[np.bool_]:
+def _ready(variant: UnitMoments, control: UnitMoments) -> NDArray[np.bool_]:
     """Return at which looks both means are near enough to normal, as far as they matter for the effect.
 
-    A small side may not have seen the tail yet that the other one has: the skewness of both together counts, too.
+    A side may not have seen the tail yet that the other one has, and then looks too sure: the spread and the skewness
+    of both together count where they are larger than its own.
     """
     sides = (variant, control)
     spread = [np.nan_to_num(np.maximum(side.ratio_variance, 0.0)) * side.n for side in sides]
     skewness = [np.nan_to_num(side.skewness) for side in sides]
     units = variant.n + control.n
-    pooled = sum(s * v**1.5 * side.n for s, v, side in zip(skewness, spread, sides, strict=True)) / units
-    pooled /= (sum(v * side.n for v, side in zip(spread, sides, strict=True)) / units) ** 1.5
+    pooled = sum(v * side.n for v, side in zip(spread, sides, strict=True)) / units
+    third = sum(s * v**1.5 * side.n for s, v, side in zip(skewness, spread, sides, strict=True)) / units
+    squared_errors = [np.maximum(v, pooled) / side.n for v, side in zip(spread, sides, strict=True)]
     enough = np.minimum(variant.n, control.n) >= _LEAST_UNITS
-    for side, v, own in zip(sides, spread, skewness, strict=True):
-        seen = np.maximum(np.abs(own), np.abs(pooled))
-        enough &= seen / np.sqrt(side.n) * (v / side.n / total) ** 1.5 <= _MOST_SKEWNESS_OF_A_SIDE
+    for side, error, own in zip(sides, squared_errors, skewness, strict=True):
+        seen = np.maximum(np.abs(own), np.abs(third) / pooled**1.5)
+        weight = (error / (squared_errors[0] + squared_errors[1])) ** 1.5
+        enough &= seen / np.sqrt(side.n) * weight <= _MOST_SKEWNESS_OF_A_SIDE
     return np.asarray(enough)
