@@ -127,7 +127,7 @@ Markdown("\n\n".join([poor.verdict.sentence, *poor.verdict.reasons[1:], poor.ver
 # %% [markdown]
 # ## Wrong propensities
 #
-# Suppose the router logged half of the true probability of one model. Every estimate shifts, and nothing in the
+# Suppose the router logged half of the true probability of one model. IPS shifts most, and nothing in the
 # outcomes shows it. The choices do: by their propensities that model should have been chosen half as often as it
 # was.
 
@@ -137,7 +137,7 @@ often = wrong["chosen_model"].value_counts().index[1]
 wrong.loc[wrong["chosen_model"] == often, "propensity"] /= 2
 wrong.to_parquet(work / "wrong.parquet")
 misled = evaluate_policy(read_policy_data(work / "wrong.parquet", target), encoder)
-Markdown(f"DR says {misled.estimates['dr'].value:.3f}. {misled.verdict.sentence}")
+Markdown(f"IPS says {misled.estimates['ips'].value:.3f}. {misled.verdict.sentence}")
 
 # %% [markdown]
 # ## Missing labels
