@@ -263,9 +263,9 @@ def learning(
 
     "ope": do intervals of policies that never ran hold the truth, and does the verdict say where they do not.
     "feedback": how much of the full-information gain is reached with few labels and short logs. "sequential": tests
-    that are looked at all the time. "drift": days until a
-    silently changed model is found, and false alarms. "loop": a simulated year with three shifts, the learning loop
-    beside other ways to learn. Writes report.md and report.json. About an hour for everything, minutes with --quick.
+    that are looked at all the time. "drift": days until a silently changed model is found, and false alarms. "loop": a
+    simulated year with three shifts, the learning loop beside other ways to learn. Writes report.md and report.json.
+    About an hour for everything, minutes with --quick.
     """
     from beast_ml.benchmarks.learning.parts import LEARNING_PARTS, describe, run_parts, tables, to_markdown
     from beast_ml.benchmarks.part_context import PartContext
