@@ -90,7 +90,7 @@ def _grave(found: Diagnostics, unusable: float) -> tuple[str, ...]:
         reasons.append(f"{unusable:.1%} of its requests cannot be used, and those may be unlike the others")
     if check.p_value < _P_VALUE and check.ratio > 1:
         reasons.append(
-            f"the logged propensities do not fit the choices: by them {check.model!r} would have been chosen "
+            f"the logged propensities do not fit the choices; by them {check.model!r} would have been chosen "
             f"{1 / check.ratio:.2f} times as often as it was or less, and every weight is wrong with them "
             f"(p = {check.p_value:.1g})"
         )

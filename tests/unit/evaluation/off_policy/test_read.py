@@ -1,3 +1,5 @@
+from datetime import UTC, datetime, timedelta
+
 import numpy as np
 import pytest
 
@@ -121,3 +123,21 @@ def test_a_file_that_is_no_parquet_is_refused(files, tmp_path):
 def test_only_the_metric_asked_for_must_be_there(files):
     data = read_policy_data(*files(lambda log: log.pop("quality")), metric="cost_usd")
     assert data.reward.max() > 1
+
+
+def test_requests_whose_labels_are_still_to_come_are_left_out_and_told(files):
+    def date(log):
+        log["received_at"] = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=i) for i in range(300)]
+        log["quality"] = [value if i < 280 else None for i, value in enumerate(log["quality"])]
+
+    data = read_policy_data(*files(date))
+    assert data.usage.used == 280
+    assert data.usage.notes == {"newer than any that has a quality, left out": 20}
+    assert data.usage.refused_share == 0
+    np.testing.assert_allclose(np.diff(data.received_at), 3600)
+
+
+def test_a_request_that_lists_no_candidates_may_have_had_all(files):
+    data = read_policy_data(*files(put("candidates", 4, None)))
+    assert data.usage.used == 300
+    assert data.candidates[4].all()
