@@ -8,7 +8,7 @@ misses go there anyway. What comes of it moves the threshold; see `beast_ml.cach
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -67,12 +67,22 @@ class Audits:
     ) -> None:
         self._search, self._verdicts, self._picker = search, verdicts, LookupPicker(share, draw)
 
-    def pick(self, key: CacheKey, look: Look) -> Check | None:
+    def pick(self, key: CacheKey, look: Look, models: Collection[str] | None = None) -> Check | None:
         """Return a lookup to be verified; None where it is not picked, which is counted.
 
-        Once for each lookup that may be served a hit, or goes to a model.
+        Once for each lookup that may be served a hit, or goes to a model. One whose text the judge may not see is
+        evidence of nothing: it is not counted either.
+
+        Parameters
+        ----------
+        key, look
+            Of the request, and what the cache had for it.
+        models
+            That may see its text; None: all.
         """
         if self._verdicts is None or look.outcome not in ("searched", "gated"):
+            return None
+        if not self._verdicts.judge.may_see(models):
             return None
         best, free = look.best, self._verdicts.judge.is_free
         near = best is not None and best.score >= look.floor

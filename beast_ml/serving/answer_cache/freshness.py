@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
@@ -47,9 +47,11 @@ class Freshness:
     def __init__(self, verdicts: Verdicts, share: float, file: Path, draw: Callable[[], float] = random.random) -> None:
         self._verdicts, self._share, self._file, self._draw = verdicts, share, file, draw
 
-    def picks(self, hit: Hit) -> bool:
-        """Whether a hit is answered anew."""
-        return hit.kind != "semantic" and hit.entry.kind == "answer" and self._draw() < self._share
+    def picks(self, hit: Hit, models: Collection[str] | None = None) -> bool:
+        """Whether a hit is answered anew: never where the judge is not among the models that may see its text."""
+        if hit.kind == "semantic" or hit.entry.kind != "answer" or not self._verdicts.judge.may_see(models):
+            return False
+        return self._draw() < self._share
 
     def answered(self, hit: Hit, tenant: str, now: float, fresh: bytes) -> None:
         """Have the answer of a hit judged by the new one.

@@ -33,6 +33,9 @@ class Judge:
     def __init__(self, verdict=False, is_free=False):
         self.verdict, self.is_free = verdict, is_free
 
+    def may_see(self, models):
+        return models is None or "judge" in models
+
     async def wrong(self, doubt):
         assert doubt == Doubt("acme", "how?", b"fresh", b"cached")
         if isinstance(self.verdict, Exception):
@@ -102,6 +105,12 @@ def test_where_nobody_looked_there_was_no_lookup(outcome):
     picking, _, _ = audits(Judge())
     assert picking.pick(KEY, Look(outcome)) is None
     assert passed(picking) == (0, 0)
+
+
+def test_what_the_judge_may_not_see_is_neither_verified_nor_counted():
+    picking, _, _ = audits(Judge())
+    assert picking.pick(KEY, look(), ["other"]) is None
+    assert picking.pick(KEY, look(), ["other", "judge"]).picked == Picked(0.2, 0, 0)
 
 
 def test_without_a_judge_nothing_is_learnt():
