@@ -53,8 +53,8 @@ class Freshness:
             return False
         return self._draw() < self._share
 
-    def answered(self, hit: Hit, tenant: str, now: float, fresh: bytes) -> None:
-        """Have the answer of a hit judged by the new one.
+    def answered(self, hit: Hit, tenant: str, now: float, fresh: bytes | None) -> None:
+        """Have the answer of a hit judged by the new one; without a verdict nothing is learnt of it.
 
         Parameters
         ----------
@@ -63,15 +63,20 @@ class Freshness:
         now
             When, in seconds since the epoch.
         fresh
-            The new completion.
+            The new completion; None: there is none that could be compared.
         """
         entry = hit.entry
 
-        async def told(wrong: bool) -> None:
+        async def told(wrong: bool | None) -> None:
+            if wrong is None:
+                return
             age = AnswerAge(entry.request_kind or "", max(0.0, now - entry.created_at), not wrong)
             await asyncio.to_thread(self._write, age)
 
-        self._verdicts.ask("exact", Doubt(tenant, entry.key.text or "", fresh, entry.answer), told)
+        if fresh is None:
+            self._verdicts.lost("exact", told)
+        else:
+            self._verdicts.ask("exact", Doubt(tenant, entry.key.text or "", fresh, entry.answer), told)
 
     def _write(self, age: AnswerAge) -> None:
         descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
