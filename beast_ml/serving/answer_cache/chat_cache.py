@@ -68,7 +68,7 @@ class ChatCache:
         freshness: Freshness | None = None,
     ) -> None:
         self._services, self.cache, self.semantic, self._freshness = services, cache, semantic, freshness
-        self._policies, self._bodies = PolicyChoice(services), KnownBodies()
+        self._policies, self.bodies = PolicyChoice(services), KnownBodies()
 
     async def refill(self) -> None:
         """Fill this worker's memory from the last tier, as it starts."""
@@ -97,7 +97,7 @@ class ChatCache:
         if chat.model == ROUTED:
             asked.drawn = self._policies.drawn(tenant, options.user_id, options.session_id, request_id)
         try:
-            asked.request, exact = self._bodies.made(raw, tenant, asked.drawn, lambda: self._key(asked))
+            asked.request, exact = self.bodies.made(raw, tenant, asked.drawn, lambda: self._key(asked))
         except InputError:
             asked.reasons = (UNFIT,)
             return asked
