@@ -141,7 +141,7 @@ def test_a_hit_is_judged_by_what_it_costs_beyond_the_echo_of_its_turn(hit, met):
     turns = tuple(HitTurn(echo=echo, route=60.0, hit=echo + hit - 30.0, streamed=120.0) for echo in (30.0, 50.0))
     found = ServingResult((), (), (), None, {}, 0.0, HitResult(turns=turns, provider_cpu_s=0.0))
     assert judged(found)["exact hit in memory: CPU us beyond the echo's"] is met
-    assert f"| hit less the echo | {hit - 30:.0f} |" in to_markdown(CONFIG, found, "x")
+    assert f"| hit less the echo | {hit - 30:.0f} [" in to_markdown(CONFIG, found, "x")
 
 
 def test_the_share_of_the_echo_is_of_the_mean_before_and_after(result):

@@ -7,7 +7,7 @@ them: ``held_out`` was written with development, of requests that say in so many
 ``untouched`` last of all, of requests that mostly do not. Of the former nearly all are found, of the latter half and a
 third: who relies on more must keep users apart (`KeyRules.per_user`) and entries short-lived.
 
-Later 144 requests were written that say nothing at all of what they depend on ("Was the invoice paid?", "Who owns
+Later 143 requests were written that say nothing at all of what they depend on ("Was the invoice paid?", "Who owns
 Twitter?"), with as many plain ones like them, and split by a hash: ``unmarked`` was worked with, ``unmarked_apart`` was
 not. Of it 4% of the personal and 21% of the time-bound ones were found before, 42% and 54% after; of untouched no more
 than before, and of the plain ones in held_out one more is taken for time-bound: such requests come in more ways than
