@@ -107,7 +107,7 @@ def routing(
 @app.command()
 def serving(
     parts: Annotated[
-        str | None, typer.Option(help="capacity, gateway, faults, soak, separated by commas; default: all.")
+        str | None, typer.Option(help="capacity, gateway, hit, faults, soak, separated by commas; default: all.")
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Most workers, measured from 1 on; default: one a core, at most 4.")
@@ -133,8 +133,9 @@ def serving(
 ) -> None:
     """Put a real server under load from another process, beside a bare echo in the same run.
 
-    Requests a second, latencies, CPU time and memory from 1 to N workers, the gateway against a fake provider, what
-    fails and is lost when things break, and a soak. Writes report.md, report.json and pictures.
+    Requests a second, latencies, CPU time and memory from 1 to N workers, the gateway against a fake provider, what an
+    exact hit of the cache costs, what fails and is lost when things break, and a soak. Writes report.md, report.json
+    and pictures.
     """
     from beast_ml.benchmarks.results import write_bytes, write_json
     from beast_ml.benchmarks.serving.cases import Effort

@@ -168,7 +168,7 @@ def novelty(
     p_value = two_sided(z) if np.isfinite(z) else 1.0
     return Novelty(
         tuple(each.effect.item() for each in by_part),
-        tuple(float(np.sqrt(each.variance.item())) for each in by_part),
+        tuple(float(np.sqrt(np.maximum(each.variance.item(), 0.0))) for each in by_part),
         p_value,
     )
 

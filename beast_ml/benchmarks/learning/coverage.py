@@ -49,15 +49,15 @@ class EstimatorRecord:
     Parameters
     ----------
     rmse, bias
-        Of the estimates, in units of quality.
+        Of the estimates, in units of quality; None where an estimate was not defined on some log.
     coverage, width
         Interval -> share of the logs whose interval held the truth; median width.
     covered
         (r,) whether the normal interval of each log did.
     """
 
-    rmse: float
-    bias: float
+    rmse: float | None
+    bias: float | None
     coverage: dict[IntervalKind, float]
     width: dict[IntervalKind, float]
     covered: NDArray[np.bool_]
@@ -135,11 +135,12 @@ class _Tally:
 
     def record(self) -> EstimatorRecord:
         errors = np.array(self._values) - self._truth
+        defined = bool(np.isfinite(errors).all())
         ends = {kind: np.array(intervals) for kind, intervals in self._ends.items()}
         held = {kind: (each[:, 0] <= self._truth) & (self._truth <= each[:, 1]) for kind, each in ends.items()}
         return EstimatorRecord(
-            rmse=float(np.sqrt((errors**2).mean())),
-            bias=float(errors.mean()),
+            rmse=float(np.sqrt((errors**2).mean())) if defined else None,
+            bias=float(errors.mean()) if defined else None,
             coverage={kind: float(each.mean()) for kind, each in held.items()},
             width={kind: float(np.median(each[:, 1] - each[:, 0])) for kind, each in ends.items()},
             covered=held["normal"],

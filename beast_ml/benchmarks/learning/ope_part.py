@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Final
 
+import numpy as np
+
 from beast_ml.benchmarks.figures import Figure, PartResult
 from beast_ml.benchmarks.learning.coverage import PolicyCell, label_cell, policy_cells
 from beast_ml.benchmarks.learning.simulated_logs import LogWorld
@@ -85,7 +87,8 @@ def _figures(where: str, cell: PolicyCell, n_logs: int) -> list[Figure]:
             figures.append(Figure(_PART, where, estimator, name, share, None, low, high))
         figures.append(Figure(_PART, where, estimator, "rmse", record.rmse))
         figures.append(Figure(_PART, where, estimator, "bias", record.bias))
-        figures.append(Figure(_PART, where, estimator, "width", record.width["normal"]))
+        if np.isfinite(record.width["normal"]):
+            figures.append(Figure(_PART, where, estimator, "width", record.width["normal"]))
         trusted, n = cell.trusted_coverage(estimator)
         if trusted is not None:
             low, high = wilson(trusted, n)
