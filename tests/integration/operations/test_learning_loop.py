@@ -81,7 +81,7 @@ def test_a_cycle_without_a_hand_whose_promotion_hurts_and_is_taken_back(tmp_path
     first = register("the first").version
     promote(around.tracking, first)
     digest = digest_of(around.tracking, first)
-    append(around, at(requests(2, 2_500, policy_version=digest), clock.now()))
+    append(around, at(requests(2, 1_500, policy_version=digest), clock.now()))
     clock.advance(2 * DAY)
     report = learn_once(file, around, CONFIG)
     assert report.state.step == "shadow", report.state.finished[-1].reason
@@ -99,7 +99,7 @@ def test_a_cycle_without_a_hand_whose_promotion_hurts_and_is_taken_back(tmp_path
     (running,) = read_experiments(around.experiments).running()
     assert {each.name: each.policy for each in running.variants} == {"control": "champion", "candidate": "challenger"}
 
-    live = at(requests(4, 2_400, policy_version=digest, experiment_id=running.id), clock.now())
+    live = at(requests(4, 900, policy_version=digest, experiment_id=running.id), clock.now())
     for i, row in enumerate(live):
         row["variant"] = "candidate" if i % 3 == 0 else "control"
         row["quality"] = 0.7 + 0.2 * (i % 3 == 0)
@@ -111,7 +111,7 @@ def test_a_cycle_without_a_hand_whose_promotion_hurts_and_is_taken_back(tmp_path
     (running,) = read_experiments(around.experiments).running()
     assert {each.name for each in running.variants} == {"control", "former"}
 
-    hurt = at(requests(5, 2_000, experiment_id=running.id), clock.now())
+    hurt = at(requests(5, 900, experiment_id=running.id), clock.now())
     for i, row in enumerate(hurt):
         row["variant"] = "former" if i % 4 == 0 else "control"
         row["quality"] = 0.95 if i % 4 == 0 else 0.6
