@@ -264,7 +264,8 @@ def learning(
     "ope": do intervals of policies that never ran hold the truth, and does the verdict say where they do not.
     "feedback": how much of the full-information gain is reached with few labels and short logs. "drift": days until a
     silently changed model is found, and false alarms. "loop": a simulated year with three shifts, the learning loop
-    beside other ways to learn. Writes report.md and report.json. About an hour for everything, minutes with --quick.
+    beside other ways to learn. "tuning": what a search of settings gives over the defaults on unseen questions. Writes
+    report.md and report.json. Hours for everything, minutes to a quarter of an hour with --quick.
     """
     from beast_ml.benchmarks.learning.parts import LEARNING_PARTS, describe, run_parts, tables, to_markdown
     from beast_ml.benchmarks.part_context import PartContext

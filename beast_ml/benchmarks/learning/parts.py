@@ -16,6 +16,7 @@ from beast_ml.benchmarks.learning.drift_part import measure_drift
 from beast_ml.benchmarks.learning.feedback_part import measure_feedback
 from beast_ml.benchmarks.learning.loop_part import measure_loop
 from beast_ml.benchmarks.learning.ope_part import measure_ope
+from beast_ml.benchmarks.learning.tuning_part import measure_tuning
 from beast_ml.benchmarks.part_context import PartContext
 from beast_ml.evaluation.report import package_versions
 
@@ -26,6 +27,7 @@ LEARNING_PARTS: Final[Mapping[str, Callable[[PartContext], PartResult]]] = {
     "feedback": measure_feedback,
     "drift": measure_drift,
     "loop": measure_loop,
+    "tuning": measure_tuning,
 }
 """Every part, in the order of reports."""
 
