@@ -46,11 +46,11 @@ def open_storage(url: str) -> Any:
         address = address.set(drivername="postgresql+psycopg")
     elif backend == "sqlite":
         settings = {"connect_args": {"timeout": _PATIENCE_S}}
-        if address.database:
-            Path(address.database).parent.mkdir(parents=True, exist_ok=True)
     else:
         raise InputError(f"`storage` names {backend}, must be sqlite or postgresql")
     try:
+        if backend == "sqlite" and address.database:
+            Path(address.database).parent.mkdir(parents=True, exist_ok=True)
         # Two processes that begin at once may both find no tables, and one of them then fails to make them.
         for attempt in stamina.retry_context(on=sa.exc.DBAPIError, attempts=4, timeout=_PATIENCE_S):
             with attempt, warnings.catch_warnings():
@@ -61,7 +61,29 @@ def open_storage(url: str) -> Any:
     except (OSError, sa.exc.SQLAlchemyError, RuntimeError) as error:
         shown = address.render_as_string(hide_password=True)
         raise InputError(f"cannot keep trials in {shown}: {type(error).__name__}; check `--storage`") from error
+    if backend == "sqlite":
+        _serialise(storage.engine)
     return storage
+
+
+def _serialise(engine: sa.Engine) -> None:
+    """Have each transaction of SQLite hold the file from its beginning.
+
+    A trial is claimed by reading that nobody has it and then writing who does. SQLite locks no rows, so two processes
+    could both read, and both get it.
+    """
+
+    @sa.event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")  # a kill loses nothing; only the machine's power may
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    engine.dispose()  # those that are open were not prepared
 
 
 def begun_study(
