@@ -86,7 +86,7 @@ class LearningSettings(_Part):
     every_days: float = Field(7.0, gt=0, allow_inf_nan=False)
     min_labelled: int = Field(1_000, ge=1)
     canary_share: float = Field(0.2, gt=0, le=0.5)
-    canary_margin: float = Field(0.05, ge=0, le=1)
+    canary_margin: float = Field(0.02, ge=0, le=1)
     watch_share: float = Field(0.1, gt=0, le=0.5)
     watch_days: float = Field(7.0, gt=0, allow_inf_nan=False)
     longest_days: float = Field(21.0, gt=0, allow_inf_nan=False)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from beast_ml.errors import InputError
 from beast_ml.evaluation.bootstrap import QueryBootstrap
 from beast_ml.evaluation.off_policy.rounds import LoggedRounds, normal_interval, standard_error
-from beast_ml.evaluation.routing_metrics import Scoreboard
+from beast_ml.evaluation.routing_metrics import Points, Scoreboard
 from beast_ml.features.encoder import Encoder
 from beast_ml.features.spec import FeatureBuilder, FeatureSpec
 from beast_ml.logs.outcomes import OutcomeMatrix
@@ -43,6 +43,7 @@ __all__ = [
     "learn_from_simulated_log",
     "no_harm_cell",
     "prepare_log_set",
+    "taught_quality",
     "taught_share",
     "uniform_share",
 ]
@@ -300,6 +301,17 @@ def uniform_share(
 
 def taught_share(teacher: LogTeacher, log_set: LogSet) -> float:
     """Return the share of the zero-router-to-oracle gap that a teacher's expectations close on the held-out queries."""
+    board, points = _taught(teacher, log_set)
+    return float(board.curve_metrics(points)["share_of_gap"][0])
+
+
+def taught_quality(teacher: LogTeacher, log_set: LogSet, cost_usd: float) -> float:
+    """Return the mean quality on the held-out queries that a teacher's expectations buy at a mean cost."""
+    board, points = _taught(teacher, log_set)
+    return float(board.frontier(points).quality_at(np.array([cost_usd]))[0])
+
+
+def _taught(teacher: LogTeacher, log_set: LogSet) -> tuple[Scoreboard, Points]:
     truth, training, test = log_set.outcomes, ~log_set.test, log_set.test
     columns = log_set.columns[test]
     expected = Predictions(truth.models, teacher.quality.predict(columns), _of_cost(teacher).predict(columns))
@@ -311,7 +323,7 @@ def taught_share(teacher: LogTeacher, log_set: LogSet) -> float:
         bootstrap=QueryBootstrap.draw(np.random.default_rng(0), int(test.sum()), 1),
     )
     choices = np.stack([choose(expected, willingness) for willingness in willingness_grid(expected)])
-    return float(board.curve_metrics(board.points(choices.astype(np.int16)))["share_of_gap"][0])
+    return board, board.points(choices.astype(np.int16))
 
 
 def _predictions(models: tuple[str, ...], teacher: LogTeacher, columns: Floats) -> Predictions:

@@ -70,8 +70,8 @@ class CacheChoice:
         How long answers of a kind are kept, and those of all other kinds.
     n_looked_at
         Entries that are compared to find the one that leaves a full memory.
-    n_candidates, gate
-        Nearest entries that the verifier looks at, and the bound of the gate; not read without recognition.
+    gate
+        Its bound; not read without recognition.
     """
 
     memory_entries: int = 50_000
@@ -79,7 +79,6 @@ class CacheChoice:
     lives_s: Mapping[str, float] = field(default_factory=dict)
     life_s: float = 86_400.0
     n_looked_at: int = 8
-    n_candidates: int = 5
     gate: float = -1.0
 
     def limits(self) -> MemoryLimits:
@@ -233,17 +232,14 @@ class CacheTuner:
         )
         if self._recognition is None:
             return choice
-        return replace(
-            choice,
-            n_candidates=trial.suggest_int("n_candidates", 1, 12),
-            # Never above where it was chosen: that bounds the hits that are lost.
-            gate=trial.suggest_float("gate", min(self._recognition.gate, 0.0) - 0.1, self._recognition.gate),
-        )
+        # Never above where it was chosen: that bounds the hits that are lost.
+        loosest = min(self._recognition.gate, 0.0) - 0.1
+        return replace(choice, gate=trial.suggest_float("gate", loosest, self._recognition.gate))
 
     def _tried(self, choice: CacheChoice, params: Mapping[str, float], stream: Stream, from_s: float) -> Trial:
         recognition = self._recognition
         if recognition is not None:
-            recognition = replace(recognition, n_candidates=choice.n_candidates, gate=choice.gate)
+            recognition = replace(recognition, gate=choice.gate)
         cache = WorkersCache(
             self._keys,
             choice.life_of,

@@ -107,7 +107,7 @@ def routing(
 @app.command()
 def serving(
     parts: Annotated[
-        str | None, typer.Option(help="capacity, gateway, faults, soak, separated by commas; default: all.")
+        str | None, typer.Option(help="capacity, gateway, hit, faults, soak, separated by commas; default: all.")
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Most workers, measured from 1 on; default: one a core, at most 4.")
@@ -133,8 +133,9 @@ def serving(
 ) -> None:
     """Put a real server under load from another process, beside a bare echo in the same run.
 
-    Requests a second, latencies, CPU time and memory from 1 to N workers, the gateway against a fake provider, what
-    fails and is lost when things break, and a soak. Writes report.md, report.json and pictures.
+    Requests a second, latencies, CPU time and memory from 1 to N workers, the gateway against a fake provider, what an
+    exact hit of the cache costs, what fails and is lost when things break, and a soak. Writes report.md, report.json
+    and pictures.
     """
     from beast_ml.benchmarks.results import write_bytes, write_json
     from beast_ml.benchmarks.serving.cases import Effort
@@ -262,10 +263,11 @@ def learning(
     """Measure what logs teach, on logs simulated from outcomes whose truth is known.
 
     "ope": do intervals of policies that never ran hold the truth, and does the verdict say where they do not.
-    "feedback": how much of the full-information gain is reached with few labels and short logs. "drift": days until a
-    silently changed model is found, and false alarms. "loop": a simulated year with three shifts, the learning loop
-    beside other ways to learn. "tuning": what a search of settings gives over the defaults on unseen questions. Writes
-    report.md and report.json. Hours for everything, minutes to a quarter of an hour with --quick.
+    "feedback": how much of the full-information gain is reached with few labels and short logs. "sequential": tests
+    that are looked at all the time. "drift": days until a silently changed model is found, and false alarms. "loop": a
+    simulated year with three shifts, the learning loop beside other ways to learn. "tuning": what a search of settings
+    gives over the defaults on unseen questions. Writes report.md and report.json. An hour for the others and hours for
+    "tuning"; minutes with --quick, half an hour with "tuning".
     """
     from beast_ml.benchmarks.learning.parts import LEARNING_PARTS, describe, run_parts, tables, to_markdown
     from beast_ml.benchmarks.part_context import PartContext

@@ -27,7 +27,8 @@ def cache_invalidate(
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="What was asked, word for word, when --false-hit came.")] = None,
     near: Annotated[
-        str | None, typer.Option(metavar="PROMPT", help="All answers to a prompt and to those within --radius of it.")
+        str | None,
+        typer.Option(metavar="PROMPT", help="All answers to a prompt and to the nearest 1,000 within --radius."),
     ] = None,
     radius: Annotated[
         float, typer.Option(min=0.0, max=0.9, help="Cosine distance of --near: .1 other wordings, .5 the subject.")
@@ -64,15 +65,15 @@ def cache_invalidate(
         )
     if everything and not yes:
         typer.confirm("All answers that the cache has of this tenant will be made anew. Go on?", abort=True, err=True)
-    call_server("POST", "/v1/cache/invalidate", named, url=url, key=key, needs=_NEEDS)
+    told = call_server("POST", "/v1/cache/invalidate", named, url=url, key=key, needs=_NEEDS)
     if as_json:
-        print_json({"invalidated": named})
+        print_json({"invalidated": named, "none_alike": False, "more_near": False} | told)
         return
-    for line in _told(named):
+    for line in _told(named, told):
         stdout.print(line, highlight=False, markup=False)
 
 
-def _told(named: dict[str, Any]) -> list[str]:
+def _told(named: dict[str, Any], told: dict[str, Any]) -> list[str]:
     """Return what was invalidated, in words."""
     words = {
         "entry_ids": "entry",
@@ -84,8 +85,13 @@ def _told(named: dict[str, Any]) -> list[str]:
     lines = [f"not served any more: {words[name]} {value}" for name in words for value in named.get(name, ())]
     if named.get("everything"):
         lines.append("not served any more: all answers of this tenant made until now")
-    if "false_hit" in named:
+    if told.get("none_alike"):
+        entry = named["false_hit"]["entry_id"]
+        lines.append(f"entry {entry} is not known any more: this prompt gets no answer to another one again")
+    elif "false_hit" in named:
         lines.append(f"never served to this prompt again: entry {named['false_hit']['entry_id']}")
     if "near" in named:
         lines.append(f"not served any more: answers to requests within {named['near']['radius']:g} of that prompt")
+    if told.get("more_near"):
+        lines.append("more than 1,000 are near: the others are served to equal requests until they expire")
     return lines

@@ -44,8 +44,9 @@ def policy(
 ) -> None:
     """Estimate what another policy would have got on a log, and say whether the log can tell.
 
-    Go by DR and the verdict; the other estimators stand beside it to compare. Low and high are 95% bounds from
-    resampled questions. Where labels are missing, those that are there are weighted by how likely they were.
+    Go by DR and the verdict; the other estimators stand beside it to compare. Low and high are 95% bounds; equal
+    questions count as one piece of evidence. Where labels are missing, each that is there is weighted by how likely
+    it was.
     """
     import msgspec
 
@@ -99,5 +100,5 @@ def _print(found: PolicyEvaluation, metric: str) -> None:
 
 
 def _row(label: str, one: PolicyEstimate, digits: str) -> tuple[str, str, str, str, str]:
-    bounds, always = (f"[{ends[0]:{digits}}, {ends[1]:{digits}}]" for ends in (one.bootstrap, one.always_valid))
+    bounds, always = (f"[{ends[0]:{digits}}, {ends[1]:{digits}}]" for ends in (one.normal, one.always_valid))
     return label, f"{one.value:{digits}}", bounds, always, f"{one.effective:,.0f}"

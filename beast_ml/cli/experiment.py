@@ -248,7 +248,7 @@ def _variant(text: str) -> Any:
     policy, _, share = rest.partition(":")
     if not (name and policy and share):
         raise InputError(f"`--variant` == {text!r}, must be NAME=POLICY:SHARE, such as new=challenger:0.1")
-    return Variant(name=name, policy=policy, share=_number(share, text))  # type: ignore[arg-type]  # checked by it
+    return Variant(name=name, policy=policy, share=_number(share, text))
 
 
 def _number(text: str, whole: str) -> float:

@@ -47,8 +47,9 @@ def guard(
         for experiment in filter(is_tended, running):
             tended = tend(experiment, log, datetime.now(UTC), rng)
             stopped = [each.sentence for each in tended.breaches]
-            if tended.changed and not dry_run:
-                followed.put(tended.experiment)
+            # Whoever changed it meanwhile knows better: the next run looks at it as it is then.
+            written = tended.changed and not dry_run and followed.put(tended.experiment, instead_of=experiment)
+            if written:
                 events.info("experiment.tended", id=experiment.id, stopped=stopped, shares=tended.shares)
             done.append(
                 {
@@ -57,7 +58,7 @@ def guard(
                     "shares": tended.shares,
                     "status": tended.experiment.status,
                     "waiting": list(tended.waiting),
-                    "written": tended.changed and not dry_run,
+                    "written": written,
                 }
             )
     if as_json:

@@ -139,6 +139,8 @@ def _children(settings: Settings) -> tuple[ChildCommand, ...]:
     if serving.compact_s and find_spec("duckdb") is not None:  # else another machine compacts the segments
         compact = ("-m", "beast_ml.cli", "logs", "compact", "--json")
         children.append(ChildCommand("compaction", compact, serving.compact_s))
+        guard = ("-m", "beast_ml.cli", "experiment", "guard", "--json")  # it looks at what compaction brings
+        children.append(ChildCommand("guard of experiments", guard, serving.compact_s))
     cache = cache_config(settings)
     if cache is not None and cache.semantic is not None:
         from beast_ml.cache.neighbours.command import neighbour_arguments

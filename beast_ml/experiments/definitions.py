@@ -14,14 +14,13 @@ import msgspec
 
 from beast_ml.errors import InputError
 from beast_ml.experiments.log_metric_names import LogMetric
+from beast_ml.experiments.points import POINTS, TOLERANCE, Ranges, first_points, gaps, merged, n_points, points_of
 
 __all__ = [
     "EXPERIMENTS_FILE",
-    "POINTS",
     "Experiment",
     "Experiments",
     "Guardrail",
-    "ServedPolicy",
     "ShadowPolicy",
     "SharesSince",
     "Variant",
@@ -29,18 +28,12 @@ __all__ = [
     "write_experiments",
 ]
 
-ServedPolicy = Literal["champion", "challenger"]
 ShadowPolicy = Literal["challenger", "shadow"]
 Unit = Literal["user", "session", "request"]
 
 EXPERIMENTS_FILE: Final = "experiments.json"
-POINTS: Final = 2**64
-"""Units are hashed to as many points; a share is a number of them, so that it holds to the last digit of a float."""
-
-_TOLERANCE: Final = POINTS // 10**9
+_SERVED: Final = re.compile(r"champion|challenger(-[A-Za-z0-9_-]{1,48})?")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-
-Ranges = tuple[tuple[int, int], ...]
 
 
 class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -51,7 +44,7 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     name
         ``control`` is the one that the others are compared with.
     policy
-        Alias of the router that decides for it.
+        Alias of the router that decides for it: ``champion``, ``challenger``, or one of many such as ``challenger-a``.
     share
         Of the units, 0..1.
     ranges
@@ -59,7 +52,7 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """
 
     name: str
-    policy: ServedPolicy
+    policy: str
     share: float
     ranges: Ranges = ()
 
@@ -168,7 +161,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             self._check_variant(variant, names)
         if self.variants and "control" not in names:
             raise self._wrong(f"has the variants {', '.join(names)}, but no `control` to compare them with")
-        if sum(map(points_of, (variant.share for variant in self.variants))) > POINTS + _TOLERANCE:
+        if sum(map(points_of, (variant.share for variant in self.variants))) > POINTS + TOLERANCE:
             total = sum(variant.share for variant in self.variants)
             raise self._wrong(f"has shares that sum to {total:.6g}, must be at most 1")
         if not self.variants and self.shadow is None:
@@ -199,13 +192,13 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         owned = {variant.name: variant.ranges for variant in self.variants}
         wanted = self._wanted()
         for name, points in wanted.items():
-            owned[name] = _first(owned[name], points)
-        free = _gaps([each for ranges in owned.values() for each in ranges])
+            owned[name] = first_points(owned[name], points)
+        free = gaps([each for ranges in owned.values() for each in ranges])
         for name, points in wanted.items():
-            missing = points - _size(owned[name])
-            taken = _first(free, missing)
-            owned[name] = _merged((*owned[name], *taken))
-            free = _gaps([each for ranges in owned.values() for each in ranges])
+            missing = points - n_points(owned[name])
+            taken = first_points(free, missing)
+            owned[name] = merged((*owned[name], *taken))
+            free = gaps([each for ranges in owned.values() for each in ranges])
         variants = tuple(msgspec.structs.replace(each, ranges=owned[each.name]) for each in self.variants)
         return msgspec.structs.replace(self, variants=variants)
 
@@ -228,7 +221,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         changed = msgspec.structs.replace(self, variants=bare)
         wanted = changed._wanted()
         kept = tuple(
-            msgspec.structs.replace(each, ranges=_first(before[each.name], wanted[each.name])) for each in bare
+            msgspec.structs.replace(each, ranges=first_points(before[each.name], wanted[each.name])) for each in bare
         )
         return msgspec.structs.replace(changed, variants=kept).laid_out()
 
@@ -236,7 +229,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         """Return the number of points of each variant; shares that sum to 1 within a billionth take all of them."""
         wanted = {variant.name: points_of(variant.share) for variant in self.variants}
         missing = POINTS - sum(wanted.values())
-        if wanted and abs(missing) <= _TOLERANCE:
+        if wanted and abs(missing) <= TOLERANCE:
             largest = max(wanted, key=lambda name: wanted[name])
             wanted[largest] += missing
         return wanted
@@ -246,10 +239,10 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             raise self._wrong(f"has a variant {variant.name!r}: use 1 to 64 letters, digits, '_', '.' or '-'")
         if names.count(variant.name) > 1:
             raise self._wrong(f"has {names.count(variant.name)} variants {variant.name!r}: names must differ")
-        if variant.policy not in get_args(ServedPolicy):
+        if not _SERVED.fullmatch(variant.policy):
             raise self._wrong(
-                f"serves variant {variant.name!r} by {variant.policy!r}, must be one of "
-                f"{', '.join(get_args(ServedPolicy))}: other policies are never served"
+                f"serves variant {variant.name!r} by {variant.policy!r}, must be champion, "
+                "challenger, or an alias such as challenger-a: other policies are never served"
             )
         if not 0.0 <= variant.share <= 1.0:
             raise self._wrong(f"gives variant {variant.name!r} the share {variant.share}, must be in 0..1")
@@ -358,18 +351,18 @@ class Experiments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if experiment.layer is None or experiment.status == "stopped":
             return experiment
         wanted = points_of(experiment.layer_share)
-        own = _first(() if before is None or before.status == "stopped" else before.layer_ranges, wanted)
+        own = first_points(() if before is None or before.status == "stopped" else before.layer_ranges, wanted)
         others = [
             each
             for other in self.running()
             if other.layer == experiment.layer and other.id != experiment.id
             for each in other.layer_ranges
         ]
-        own = _merged((*own, *_first(_gaps([*others, *own]), wanted - _size(own))))
-        if wanted - _size(own) > _TOLERANCE:
+        own = merged((*own, *first_points(gaps([*others, *own]), wanted - n_points(own))))
+        if wanted - n_points(own) > TOLERANCE:
             raise InputError(
                 f"experiment {experiment.id!r} wants {experiment.layer_share:.3g} of the layer {experiment.layer!r}, "
-                f"of which {1 - _size(tuple(others)) / POINTS:.3g} is free: take less, or stop another one"
+                f"of which {1 - n_points(tuple(others)) / POINTS:.3g} is free: take less, or stop another one"
             )
         return msgspec.structs.replace(experiment, layer_ranges=own)
 
@@ -413,23 +406,12 @@ def write_experiments(path: Path, experiments: Experiments) -> None:
         os.close(folder)
 
 
-def points_of(share: float) -> int:
-    """Return the number of points that a share is; exact, since a float times a power of two is.
-
-    Examples
-    --------
-    >>> points_of(0.1) / POINTS == 0.1
-    True
-    """
-    return int(share * POINTS) if 0.0 <= share <= 1.0 else 0
-
-
 def _keeping_units(before: Experiment, after: Experiment) -> Experiment:
     """Return the new version with the old one's points, variant by variant."""
     owned = {variant.name: variant.ranges for variant in before.laid_out().variants}
     wanted = after._wanted()
     variants = tuple(
-        msgspec.structs.replace(each, ranges=_first(owned.get(each.name, ()), wanted[each.name]))
+        msgspec.structs.replace(each, ranges=first_points(owned.get(each.name, ()), wanted[each.name]))
         for each in after.variants
     )
     return msgspec.structs.replace(after, variants=variants)
@@ -457,41 +439,3 @@ def _check_layer(first: Experiment, second: Experiment) -> None:
 
 def _layer(experiment: Experiment) -> str:
     return "no layer" if experiment.layer is None else f"the layer {experiment.layer!r}"
-
-
-def _size(ranges: Ranges) -> int:
-    return sum(high - low + 1 for low, high in ranges)
-
-
-def _first(ranges: Ranges, points: int) -> Ranges:
-    """Return the first points of these ranges, at most so many."""
-    taken = []
-    for low, high in sorted(ranges):
-        if points <= 0:
-            break
-        high = min(high, low + points - 1)
-        taken.append((low, high))
-        points -= high - low + 1
-    return tuple(taken)
-
-
-def _gaps(ranges: list[tuple[int, int]]) -> Ranges:
-    """Return the points that are in none of these ranges."""
-    gaps, start = [], 0
-    for low, high in sorted(ranges):
-        if low > start:
-            gaps.append((start, low - 1))
-        start = high + 1
-    if start < POINTS:
-        gaps.append((start, POINTS - 1))
-    return tuple(gaps)
-
-
-def _merged(ranges: Ranges) -> Ranges:
-    merged: list[tuple[int, int]] = []
-    for low, high in sorted(ranges):
-        if merged and low == merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], high)
-        else:
-            merged.append((low, high))
-    return tuple(merged)

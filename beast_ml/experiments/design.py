@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from statistics import NormalDist
 from typing import Any, Final
 
 import numpy as np
@@ -212,9 +213,8 @@ def _per_effect(standard_deviation: float, shares: tuple[float, ...]) -> float:
 
 
 def _noncentrality(alpha: float, power: float) -> float:
-    from scipy.special import ndtri
-
-    return float(ndtri(1.0 - alpha / 2.0) + ndtri(power)) ** 2
+    normal = NormalDist()
+    return (normal.inv_cdf(1.0 - alpha / 2.0) + normal.inv_cdf(power)) ** 2
 
 
 def _check(

@@ -62,8 +62,15 @@ class FollowedExperiments:
         if self._monotonic() >= self._next:
             self._look()
 
-    def put(self, experiment: Experiment) -> None:
-        """Add or change one, for all workers.
+    def put(self, experiment: Experiment, *, instead_of: Experiment | None = None) -> bool:
+        """Add or change one, for all workers; return whether that was done.
+
+        Parameters
+        ----------
+        experiment
+            To be added or changed.
+        instead_of
+            What it was made from: nothing is done if somebody has changed that meanwhile. None: whatever it is now.
 
         Raises
         ------
@@ -74,8 +81,11 @@ class FollowedExperiments:
         with self._path.with_name(f"{self._path.name}.lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # two changes at once: the second one sees the first
             self._look()
+            if instead_of is not None and instead_of not in self.experiments.experiments:
+                return False
             write_experiments(self._path, self.experiments.put(experiment, self._now()))
             self._look()
+            return True
 
     def _look(self) -> None:
         self._next = self._monotonic() + self._every_s

@@ -109,7 +109,7 @@ def observe(
     if covariates:
         table = table.append_column(BEFORE, _past(store, experiment, metric, table))
     names = [variant.name for variant in experiment.variants]
-    changed = len(experiment.history) > 1
+    changed = _shares_changed(experiment)
     if changed:
         table = table.append_column("weight", pa.array(_weights(table["received_at"], table["variant"], experiment)))
     observations = Observations.from_table(table, now, covariates, names)
@@ -121,9 +121,13 @@ def observe(
 
 def shares_now(experiment: Experiment) -> dict[str, float]:
     """Return the shares that the variants were meant to have, if they always had the same; else none can be checked."""
-    changed = len({tuple(sorted(each.shares.items())) for each in experiment.history}) > 1
     shares = {variant.name: variant.share for variant in experiment.variants}
-    return {} if changed or not all(shares.values()) else shares
+    return {} if _shares_changed(experiment) or not all(shares.values()) else shares
+
+
+def _shares_changed(experiment: Experiment) -> bool:
+    """Return whether the variants have had different shares; that it was stopped is no change of shares."""
+    return len({tuple(sorted(each.shares.items())) for each in experiment.history if each.shares}) > 1
 
 
 def _rows(store: LogStore, experiment: Experiment, metric: str) -> pa.Table:

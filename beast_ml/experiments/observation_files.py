@@ -38,9 +38,10 @@ def read_observations(path: Path, now: datetime, covariates: Sequence[str] = ())
     if not path.is_file():
         raise DataError(f"there is no file {path}: give a Parquet file with {', '.join(OBSERVATION_COLUMNS)}")
     try:
-        names = pq.read_schema(path).names
+        file = pq.ParquetFile(path)
+        names = file.schema_arrow.names
         wanted = [name for name in (*OBSERVATION_COLUMNS, "request_id", *covariates) if name in names]
-        table = pq.read_table(path, columns=list(dict.fromkeys(wanted)))
+        table = file.read(columns=list(dict.fromkeys(wanted)))
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read as Parquet: {error}") from error
     return Observations.from_table(table, now, covariates)

@@ -181,7 +181,9 @@ def _times(column: pa.ChunkedArray) -> tuple[NDArray[np.datetime64], list[str]]:
         column = pc.cast(column, pa.timestamp("us", tz=column.type.tz), safe=False)
     except pa.ArrowInvalid as error:
         raise DataError(f"`observed_at` holds what is no time ({error}): write timestamps in UTC") from error
-    return np.asarray(column.to_numpy().astype("datetime64[us]")), notes
+    # By way of integers: pyarrow would import pandas to make times of its own.
+    since_1970 = pc.fill_null(pc.cast(column, pa.int64()), np.iinfo(np.int64).min).to_numpy()
+    return np.asarray(since_1970.view("datetime64[us]")), notes
 
 
 def _numbers(column: pa.ChunkedArray, name: str) -> Floats:

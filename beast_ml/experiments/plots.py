@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from beast_ml.experiments.analysis import ExperimentAnalysis
+from beast_ml.experiments.checks import two_sided
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,8 +58,6 @@ def draw_effects(path: Path, analysis: ExperimentAnalysis) -> None:
 
 def draw_p_values(path: Path, analysis: ExperimentAnalysis) -> None:
     """Draw the always-valid p-value of each comparison over time, beside what an ordinary test would have shown."""
-    from scipy.special import ndtr
-
     figure, axes = _canvas(8.5, 4.2)
     axes.axhline(analysis.config.alpha, color="#444444", lw=0.9, ls="--")
     for colour, each in zip(_COLOURS, _most_telling(analysis), strict=False):
@@ -66,7 +65,8 @@ def draw_p_values(path: Path, analysis: ExperimentAnalysis) -> None:
         if not len(looks):
             continue
         times, so_far = analysis.looked_at[looks], np.minimum.accumulate(each.path.p_value)[looks]
-        ordinary = 2.0 * ndtr(-np.abs(each.path.effect[looks]) / np.sqrt(each.path.variance[looks]))
+        studentised = each.path.effect[looks] / np.sqrt(each.path.variance[looks])
+        ordinary = np.array([two_sided(z) for z in studentised.tolist()])
         axes.plot(times, np.maximum(so_far, 1e-12), color=colour, lw=1.8, label=each.name)
         axes.plot(times, np.maximum(ordinary, 1e-12), color=colour, lw=0.7, alpha=0.5)
     axes.set_yscale("log")

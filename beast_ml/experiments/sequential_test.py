@@ -37,6 +37,7 @@ _MOST_SKEWNESS: Final = 0.2
 _MOST_SKEWNESS_OF_A_SIDE: Final = 0.25
 _MOST_CORRECTED: Final = 0.5
 _NO_SKEWNESS: Final = 1e-9
+_ROUNDING: Final = 1e-12
 
 
 @dataclass(frozen=True)
@@ -118,9 +119,12 @@ def follow(variant: UnitMoments, control: UnitMoments, config: SequentialConfig)
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         compared = difference(variant, control)
-        total = compared.unadjusted_variance
-        ready = _ready(variant, control, total) & (compared.variance > 0)
-        ready &= np.abs(compared.skewness) <= _MOST_SKEWNESS
+        common, third = _together(variant, control)
+        ready = _ready(variant, control, common, third) & (common > 0)
+        # Two sides that are each all alike, but differ, show no spread of their own: take that of all together.
+        of_all = common * (1.0 / variant.n + 1.0 / control.n)
+        alike = ~(compared.variance > _ROUNDING * of_all)
+        squared_error = np.where(alike, of_all, compared.variance)
     rho = rho_tightest_at(config.planned_units / 4.0, config.alpha)  # n_1 n_0 / (n_1 + n_0) of two equal halves
     p_value = np.ones(len(compared.effect))
     if not ready.any():
@@ -136,10 +140,9 @@ def follow(variant: UnitMoments, control: UnitMoments, config: SequentialConfig)
         )
     start = int(ready.argmax())
     units = 1.0 / (1.0 / variant.n[start] + 1.0 / control.n[start])
-    scale = float(compared.variance[start] * units)
-    # Once it counts it goes on; a variance that falls to nothing (all units alike again) tells nothing new.
+    scale = float(squared_error[start] * units)
     least = np.finfo(float).tiny
-    variance = np.maximum(np.nan_to_num(compared.variance, nan=least), least)
+    variance = np.maximum(np.nan_to_num(squared_error, nan=least), least)
     skewness = np.clip(np.nan_to_num(compared.skewness), -_MOST_CORRECTED, _MOST_CORRECTED)
     error = np.sqrt(variance[start:])
     normal = _as_normal(compared.effect[start:] / error, skewness[start:])
@@ -161,19 +164,37 @@ def _as_studentised(normal: Floats, skewness: Floats) -> Floats:
     return np.where(np.abs(skewness) < _NO_SKEWNESS, normal, back)
 
 
-def _ready(variant: UnitMoments, control: UnitMoments, total: Floats) -> NDArray[np.bool_]:
-    """Return at which looks both means are near enough to normal, as far as they matter for the effect.
+def _ready(variant: UnitMoments, control: UnitMoments, common: Floats, third: Floats) -> NDArray[np.bool_]:
+    """Return at which looks the means are near enough to normal, if the variants do not differ.
 
-    A small side may not have seen the tail yet that the other one has: the skewness of both together counts, too.
+    A side may not have seen the tail yet that the other one has, and then looks too sure: so it is judged by the spread
+    and the skewness of all units together, unless its own are larger. If the variants do differ, all together spread
+    the more, and what is plain to see is not waited for.
     """
     sides = (variant, control)
-    spread = [np.nan_to_num(np.maximum(side.ratio_variance, 0.0)) * side.n for side in sides]
-    skewness = [np.nan_to_num(side.skewness) for side in sides]
-    units = variant.n + control.n
-    pooled = sum(s * v**1.5 * side.n for s, v, side in zip(skewness, spread, sides, strict=True)) / units
-    pooled /= (sum(v * side.n for v, side in zip(spread, sides, strict=True)) / units) ** 1.5
+    spread = [_spread(side) for side in sides]
+    own = [np.nan_to_num(side.skewness) * v**1.5 for side, v in zip(sides, spread, strict=True)]
+    squared_errors = [np.maximum(v, common) / side.n for v, side in zip(spread, sides, strict=True)]
+    total = squared_errors[0] + squared_errors[1]
     enough = np.minimum(variant.n, control.n) >= _LEAST_UNITS
-    for side, v, own in zip(sides, spread, skewness, strict=True):
-        seen = np.maximum(np.abs(own), np.abs(pooled))
-        enough &= seen / np.sqrt(side.n) * (v / side.n / total) ** 1.5 <= _MOST_SKEWNESS_OF_A_SIDE
-    return np.asarray(enough)
+    for side, error, cubed in zip(sides, squared_errors, own, strict=True):
+        seen = np.maximum(np.abs(cubed), np.abs(third)) / common**1.5
+        enough &= seen / np.sqrt(side.n) * (error / total) ** 1.5 <= _MOST_SKEWNESS_OF_A_SIDE
+    of_effect = own[0] / variant.n**2.0 - own[1] / control.n**2.0
+    return np.asarray(enough & (np.abs(of_effect) <= _MOST_SKEWNESS * total**1.5))
+
+
+def _together(variant: UnitMoments, control: UnitMoments) -> tuple[Floats, Floats]:
+    """Return the second and third central moments of all units' ratios about their common mean."""
+    units = variant.n + control.n
+    mean = (variant.ratio * variant.n + control.ratio * control.n) / units
+    second, third = np.zeros(len(units)), np.zeros(len(units))
+    for side in (variant, control):
+        v, off = _spread(side), side.ratio - mean
+        second = second + side.n / units * (v + off**2)
+        third = third + side.n / units * (np.nan_to_num(side.skewness) * v**1.5 + 3.0 * v * off + off**3)
+    return second, third
+
+
+def _spread(side: UnitMoments) -> Floats:
+    return np.asarray(np.nan_to_num(np.maximum(side.ratio_variance, 0.0)) * side.n)

@@ -86,7 +86,8 @@ def reach_verdict(
         best = max(allowed, key=lambda each: _gain(each, sign))
         others = [f"{each.name!r} is better too, by less" for each in allowed if each is not best]
         why = f"{analysis.metric} {_effect(best)} against the control, found on {best.found_at:%Y-%m-%d %H:%M} UTC"
-        return ExperimentVerdict("ship", best.name, True, (why, *others, *_harm(harmed), *warnings))
+        fallen = [_fallen_back(best)] if _contains_zero(best) else []
+        return ExperimentVerdict("ship", best.name, True, (why, *others, *fallen, *_harm(harmed), *warnings))
     worse = [each for each in analysis.comparisons if each.found_at is not None and each not in better]
     hopeless = [each for each in analysis.comparisons if _best_case(each, sign) <= worth]
     out = {each.name for each in (*worse, *hopeless)} | set(harmed)
@@ -118,6 +119,17 @@ def _effect(each: Comparison) -> str:
     if each.effect is None or each.low is None or each.high is None:
         return "unknown"
     return f"{each.effect:+.4g} [{each.low:+.4g}, {each.high:+.4g}]"
+
+
+def _contains_zero(each: Comparison) -> bool:
+    return each.low is not None and each.high is not None and each.low <= 0.0 <= each.high
+
+
+def _fallen_back(each: Comparison) -> str:
+    return (
+        f"since {each.name!r} was found, its interval has come to contain 0 again: the finding stands, the effect is "
+        "likely small"
+    )
 
 
 def _harm(harmed: Sequence[str]) -> list[str]:

@@ -16,7 +16,18 @@ from beast_ml.policy.spec import PolicySpec
 from beast_ml.predictors.contract import Floats
 from beast_ml.predictors.pool import Expected
 
-__all__ = ["Choice", "Constraints", "decide", "decide_batch", "only", "quality_acted_on", "utilities"]
+__all__ = [
+    "Choice",
+    "Constraints",
+    "Ranking",
+    "choice_among",
+    "decide",
+    "decide_batch",
+    "only",
+    "quality_acted_on",
+    "rank_batch",
+    "utilities",
+]
 
 _CONSTRAINTS: Final = ("min_quality", "max_cost_usd", "max_latency_s")
 
@@ -73,6 +84,21 @@ class Choice(msgspec.Struct, frozen=True):
     chosen: int
     propensity: float
     ranking: tuple[int, ...]
+    binding_constraint: str | None = None
+
+
+class Ranking(msgspec.Struct, frozen=True):
+    """Who may be chosen for one request, before chance has its say.
+
+    Parameters
+    ----------
+    allowed
+        Indices of the allowed candidates, best first; at least one.
+    binding_constraint
+        As of a `Choice`.
+    """
+
+    allowed: tuple[int, ...]
     binding_constraint: str | None = None
 
 
@@ -158,6 +184,21 @@ def decide_batch(
     draws
         Two draws from [0, 1) a row, for whether to explore and whom; None explores nowhere.
     """
+    rankings = rank_batch(policy, models, expected, constraints, candidates)
+    rate = policy.exploration_rate
+    if draws is None:
+        return [choice_among(ranking, rate) for ranking in rankings]
+    return [choice_among(ranking, rate, *draw) for ranking, draw in zip(rankings, draws, strict=True)]
+
+
+def rank_batch(
+    policy: PolicySpec,
+    models: Sequence[str],
+    expected: Expected,
+    constraints: Constraints,
+    candidates: Sequence[str] | None = None,
+) -> list[Ranking]:
+    """Rank the candidates for every row of expectations; see `decide`."""
     utility = utilities(policy, expected)
     ties = () if expected.cost_usd is None else (expected.cost_usd,)
     orders: list[list[int]] = np.lexsort((*ties, -utility)).tolist()  # ties go to the cheaper, then to the first
@@ -170,18 +211,23 @@ def decide_batch(
         wanted = _positions(models, candidates)
         orders = [[j for j in order if j in wanted] for order in orders]
     broken = _broken(constraints, expected)
-    rate = policy.exploration_rate
-    choices = []
+    rankings = []
     for row, order in enumerate(orders):
         allowed, binding = (order, None) if broken is None else _allowed(order, broken[row])
         if not allowed:
             raise NoCandidateError(_nobody(constraints, models, expected.quality[row], order))
-        k, chosen = len(allowed), allowed[0]
-        if draws is not None and draws[row][0] < rate:
-            chosen = allowed[min(int(draws[row][1] * k), k - 1)]
-        propensity = rate / k + (1.0 - rate if chosen == allowed[0] else 0.0)
-        choices.append(Choice(chosen, propensity, tuple(allowed), binding))
-    return choices
+        rankings.append(Ranking(tuple(allowed), binding))
+    return rankings
+
+
+def choice_among(ranking: Ranking, rate: float, uniform: float = 1.0, pick: float = 0.0) -> Choice:
+    """Choose the first of a ranking or, with probability ``rate``, any of it; the draws are as in `decide`."""
+    allowed = ranking.allowed
+    k, chosen = len(allowed), allowed[0]
+    if uniform < rate:
+        chosen = allowed[min(int(pick * k), k - 1)]
+    propensity = rate / k + (1.0 - rate if chosen == allowed[0] else 0.0)
+    return Choice(chosen, propensity, allowed, ranking.binding_constraint)
 
 
 def only(expected: Expected, row: int) -> Expected:

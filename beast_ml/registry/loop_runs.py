@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, Literal
 
 from beast_ml.registry.champions import read_champions
@@ -67,15 +67,15 @@ def point_alias(config: TrackingConfig, alias: TriedAlias, version: int) -> None
     client = connect(config)
     with translated(config):
         model = client.get_registered_model(ROUTER)
-        if str(model.aliases.get(alias)) != str(version):
+        if str(model.aliases.get(alias)) != str(version):  # a number or a text, as the store has it
             client.set_registered_model_alias(ROUTER, alias, str(version))
 
 
-def clear_alias(config: TrackingConfig, alias: TriedAlias) -> None:
-    """Take an alias away; doing it again changes nothing."""
+def clear_alias(config: TrackingConfig, alias: TriedAlias, versions: Collection[int]) -> None:
+    """Take an alias away where it points at one of these versions; doing it again changes nothing."""
     client = connect(config)
     with translated(config):
-        if alias in client.get_registered_model(ROUTER).aliases:
+        if str(client.get_registered_model(ROUTER).aliases.get(alias)) in {str(version) for version in versions}:
             client.delete_registered_model_alias(ROUTER, alias)
 
 

@@ -22,7 +22,7 @@ from beast_ml.serving.cache_bodies import (
     NearReport,
     Stored,
 )
-from beast_ml.serving.cache_nearness import alike_hit, forget_near, vector_if_any
+from beast_ml.serving.cache_nearness import alike_hit, encoder_if_any, forget_near, vector_if_any
 from beast_ml.serving.payloads import Message
 from beast_ml.serving.services import Services
 
@@ -109,34 +109,41 @@ async def invalidate_cached(services: Services, body: CacheInvalidation, tenant:
     services.limiter.take(tenant)
     scopes = list(_scopes(body, tenant))
     scopes += [Scope("entry", (await _own(services, entry_id, tenant)).entry_id) for entry_id in body.entry_ids]
-    n = len(scopes)
+    n, none_alike, more_near = len(scopes), False, False
     if scopes:
         await cache.off_loop(lambda: cache.invalidator.invalidate(*scopes))
     if body.false_hit is not None:
-        await _forbid(services, body.false_hit, tenant)
+        none_alike = not await _forbid(services, body.false_hit, tenant)
         n += 1
     if body.near is not None:
         for drawn in (None, *(_drawable(services, tenant) if body.near.chat is not None else ())):
             key = await _reported(services, "near", body.near, tenant, drawn)
-            await forget_near(services, key, body.near.radius)
+            more_near = await forget_near(services, key, body.near.radius) or more_near
         n += 1
     if not n:
         raise InputError(
             "nothing to invalidate: give `entry_ids`, `tags`, `documents`, `models`, `policy_versions`, `everything`, "
             "`false_hit` or `near`"
         )
-    return Invalidated(n)
+    return Invalidated(n, none_alike=none_alike, more_near=more_near)
 
 
-async def _forbid(services: Services, report: FalseHitReport, tenant: str) -> None:
+async def _forbid(services: Services, report: FalseHitReport, tenant: str) -> bool:
+    """Forbid a hit; return False where nothing is known of its entry any more, and all alike ones are forbidden."""
     cache = cache_of(services)
     query = await _reported(services, "false_hit", report, tenant)
-    entry = await _own(services, report.entry_id, tenant)
+    entry = await _own_if_there(services, report.entry_id, tenant)
+    encoder = encoder_if_any(services)
+    if entry is None:
+        vector = await vector_if_any(services, query)
+        await cache.off_loop(lambda: cache.invalidator.forbid_alike(query, vector, encoder=encoder))
+        return False
     kind = _kind_of(query, entry.key)
     ours = theirs = None
     if kind == "semantic":  # or a normalised one under another policy: then the words of both are enough
         ours, theirs = await vector_if_any(services, query), await vector_if_any(services, entry.key)
-    await cache.off_loop(lambda: cache.invalidator.forbid(query, entry, kind, ours, theirs))
+    await cache.off_loop(lambda: cache.invalidator.forbid(query, entry, kind, ours, theirs, encoder=encoder))
+    return True
 
 
 def _drawable(services: Services, tenant: str) -> Iterator[Assignment]:
@@ -180,10 +187,18 @@ def _kind_of(query: CacheKey, known: CacheKey) -> HitKind:
     return "normalised" if query.normalised == known.normalised else "semantic"
 
 
-async def _own(services: Services, entry_id: str, tenant: str) -> CacheEntry:
+async def _own_if_there(services: Services, entry_id: str, tenant: str) -> CacheEntry | None:
     entry = await cache_of(services).by_id(entry_id)
-    if entry is None or entry.key.tenant_id != tenant:
-        raise InputError(f"no entry {entry_id[:64]!r} of yours is in the cache: give the id that a hit has named")
+    return entry if entry is not None and entry.key.tenant_id == tenant else None
+
+
+async def _own(services: Services, entry_id: str, tenant: str) -> CacheEntry:
+    entry = await _own_if_there(services, entry_id, tenant)
+    if entry is None:
+        raise InputError(
+            f"no entry {entry_id[:64]!r} of yours is in the cache: one that has expired is not served any more; "
+            "if the id is right, there is nothing to do"
+        )
     return entry
 
 

@@ -137,7 +137,8 @@ class FalseHitReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     Parameters
     ----------
     entry_id
-        What was served, as ``x-beast-cache-entry`` or a look-up says.
+        What was served, as ``x-beast-cache-entry`` or a look-up says. If it has expired, all that is known is the
+        request: it then gets no other request's answer any more.
     request, chat
         What it was served to: as it was looked up, or the body of the chat completion; exactly one of them.
     """
@@ -148,7 +149,7 @@ class FalseHitReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class NearReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A request whose like are to be asked anew; needs the semantic cache.
+    """A request whose like are to be asked anew, the nearest 1,000 at most; needs the semantic cache.
 
     Parameters
     ----------
@@ -176,7 +177,7 @@ class CacheInvalidation(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     false_hit
         An answer that was wrong for a request: it never gets it again.
     near
-        All answers to a request, and to those near it.
+        All answers to a request, and to those near it, of which the nearest 1,000.
     """
 
     entry_ids: _Names = []
@@ -189,13 +190,21 @@ class CacheInvalidation(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     near: NearReport | None = None
 
 
-class Invalidated(msgspec.Struct, frozen=True):
+class Invalidated(msgspec.Struct, frozen=True, omit_defaults=True):
     """What was invalidated.
 
     Parameters
     ----------
     scopes
         How many entries, tags and the like, false hits, and neighbourhoods.
+    none_alike
+        True where the entry of ``false_hit`` is not known any more: the request, and ones near it, get no other
+        request's answer at all.
+    more_near
+        True where more than the 1,000 that ``near`` takes may be near: no alike request gets the others any more, but
+        equal ones do until they expire. A smaller ``radius`` around several requests, or ``everything``, gets them all.
     """
 
     scopes: int
+    none_alike: bool = False
+    more_near: bool = False

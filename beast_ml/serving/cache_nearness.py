@@ -13,7 +13,7 @@ from beast_ml.serving.services import Services
 if TYPE_CHECKING:
     from beast_ml.serving.answer_cache.semantic_parts import SemanticParts
 
-__all__ = ["alike_hit", "forget_near", "vector_if_any"]
+__all__ = ["alike_hit", "encoder_if_any", "forget_near", "vector_if_any"]
 
 _MOST_NEAR: Final = 1000
 
@@ -42,8 +42,9 @@ async def _vector_of(services: Services, key: CacheKey) -> Vector:
         raise InputError("this server compares no requests: the operator switches that on with `cache.semantic`")
     if key.text is None:
         raise InputError("this request has no words that are compared with others: only its own entry can be named")
-    vector = await semantic.search.client.vector(key.text)
-    if vector is None:
+    client = semantic.search.client
+    encoder, vector = client.encoder, await client.vector(key.text)
+    if vector is None or client.encoder != encoder:  # or it has just come back with another one
         raise UnavailableError("the process of the semantic cache does not answer: try again in a few seconds")
     return vector
 
@@ -59,8 +60,20 @@ async def vector_if_any(services: Services, key: CacheKey) -> Vector | None:
     return None if _semantic(services) is None or key.text is None else await _vector_of(services, key)
 
 
-async def forget_near(services: Services, key: CacheKey, radius: float) -> None:
+def encoder_if_any(services: Services) -> str:
+    """Return the hash of the encoder that makes vectors; nothing where requests are not compared."""
+    semantic = _semantic(services)
+    return "" if semantic is None else semantic.search.client.encoder
+
+
+async def forget_near(services: Services, key: CacheKey, radius: float) -> bool:
     """Make the answers to a request, and to those of its partition within a cosine distance, invalid.
+
+    Returns
+    -------
+    more
+        Whether more may be near than the 1,000 that are looked for: those no alike request gets any more, but equal
+        ones do.
 
     Raises
     ------
@@ -79,8 +92,11 @@ async def forget_near(services: Services, key: CacheKey, radius: float) -> None:
     if (own := await cache.lookup(key)) is not None and own.entry.entry_id not in found:
         found.append(own.entry.entry_id)  # the index hears of what was just stored, or stored elsewhere, later
     await cache.off_loop(
-        lambda: cache.invalidator.invalidate_near(key.tenant_id, vector, radius, key.partition, lambda *_: found)
+        lambda: cache.invalidator.invalidate_near(
+            key.tenant_id, vector, radius, key.partition, lambda *_: found, semantic.search.client.encoder
+        )
     )
+    return len(near.neighbours) == _MOST_NEAR and near.neighbours[-1].similarity >= 1.0 - radius
 
 
 def _semantic(services: Services) -> SemanticParts | None:

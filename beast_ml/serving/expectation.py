@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from beast_ml.bundle.read import RouterBundle
 from beast_ml.domain import Explanation, Forecast, ModelForecast
-from beast_ml.policy.decide import Choice
+from beast_ml.policy.decide import Choice, Ranking
 from beast_ml.predictors.amounts import AmountPredictor
 from beast_ml.predictors.contract import Floats, Rows
 from beast_ml.predictors.cost import TokenCostPredictor
@@ -30,12 +30,15 @@ class Expectation:
         The most probable kind of the request; None where the router knows no kinds.
     upper_cost_usd
         (m,) costs that hold with 95% probability; None until `Router.upper_cost_usd` was asked.
+    standing
+        How the router ranks the whole pool by its own policy and constraints; None until `Router.choose` was asked.
     """
 
     rows: Rows
     expected: Expected
     kind: str | None
     upper_cost_usd: Floats | None = None
+    standing: Ranking | None = None
 
 
 def forecasts_of(bundle: RouterBundle, seen: Expectation) -> tuple[ModelForecast, ...]:

@@ -16,12 +16,11 @@ from beast_ml.errors import InputError
 from beast_ml.events import events
 from beast_ml.features.distill import user_cache
 from beast_ml.features.history import History, to_us
-from beast_ml.policy.decide import Choice, Constraints, decide_batch, only
+from beast_ml.policy.decide import Choice, Constraints, choice_among, decide_batch, only, rank_batch
 from beast_ml.policy.spec import PolicySpec
 from beast_ml.predictors.contract import Floats, Rows
 from beast_ml.predictors.fused import fuse
 from beast_ml.predictors.fused_heads import FusedHeads
-from beast_ml.predictors.pool import Expected
 from beast_ml.registry.config import TrackingConfig
 from beast_ml.registry.resolve_child import resolve_in_child
 from beast_ml.serving.expectation import Expectation, explanation_of, forecasts_of
@@ -230,7 +229,13 @@ class Router:
         if min_quality is not None or max_cost_usd is not None or max_latency_s is not None:
             constraints = constraints.tightened(Constraints(min_quality, max_cost_usd, max_latency_s))
         policy = self._thrifty(thrift) if thrift else self.bundle.policy
-        return self._decide(policy, seen.expected, constraints, candidates)[0]
+        if thrift or candidates is not None or constraints is not self._standing:
+            (ranking,) = rank_batch(policy, self.models, seen.expected, constraints, candidates)
+        else:
+            ranking = seen.standing or rank_batch(policy, self.models, seen.expected, constraints)[0]
+            seen.standing = ranking
+        rate = policy.exploration_rate
+        return choice_among(ranking, rate, *self._rng.random(2).tolist()) if rate else choice_among(ranking, rate)
 
     def upper_cost_usd(self, seen: Expectation) -> Floats | None:
         """Return (m,) costs that hold with 95% probability, USD; None where costs are not predicted."""
@@ -248,7 +253,9 @@ class Router:
         if not prompts:
             return []
         rows = self._rows(prompts, contexts, tenant)
-        choices = self._decide(self.bundle.policy, self._predictors.predict(rows), self._standing, None)
+        policy = self.bundle.policy
+        draws = self._rng.random((len(rows), 2)).tolist() if policy.exploration_rate else None
+        choices = decide_batch(policy, self.models, self._predictors.predict(rows), self._standing, draws)
         return [self._answer(choice, tenant, kind) for choice, kind in zip(choices, self._kinds(rows), strict=True)]
 
     def observe(
@@ -330,13 +337,6 @@ class Router:
         return replace_fields(
             policy, kind="router", objective=replace_fields(policy.objective, willingness_to_pay=willing)
         )
-
-    def _decide(
-        self, policy: PolicySpec, expected: Expected, constraints: Constraints, candidates: Sequence[str] | None
-    ) -> list[Choice]:
-        n = len(expected.quality)
-        draws = self._rng.random((n, 2)).tolist() if policy.exploration_rate else None
-        return decide_batch(policy, self.models, expected, constraints, draws, candidates)
 
     def _kinds(self, rows: Rows) -> Sequence[str | None]:
         kind = self.bundle.predictors.kind

@@ -76,8 +76,9 @@ class RoutingService:
         except UnavailableError:
             self._unreserve(request_id)  # nobody is told of the decision, so nobody spends on it
             raise
-        self._told(decision, request_id)
-        return _answer(decision, request_id)
+        answer = _answer(decision, request_id)
+        self._told(decision, answer)
+        return answer
 
     async def decide(self, request: RouteRequest, tenant: str, request_id: str) -> Decision:
         """Decide, and reserve what the chosen model may cost; a refusal is logged and raised."""
@@ -117,7 +118,7 @@ class RoutingService:
             results = await asyncio.gather(*map(self._reserved, results, request_ids))
         answers: list[RouteAnswer | None] = []
         problems: list[BatchProblem] = []
-        decided: list[tuple[Decision, str]] = []
+        decided: list[tuple[Decision, RouteAnswer]] = []
         for request, result, request_id in zip(requests, results, request_ids, strict=True):
             try:
                 if isinstance(result, Exception):
@@ -128,16 +129,16 @@ class RoutingService:
                 problems.append(BatchProblem(len(answers), problem.kind, problem.detail, problem.status))
                 answers.append(None)
             else:
-                decided.append((result, request_id))
-                answers.append(_answer(result, request_id))
+                answers.append(answer := _answer(result, request_id))
+                decided.append((result, answer))
         try:
-            services.log.decided_many(decided)
+            services.log.decided_many([(decision, answer.request_id) for decision, answer in decided])
         except UnavailableError:
-            for _, request_id in decided:
-                self._unreserve(request_id)
+            for _, answer in decided:
+                self._unreserve(answer.request_id)
             raise
-        for decision, request_id in decided:
-            self._told(decision, request_id)
+        for decision, answer in decided:
+            self._told(decision, answer)
         return BatchAnswer(answers, problems)
 
     async def _reserved(self, result: Decision | Exception, request_id: str) -> Decision | Exception:
@@ -219,13 +220,13 @@ class RoutingService:
         services.metrics.feedback_told(len(labels))
         return Recorded(len(labels))
 
-    def _told(self, decision: Decision, request_id: str) -> None:
+    def _told(self, decision: Decision, answer: RouteAnswer) -> None:
         """Take note of a decision that a client is told, and will act on."""
         services = self._services
-        services.recent.add(request_id, RecentDecision(decision.model, decision.fallbacks))
+        services.recent.add(answer.request_id, RecentDecision(answer.model, answer.fallbacks))
         services.health.taken(decision.model, decision.tenant)
         services.metrics.decided(decision)
-        self.noted(decision, request_id)
+        self.noted(decision, answer.request_id)
 
     def noted(self, decision: Decision, request_id: str) -> None:
         """Look whether a request that was decided says something of an earlier answer."""

@@ -162,16 +162,19 @@ class Worker:
         metrics.set_bundle(str(runtime.status().version or ""), runtime.router.version)
         health = FleetHealth(config.endpoints, runtime.router.models)
         ledger = await asyncio.to_thread(open_ledger, config.database_url, config.redis_url, config.state)
+        stack.callback(ledger.close)
         budgets = await asyncio.to_thread(BudgetGuard.open, ledger, config.state, config.budgets)
         await budgets.start()
         stack.push_async_callback(budgets.close)
+        buckets = SharedBuckets(config.state / METRICS_FOLDER / "rates")
+        stack.callback(buckets.close)
         services = Services(
             runtime=runtime,
             decider=Decider(health, config.limits),
             log=RequestLog(writer, PromptPrivacy(config.prompts, config.prompts_of, secret)),
             ids=RequestIds(secret),
             access=Access(keys, admin_key, open_without_keys=config.open_without_keys),
-            limiter=RateLimiter(config.requests_per_s, shared=SharedBuckets(config.state / METRICS_FOLDER / "rates")),
+            limiter=RateLimiter(config.requests_per_s, shared=buckets),
             health=health,
             metrics=metrics,
             limits=config.body,
@@ -198,6 +201,7 @@ class Worker:
             stack.push_async_callback(_cancelled, asyncio.create_task(task()))
         gc.collect()
         gc.freeze()  # what is here now stays: collections need not look at it again
+        stack.callback(gc.unfreeze)  # files among it are closed when it goes
         return services
 
 

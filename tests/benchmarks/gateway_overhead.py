@@ -29,6 +29,7 @@ from beast_ml.serving.gateway.contract import CallRecord, Plan
 from beast_ml.serving.gateway.gateway import Gateway
 from beast_ml.serving.gateway.parts import GatewayParts
 from beast_ml.serving.gateway.provider import Providers
+from beast_ml.serving.gateway.transport import ProviderTransport
 from beast_ml.testing.fake_provider import FakeProviderProcess
 
 PROMPT = "Explain to a new colleague why the router sent this request to the cheaper of two models this morning."
@@ -57,27 +58,30 @@ async def measure(base_url: str, n_calls: int) -> dict[str, dict[str, float]]:
     async with (
         openai.AsyncOpenAI(api_key="none", base_url=base_url, max_retries=0) as plain,
         openai.AsyncOpenAI(
-            api_key="none", base_url=base_url, max_retries=0, http_client=openai.DefaultAioHttpClient()
-        ) as on_aiohttp,
+            api_key="none",
+            base_url=base_url,
+            max_retries=0,
+            http_client=httpx2.AsyncClient(transport=ProviderTransport()),
+        ) as on_ours,
     ):
 
         async def typed() -> None:
             await plain.chat.completions.create(**told)
 
         async def untyped() -> None:
-            await on_aiohttp.post("/chat/completions", body=told, cast_to=httpx2.Response)
+            await on_ours.post("/chat/completions", body=told, cast_to=httpx2.Response)
 
         async def passed_through() -> None:
             response = await providers.send("e", BODY)
-            await response.aread()
+            await response.read()
 
         async def whole_gateway() -> None:
             await gateway.answer(decode_chat(BODY), "default", "req")
 
         ways: dict[str, Callable[[], Awaitable[None]]] = {
             "openai SDK, as it is": typed,
-            "openai SDK, untyped, on aiohttp": untyped,
-            "bytes over the SDK's transport": passed_through,
+            "openai SDK, untyped, on our connections": untyped,
+            "bytes on our connections": passed_through,
             "whole gateway, without HTTP and router": whole_gateway,
         }
         times = {name: (np.empty(n_calls), np.empty(n_calls)) for name in ways}

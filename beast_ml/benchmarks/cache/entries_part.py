@@ -57,7 +57,7 @@ def measure_entries(
         folder,
         n_nearest=1,
     )
-    config = TrainingConfig(n_folds=3)
+    config = TrainingConfig()
     at: dict[str, list[Floats]] = {"verifier": [], "cosine": [], "vcache": []}
     counts: dict[str, list[dict[float, Counts]]] = {"verifier": [], "cosine": []}
     theirs: list[dict[float, tuple[float, float]]] = []

@@ -53,7 +53,7 @@ class _Climb:
         if choice is not None:
             limits = choice.limits()
             if recognition is not None:
-                recognition = replace(recognition, n_candidates=choice.n_candidates, gate=choice.gate)
+                recognition = replace(recognition, gate=choice.gate)
         stream, from_s = self.stream, self.stream.half_s
         with closing(
             WorkersCache(

@@ -137,8 +137,9 @@ def fit_scores(lookups: Lookups, learn: Ints, score: Ints, config: TrainingConfi
 def cross_lookup_scores(lookups: Lookups, rows: Ints, config: TrainingConfig, rng: np.random.Generator) -> Floats:
     """Return (len(rows), k) scores of some requests, each by a scorer that did not see the request."""
     out = np.empty((len(rows), lookups.entries.shape[1]))
-    folds = rng.permutation(np.arange(len(rows)) % config.n_folds)
-    for fold in range(config.n_folds):
+    n_folds = config.folds_of(len(rows))
+    folds = rng.permutation(np.arange(len(rows)) % n_folds)
+    for fold in range(n_folds):
         out[folds == fold] = fit_scores(lookups, rows[folds != fold], rows[folds == fold], config)
     return out
 

@@ -41,10 +41,7 @@ Say = Callable[[str], None]
 GPTCACHE_PUBLISHED: Final = {0.95: (425, 25, 549), 0.9: (804, 77, 118), 0.8: (904, 92, 3)}
 """GPTCache's own figures on its mock set (its ``examples/README``): threshold -> right, wrong, miss of 999."""
 
-_BENCH: Final = TrainingConfig(n_folds=3)
-_OF_FEW: Final = TrainingConfig(n_folds=10)
-"""Of some hundred lookups: what is scored by models of two thirds of them is scored lower than by the one of all, which
-then lets more through than the threshold was chosen for."""
+_BENCH: Final = TrainingConfig()
 
 
 def measure_pair_set(
@@ -135,21 +132,19 @@ def measure_mock(
 ) -> dict[str, Any]:
     """Return the figures of the mock set: insert every ``text_a``, look up every ``text_b``.
 
-    Every request is scored by a verifier that did not learn from it (five folds of the requests).
+    Every request is scored by a verifier that did not learn from it (folds of the requests).
     """
     entries, requests = list(pairs.text_a), list(pairs.text_b)
     # The answer to a text is the text, so entries with equal texts are equally right.
     answers = np.unique(np.array(entries, dtype=str), return_inverse=True)[1].astype(np.int64)
     lookups = prepare_lookups("mock", entries, requests, answers, answers, encoder, static, folder)
     splits = [
-        measure_lookup_split(lookups, np.random.default_rng([seed, i]), _OF_FEW, EPSILONS) for i in range(n_splits)
+        measure_lookup_split(lookups, np.random.default_rng([seed, i]), _BENCH, EPSILONS) for i in range(n_splits)
     ]
     say(f"mock: {n_splits} splits")
     rng = np.random.default_rng(seed)
     scored = {
-        "verifier": best_of(
-            cross_lookup_scores(lookups, np.arange(len(lookups)), TrainingConfig(n_folds=5), rng), lookups.right
-        ),
+        "verifier": best_of(cross_lookup_scores(lookups, np.arange(len(lookups)), _BENCH, rng), lookups.right),
         "cosine": best_of(lookups.cosines, lookups.right),
     }
     out: dict[str, Any] = {

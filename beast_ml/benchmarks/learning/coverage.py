@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +19,23 @@ from beast_ml.evaluation.off_policy.estimators import (
     effective_sample_size,
     estimate_rounds,
 )
-from beast_ml.evaluation.off_policy.intervals import Interval, Questions, always_valid, bernstein, bootstrap
+from beast_ml.evaluation.off_policy.intervals import (
+    INTERVALS,
+    Interval,
+    IntervalKind,
+    Questions,
+    always_valid,
+    bernstein,
+    bootstrap,
+    normal,
+)
 from beast_ml.evaluation.off_policy.labels import prediction_powered
-from beast_ml.evaluation.off_policy.rounds import Floats, normal_interval, standard_error
+from beast_ml.evaluation.off_policy.rounds import Floats
 from beast_ml.evaluation.off_policy.verdict import Answer, judge_log
 from beast_ml.logs.simulate.policies import LoggingPolicy
 
-__all__ = ["KINDS", "EstimatorRecord", "IntervalName", "LabelRecord", "PolicyCell", "label_cell", "policy_cells"]
+__all__ = ["EstimatorRecord", "LabelRecord", "PolicyCell", "label_cell", "policy_cells"]
 
-IntervalName = Literal["bootstrap", "normal", "bernstein", "always_valid"]
-KINDS: Final[tuple[IntervalName, ...]] = get_args(IntervalName)
 
 Progress = Callable[[str, int, int], None]
 
@@ -42,17 +49,17 @@ class EstimatorRecord:
     Parameters
     ----------
     rmse, bias
-        Of the estimates, in units of quality.
+        Of the estimates, in units of quality; None where an estimate was not defined on some log.
     coverage, width
         Interval -> share of the logs whose interval held the truth; median width.
     covered
-        (r,) whether the bootstrap interval of each log did.
+        (r,) whether the normal interval of each log did.
     """
 
-    rmse: float
-    bias: float
-    coverage: dict[IntervalName, float]
-    width: dict[IntervalName, float]
+    rmse: float | None
+    bias: float | None
+    coverage: dict[IntervalKind, float]
+    width: dict[IntervalKind, float]
     covered: NDArray[np.bool_]
 
 
@@ -96,7 +103,7 @@ class LabelRecord:
     Parameters
     ----------
     coverage
-        Of bootstrap intervals.
+        Of normal intervals.
     saved
         Mean share of the labels that predictions spare.
     trust
@@ -119,23 +126,24 @@ class _Tally:
     def __init__(self, truth: float) -> None:
         self._truth = truth
         self._values: list[float] = []
-        self._ends: dict[IntervalName, list[Interval]] = {kind: [] for kind in KINDS}
+        self._ends: dict[IntervalKind, list[Interval]] = {kind: [] for kind in INTERVALS}
 
-    def add(self, estimate: PerRound, ends: dict[IntervalName, Interval]) -> None:
+    def add(self, estimate: PerRound, ends: dict[IntervalKind, Interval]) -> None:
         self._values.append(estimate.value)
         for kind, interval in ends.items():
             self._ends[kind].append(interval)
 
     def record(self) -> EstimatorRecord:
         errors = np.array(self._values) - self._truth
+        defined = bool(np.isfinite(errors).all())
         ends = {kind: np.array(intervals) for kind, intervals in self._ends.items()}
         held = {kind: (each[:, 0] <= self._truth) & (self._truth <= each[:, 1]) for kind, each in ends.items()}
         return EstimatorRecord(
-            rmse=float(np.sqrt((errors**2).mean())),
-            bias=float(errors.mean()),
+            rmse=float(np.sqrt((errors**2).mean())) if defined else None,
+            bias=float(errors.mean()) if defined else None,
             coverage={kind: float(each.mean()) for kind, each in held.items()},
             width={kind: float(np.median(each[:, 1] - each[:, 0])) for kind, each in ends.items()},
-            covered=held["bootstrap"],
+            covered=held["normal"],
         )
 
 
@@ -166,9 +174,9 @@ def policy_cells(
             for (each, estimate), resampled in zip(
                 found.items(), bootstrap(list(found.values()), questions, [counts]), strict=True
             ):
-                ends: dict[IntervalName, Interval] = {
+                ends: dict[IntervalKind, Interval] = {
                     "bootstrap": resampled,
-                    "normal": normal_interval(estimate.value, standard_error(questions.influence(estimate)))[1:],
+                    "normal": normal(estimate, questions),
                     "bernstein": bernstein(estimate, questions, -most, 1.0 + most),
                     "always_valid": always_valid(estimate, questions),
                 }
@@ -203,7 +211,6 @@ def label_cell(
     """
     rng = np.random.default_rng(seed)
     prior = world.prior(policy, n_rounds, rng)
-    counts = _counts(rng, n_rounds)
     truth = world.truth(policy.probabilities)
     held: list[list[bool]] = []
     used: list[list[float]] = []
@@ -222,7 +229,7 @@ def label_cell(
             policy_weight=speaking.policy_weight,
         )
         good, bad = prediction_powered(speaking), prediction_powered(strange)
-        ends = bootstrap([good.per_round, bad.per_round], questions, [counts])
+        ends = [normal(one.per_round, questions) for one in (good, bad)]
         held.append([low <= truth <= high for low, high in ends])
         used.append([good.labels_saved, good.trust, bad.labels_saved, bad.trust])
         progress(f"labels, {policy.version}", i + 1, n_logs)

@@ -7,14 +7,14 @@ from functools import cache, partial
 from typing import Final
 
 from beast_ml.benchmarks.figures import Figure, PartResult
-from beast_ml.benchmarks.learning.feedback import full_shares, logged_share
+from beast_ml.benchmarks.learning.feedback import full_teachers, logged_share
 from beast_ml.benchmarks.part_context import PartContext
 from beast_ml.benchmarks.partial_feedback import MMLU_PRO_POOL, LogSet, PolicyName, prepare_log_set
 from beast_ml.benchmarks.sets import SETS, load_set
-from beast_ml.evaluation.off_policy.rounds import Floats
 from beast_ml.features.encoder import Encoder
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.policy.learner import get_encoder
+from beast_ml.predictors.log_teacher import LogTeacher
 
 __all__ = ["measure_feedback"]
 
@@ -27,7 +27,9 @@ _SPLITS, _QUICK_SPLITS = 3, 2
 
 
 def measure_feedback(context: PartContext) -> PartResult:
-    """Return ``share_kept``: what is reached from a log over what is reached from every model's outcome.
+    """Return ``share_kept``: the gain reached from a log over the one that every model's outcome would give.
+
+    The gain is in quality over the logging policy's, at what that one spends.
 
     Per set and logging policy: by length of the log, all answers labelled; and of the whole log, by the share of its
     answers that get a label. Each log has its own split of the questions.
@@ -58,8 +60,8 @@ def _prepare(pool: OutcomeMatrix, encoder: Encoder, n_splits: int) -> list[LogSe
     return [prepare_log_set(pool, encoder, seed) for seed in range(n_splits)]
 
 
-def _full(prepared: Callable[[], Sequence[LogSet]]) -> Floats:
-    return full_shares(prepared())
+def _full(prepared: Callable[[], Sequence[LogSet]]) -> list[LogTeacher]:
+    return full_teachers(prepared())
 
 
 def _cell(
@@ -68,11 +70,13 @@ def _cell(
     length: float,
     feedback: float,
     prepared: Callable[[], Sequence[LogSet]],
-    full: Callable[[], Floats],
+    full: Callable[[], Sequence[LogTeacher]],
 ) -> tuple[Figure, ...]:
     found = logged_share(prepared(), full(), policy, length, feedback, 0)
     return (
         Figure(_PART, where, "beast", "share_kept", found.kept, None, found.kept_low, found.kept_high),
-        Figure(_PART, where, "beast", "share_of_gap", found.share),
+        Figure(_PART, where, "beast", "gain", found.gain),
+        Figure(_PART, where, "full information", "gain", found.full_gain),
+        Figure(_PART, where, "beast", "share_of_gap", found.share_of_gap),
         Figure(_PART, where, "beast", "labelled_requests", found.n_labelled),
     )

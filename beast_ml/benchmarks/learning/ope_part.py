@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Final
 
+import numpy as np
+
 from beast_ml.benchmarks.figures import Figure, PartResult
 from beast_ml.benchmarks.learning.coverage import PolicyCell, label_cell, policy_cells
 from beast_ml.benchmarks.learning.simulated_logs import LogWorld
@@ -28,7 +30,7 @@ _Z95: Final = 1.959963984540054
 def measure_ope(context: PartContext) -> PartResult:
     """Return, per set, logging policy and target policy, how estimates and intervals fare over simulated logs.
 
-    ``coverage`` is that of bootstrap intervals, with its own 95% interval over logs; ``coverage_*`` those of the other
+    ``coverage`` is that of normal intervals, with its own 95% interval over logs; ``coverage_*`` those of the other
     intervals. ``coverage_where_trusted`` counts only the logs whose verdict is to trust; ``share_trust`` is how many
     those are. ``labels_saved`` is on logs of which a fifth of the answers is labelled.
     """
@@ -80,12 +82,13 @@ def _figures(where: str, cell: PolicyCell, n_logs: int) -> list[Figure]:
         figures.append(Figure(_PART, where, "log", name, share))
     for estimator, record in cell.estimators.items():
         for kind, share in record.coverage.items():
-            name = "coverage" if kind == "bootstrap" else f"coverage_{kind}"
+            name = "coverage" if kind == "normal" else f"coverage_{kind}"
             low, high = wilson(share, n_logs)
             figures.append(Figure(_PART, where, estimator, name, share, None, low, high))
         figures.append(Figure(_PART, where, estimator, "rmse", record.rmse))
         figures.append(Figure(_PART, where, estimator, "bias", record.bias))
-        figures.append(Figure(_PART, where, estimator, "width", record.width["bootstrap"]))
+        if np.isfinite(record.width["normal"]):
+            figures.append(Figure(_PART, where, estimator, "width", record.width["normal"]))
         trusted, n = cell.trusted_coverage(estimator)
         if trusted is not None:
             low, high = wilson(trusted, n)

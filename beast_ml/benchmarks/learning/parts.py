@@ -16,6 +16,7 @@ from beast_ml.benchmarks.learning.drift_part import measure_drift
 from beast_ml.benchmarks.learning.feedback_part import measure_feedback
 from beast_ml.benchmarks.learning.loop_part import measure_loop
 from beast_ml.benchmarks.learning.ope_part import measure_ope
+from beast_ml.benchmarks.learning.sequential_part import measure_sequential
 from beast_ml.benchmarks.learning.tuning_part import measure_tuning
 from beast_ml.benchmarks.part_context import PartContext
 from beast_ml.evaluation.report import package_versions
@@ -25,6 +26,7 @@ __all__ = ["LEARNING_PARTS", "describe", "run_parts", "tables", "to_markdown"]
 LEARNING_PARTS: Final[Mapping[str, Callable[[PartContext], PartResult]]] = {
     "ope": measure_ope,
     "feedback": measure_feedback,
+    "sequential": measure_sequential,
     "drift": measure_drift,
     "loop": measure_loop,
     "tuning": measure_tuning,

@@ -6,7 +6,7 @@ import math
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ import msgspec
 
 from beast_ml.benchmarks.serving.cases import CaseResult, Spread
 from beast_ml.benchmarks.serving.gateway_part import GatewayResult, quantiles_ms
+from beast_ml.benchmarks.serving.hit_part import HitResult, HitTurn
 from beast_ml.benchmarks.serving.serving_bench import ServingConfig, ServingResult
 from beast_ml.benchmarks.serving.verdicts import Target, half_ms, per_echo, targets
 from beast_ml.benchmarks.serving.wrk import wrk_version
@@ -49,6 +50,7 @@ def describe(config: ServingConfig, result: ServingResult, command: str) -> dict
         "targets": msgspec.to_builtins(targets(result)),
         "cases": msgspec.to_builtins(result.cases),
         "gateway": msgspec.to_builtins(result.gateway),
+        "hit": msgspec.to_builtins(result.hit),
         "faults": msgspec.to_builtins(result.faults),
         "soak": msgspec.to_builtins(result.soak),
         "left_out": dict(result.left_out),
@@ -85,6 +87,8 @@ def to_markdown(config: ServingConfig, result: ServingResult, command: str) -> s
         lines += ["## Capacity", "", *_cases_table(result), "", *_arithmetic(result)]
     if result.gateway:
         lines += ["## Gateway", "", *_gateway_table(result.gateway), ""]
+    if result.hit is not None:
+        lines += ["## An exact hit in a worker's memory", "", *_hit_table(result.hit), ""]
     if result.faults:
         lines += ["## Faults under steady load", "", *_faults_table(result), ""]
     if result.soak is not None:
@@ -191,6 +195,18 @@ def _gateway_table(found: Sequence[GatewayResult]) -> list[str]:
 
     columns = ("answers", "requests/s", "direct p50 / p95 / p99 ms", "through", "added, median of turns", "failed")
     return _table(columns, rows())
+
+
+def _hit_table(found: HitResult) -> list[str]:
+    rows: tuple[tuple[str, Callable[[HitTurn], float]], ...] = (
+        ("bare ASGI echo of the chat", lambda turn: turn.echo),
+        ("`/v1/route` of a prompt seen before", lambda turn: turn.route),
+        ("hit", lambda turn: turn.hit),
+        ("hit, as a stream", lambda turn: turn.streamed),
+        ("hit less the echo", lambda turn: turn.hit - turn.echo),
+        ("hit less `/v1/route`", lambda turn: turn.hit - turn.route),
+    )
+    return _table(("of one worker", "CPU us a request"), ((name, _spread(found.of(what))) for name, what in rows))
 
 
 def _faults_table(result: ServingResult) -> list[str]:

@@ -26,6 +26,7 @@ from beast_ml.benchmarks.serving.cases import (
 from beast_ml.benchmarks.serving.fault_scenes import SCENES
 from beast_ml.benchmarks.serving.faults import FaultResult, Ground, Timing, run_fault
 from beast_ml.benchmarks.serving.gateway_part import GatewayResult, measure_gateway
+from beast_ml.benchmarks.serving.hit_part import HitResult, measure_hits
 from beast_ml.benchmarks.serving.payloads import base_prompts, routes, varied, write_bodies
 from beast_ml.benchmarks.serving.router_bundle import quickstart_bundle
 from beast_ml.benchmarks.serving.soak import SoakResult, soak
@@ -34,7 +35,7 @@ from beast_ml.errors import InputError, MissingExtraError, ServingError
 
 __all__ = ["PARTS", "ServingBench", "ServingConfig", "ServingResult", "choose"]
 
-PARTS: Final = ("capacity", "gateway", "faults", "soak")
+PARTS: Final = ("capacity", "gateway", "hit", "faults", "soak")
 """What can be measured, in the order of reports."""
 
 ECHO_BEFORE: Final = "echo, before"
@@ -103,6 +104,7 @@ class ServingResult:
     soak: SoakResult | None
     left_out: Mapping[str, str]
     seconds: float
+    hit: HitResult | None = None
 
     def case(self, name: str, workers: int = 1) -> CaseResult | None:
         """Return a case, or None where it was not measured."""
@@ -144,9 +146,10 @@ class ServingBench:
         config, began = self._config, time.perf_counter()
         cases = tuple(self._cases()) if "capacity" in config.parts else ()
         gateway = tuple(self._gateway()) if "gateway" in config.parts else ()
+        hit = self._hit() if "hit" in config.parts else None
         faults = tuple(self._faults()) if "faults" in config.parts else ()
         soaked = self._soak() if "soak" in config.parts and config.soak_minutes else None
-        return ServingResult(cases, gateway, faults, soaked, self._left_out, time.perf_counter() - began)
+        return ServingResult(cases, gateway, faults, soaked, self._left_out, time.perf_counter() - began, hit)
 
     # What all parts need is made when the first one asks for it: a run that goes on may need none of it.
 
@@ -220,6 +223,14 @@ class ServingBench:
             one = self._kept(label, {}, GatewayResult, measure)
             found += [one] if one is not None else []
         return found
+
+    def _hit(self) -> HitResult | None:
+        config = self._config
+
+        def measure() -> HitResult:
+            return measure_hits(self._bundle, self._base, config.effort, config.cores, self._scratch("hit"))
+
+        return self._kept("hit", {}, HitResult, measure)
 
     def _faults(self) -> list[FaultResult]:
         config, found = self._config, []

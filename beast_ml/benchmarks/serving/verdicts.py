@@ -73,6 +73,9 @@ def _targets(result: ServingResult) -> Iterator[Target]:
         yield _below(f"{name}: added to the median, ms", 1.5, _ms(one.added_us("p50_us")))
         yield _below(f"{name}: added to p99, ms", 6.0, _ms(one.added_us("p99_us")))
         yield _exactly(f"{name}: failed requests", 0, one.failed)
+    if result.hit is not None:
+        beyond = result.hit.of(lambda turn: turn.hit - turn.echo)
+        yield _below("exact hit in memory: CPU us beyond the echo's", 60.0, beyond)
     for fault in result.faults:
         yield _exactly(f"{fault.name}: failed decisions", 0, fault.failed)
         yield _exactly(f"{fault.name}: acknowledged rows lost", 0, fault.lost)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from beast_ml.cache.entry import CacheEntry, CacheKey, HitKind
 from beast_ml.errors import InputError
 
-__all__ = ["NEAR", "Ban", "FalseHit", "RadiusBan", "Vector", "false_hit", "radius_ban", "request_names"]
+__all__ = ["NEAR", "Ban", "FalseHit", "RadiusBan", "Vector", "false_hit", "none_alike", "radius_ban", "request_names"]
 
 Vector = NDArray[np.float32]
 
@@ -40,23 +40,31 @@ class RadiusBan(msgspec.Struct, frozen=True, kw_only=True, tag="radius"):
         (d,) unit vector, as float32 bytes.
     radius
         Cosine distance up to which an entry is near.
+    encoder
+        Hash of the encoder that made the vector.
     """
 
     tenant_id: str
     partition: bytes | None
     vector: bytes
     radius: float
+    encoder: str = ""
 
     @property
     def ban_id(self) -> str:
         """Return the same name for the same ban."""
         return _digest(
-            b"radius", self.tenant_id.encode(), self.partition or b"", self.vector, repr(self.radius).encode()
+            b"radius",
+            self.tenant_id.encode(),
+            self.partition or b"",
+            self.vector,
+            repr(self.radius).encode(),
+            self.encoder.encode(),
         )
 
 
 class FalseHit(msgspec.Struct, frozen=True, kw_only=True, tag="false_hit"):
-    """A pair of requests of which the second one's answer is wrong for the first.
+    """A pair of requests of which the second one's answer is wrong for the first; or any other one's answer.
 
     Parameters
     ----------
@@ -64,14 +72,16 @@ class FalseHit(msgspec.Struct, frozen=True, kw_only=True, tag="false_hit"):
         Who said so; holds in all partitions of that tenant, since a new system prompt or policy brings the pair back
         in another one.
     query, source
-        Names of the two requests, see `request_names`.
+        Names of the two requests, see `request_names`. Without a source no other request's answer is served to it.
     query_class
         What the two have in common if the hit was a normalised one: no other request of it gets the answer to another
         one of it again.
     query_vector, source_vector
-        (d,) unit vectors, as float32 bytes; empty where the hit was not semantic.
+        (d,) unit vectors, as float32 bytes; empty where the hit was not semantic, the second one without a source.
     radius
         Cosine distance up to which another request counts as one of the two.
+    encoder
+        Hash of the encoder that made the vectors.
     """
 
     tenant_id: str
@@ -81,6 +91,7 @@ class FalseHit(msgspec.Struct, frozen=True, kw_only=True, tag="false_hit"):
     query_vector: bytes = b""
     source_vector: bytes = b""
     radius: float = NEAR
+    encoder: str = ""
 
     @property
     def ban_id(self) -> str:
@@ -105,6 +116,7 @@ def false_hit(
     query_vector: Vector | None = None,
     source_vector: Vector | None = None,
     radius: float = NEAR,
+    encoder: str = "",
 ) -> FalseHit:
     """Return the ban of an entry for a request that it was served to.
 
@@ -120,6 +132,8 @@ def false_hit(
         (d,) unit vectors of the two, where they are known.
     radius
         Cosine distance up to which other requests count as one of the two.
+    encoder
+        Hash of the encoder that made the vectors.
 
     Raises
     ------
@@ -139,10 +153,30 @@ def false_hit(
         query_vector=_stored(query_vector) if query_vector is not None and given else b"",
         source_vector=_stored(source_vector) if source_vector is not None and given else b"",
         radius=_checked(radius),
+        encoder=encoder if given else "",
     )
 
 
-def radius_ban(tenant_id: str, vector: Vector, radius: float, partition: bytes | None = None) -> RadiusBan:
+def none_alike(
+    query: CacheKey, query_vector: Vector | None = None, radius: float = NEAR, encoder: str = ""
+) -> FalseHit:
+    """Return the ban of all answers to other requests for one that got a wrong one of which nothing is known any more.
+
+    Parameters as in `false_hit`; raises InputError if the radius is not in [0, 0.9], or the vector is no unit vector.
+    """
+    return FalseHit(
+        tenant_id=query.tenant_id,
+        query=request_names(query),
+        source=(),
+        query_vector=b"" if query_vector is None else _stored(query_vector),
+        radius=_checked(radius),
+        encoder="" if query_vector is None else encoder,
+    )
+
+
+def radius_ban(
+    tenant_id: str, vector: Vector, radius: float, partition: bytes | None = None, encoder: str = ""
+) -> RadiusBan:
     """Return the ban of what is near a vector.
 
     Raises
@@ -150,7 +184,13 @@ def radius_ban(tenant_id: str, vector: Vector, radius: float, partition: bytes |
     InputError
         If the radius is not in [0, 0.9] or the vector is not a unit vector.
     """
-    return RadiusBan(tenant_id=tenant_id, partition=partition, vector=_stored(vector), radius=_checked(radius))
+    return RadiusBan(
+        tenant_id=tenant_id,
+        partition=partition,
+        vector=_stored(vector),
+        radius=_checked(radius),
+        encoder=encoder,
+    )
 
 
 def _checked(radius: float) -> float:

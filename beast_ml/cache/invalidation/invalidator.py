@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from beast_ml.cache.entry import CacheEntry, CacheKey, HitKind
-from beast_ml.cache.invalidation.bans import NEAR, Ban, Vector, false_hit, radius_ban
+from beast_ml.cache.invalidation.bans import NEAR, Ban, Vector, false_hit, none_alike, radius_ban
 from beast_ml.cache.invalidation.near_bans import MAX_RADIUS_BANS
 from beast_ml.cache.invalidation.scopes import Scope
 from beast_ml.cache.invalidation.sql_store import SqlInvalidations
@@ -100,6 +100,7 @@ class Invalidator:
         radius: float,
         partition: bytes | None = None,
         neighbours: Neighbours | None = None,
+        encoder: str = "",
     ) -> int:
         """Make a tenant's entries near a vector invalid; return how many the index knew of.
 
@@ -115,8 +116,10 @@ class Invalidator:
             Only those of this partition.
         neighbours
             The index: what it finds is invalid for equal requests too; the rest for alike ones.
+        encoder
+            Hash of the encoder that made the vector.
         """
-        ban = radius_ban(tenant_id, vector, radius, partition)
+        ban = radius_ban(tenant_id, vector, radius, partition, encoder)
         found = list(neighbours(tenant_id, partition, vector, radius)) if neighbours is not None else []
         known = self.table.radius_bans(tenant_id)
         names = [Scope("entry", entry_id).name for entry_id in found]
@@ -134,6 +137,7 @@ class Invalidator:
         query_vector: Vector | None = None,
         entry_vector: Vector | None = None,
         radius: float = NEAR,
+        encoder: str = "",
     ) -> None:
         """Get rid of a false hit for good: this request, and ones near it, never get this entry's answer again.
 
@@ -149,7 +153,22 @@ class Invalidator:
             self.invalidate(Scope("entry", entry.entry_id))
             return
         given = [None if vector is None else np.asarray(vector) for vector in (query_vector, entry_vector)]
-        self._append([], [false_hit(query, entry, hit, given[0], given[1], radius)])
+        self._append([], [false_hit(query, entry, hit, given[0], given[1], radius, encoder)])
+
+    def forbid_alike(
+        self, query: CacheKey, query_vector: Vector | None = None, radius: float = NEAR, encoder: str = ""
+    ) -> None:
+        """See to it that a request, and ones near it, get no other request's answer any more.
+
+        For a false hit of whose entry nothing is known any more. Parameters as in `bans.none_alike`.
+
+        Raises
+        ------
+        UnavailableError
+            If the store does not answer: nothing was forbidden.
+        """
+        vector = None if query_vector is None else np.asarray(query_vector)
+        self._append([], [none_alike(query, vector, radius, encoder)])
 
     def close(self) -> None:
         """Stop polling, and let go of the stores."""

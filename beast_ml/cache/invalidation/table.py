@@ -62,7 +62,7 @@ class InvalidationTable:
         """Return what an entry is to be stamped with, if its answer is asked for after this call."""
         return self._record.position.stamp
 
-    def holds(self, entry: CacheEntry, vector: Vector | None = None) -> bool:
+    def holds(self, entry: CacheEntry, vector: Vector | None = None, encoder: str = "") -> bool:
         """Return whether an entry was not invalidated.
 
         Parameters
@@ -71,6 +71,8 @@ class InvalidationTable:
             Found, or about to be stored.
         vector
             (d,) embedding of the entry's request, where it is at hand: at semantic hits and when it is stored.
+        encoder
+            Hash of the encoder that made it.
         """
         n = entry.epoch & NUMBER
         if n > self._line.get(entry.epoch >> 32, -1) or n < self._floor:
@@ -82,7 +84,7 @@ class InvalidationTable:
                     return False
         if vector is not None and self._radius:
             bans = self._radius.get(entry.key.tenant_id)
-            return bans is None or not bans.cover(entry, vector)
+            return bans is None or not bans.cover(entry, vector, encoder)
         return True
 
     def allows(
@@ -92,6 +94,7 @@ class InvalidationTable:
         hit: HitKind,
         query_vector: Vector | None = None,
         entry_vector: Vector | None = None,
+        encoder: str = "",
     ) -> bool:
         """Return whether an entry may be served to a request: it holds, and the pair is no reported false hit.
 
@@ -105,11 +108,13 @@ class InvalidationTable:
             How.
         query_vector, entry_vector
             (d,) unit vectors; needed for a semantic hit.
+        encoder
+            Hash of the encoder that made them.
         """
-        if query.tenant_id != entry.key.tenant_id or not self.holds(entry, entry_vector):
+        if query.tenant_id != entry.key.tenant_id or not self.holds(entry, entry_vector, encoder):
             return False
         pairs = self._pairs.get(query.tenant_id) if self._pairs else None
-        return pairs is None or not pairs.forbid(query, entry, hit, query_vector, entry_vector)
+        return pairs is None or not pairs.forbid(query, entry, hit, query_vector, entry_vector, encoder)
 
     def needs_vectors(self, tenant_id: str) -> bool:
         """Whether anything of a tenant is forbidden by nearness, so that `allows` asks for vectors."""

@@ -79,6 +79,7 @@ async def _serve(options: argparse.Namespace) -> None:
         ServerLimits(snapshot_s=options.snapshot_s),
         save=save,
         cache=parts.manifest.digest,
+        encoder=parts.encoder.hash,
         start_s=_age_s(),
         memory_bytes=_memory_bytes,
     )

@@ -61,6 +61,8 @@ class Neighbours:
         Score from which on one of them may be served; None: none may.
     vector, vectors
         (dim,) float32 of the text and of each neighbour, where they were asked for.
+    encoder
+        Hash of the encoder that made them.
     """
 
     outcome: Outcome
@@ -68,6 +70,7 @@ class Neighbours:
     threshold: float | None = None
     vector: Vectors | None = None
     vectors: tuple[Vectors, ...] = ()
+    encoder: str = ""
 
 
 class NeighbourClient:
@@ -95,6 +98,8 @@ class NeighbourClient:
         """Which start of the process is connected; None while there is none."""
         self.cache = ""
         """Digest of the trained cache that it works with."""
+        self.encoder = ""
+        """Hash of the encoder whose vectors it gives."""
 
     async def start(self) -> None:
         """Connect, now if the process is there, else when it is."""
@@ -118,6 +123,7 @@ class NeighbourClient:
         gated: bool = True,
         vectors: bool = False,
         within_s: float | None = None,
+        tenant: str = "",
     ) -> Neighbours:
         """Return up to k entries of a partition that are near a text.
 
@@ -133,10 +139,12 @@ class NeighbourClient:
             Whether the vectors of the text and of its neighbours are wanted, too.
         within_s
             Seconds it may take, if not as long as all.
+        tenant
+            Whose partition it is, where something may be served.
         """
         patience = self._within_s if within_s is None else within_s
         reply = await self._ask(
-            lambda id_: Lookup(id_, partition, clip_text(text), k, patience, gated, vectors), patience
+            lambda id_: Lookup(id_, partition, clip_text(text), k, patience, gated, vectors, tenant), patience
         )
         if isinstance(reply, Found):
             return Neighbours(
@@ -145,6 +153,7 @@ class NeighbourClient:
                 reply.threshold,
                 np.frombuffer(reply.vector, dtype=np.float32) if reply.vector else None,
                 tuple(np.frombuffer(each, dtype=np.float32) for each in reply.vectors),
+                self.encoder,
             )
         return Neighbours("away" if self.instance is None else "late")
 
@@ -162,11 +171,11 @@ class NeighbourClient:
         return (await self.lookup(b"", text, 0, gated=False, vectors=True, within_s=_PATIENCE_S)).vector
 
     async def verified(
-        self, partition: bytes, score: float, *, wrong: bool, probability: float, unverified: int, together: int
+        self, partition: bytes, tenant: str, score: float, *, wrong: bool | None, probability: float, unverified: int
     ) -> bool:
-        """Tell of a lookup that was verified; see `frames.Verified`. Return whether it was heard."""
+        """Tell of a lookup that was picked to be verified; see `frames.Verified`. Return whether it was heard."""
         reply = await self._ask(
-            lambda id_: Verified(id_, partition, score, wrong, probability, unverified, together), _PATIENCE_S
+            lambda id_: Verified(id_, partition, tenant, score, wrong, probability, unverified), _PATIENCE_S
         )
         return reply is not None
 
@@ -252,7 +261,7 @@ class NeighbourClient:
     def heard(self, message: Reply) -> None:
         """Hand a reply to who waits for it; one that comes too late is thrown away."""
         if isinstance(message, Welcome):
-            self.instance, self.cache = message.instance, message.cache
+            self.instance, self.cache, self.encoder = message.instance, message.cache, message.encoder
         elif isinstance(message, Refused):
             events.error("cache.process_refused", reason=message.reason)
         else:

@@ -97,7 +97,7 @@ class Engine:
 
     def _found(self, lookup: Lookup, vector: Vectors) -> Found:
         near = self.index.nearest(lookup.partition, vector, lookup.k)
-        threshold = None if self.thresholds is None else self.thresholds.value(lookup.partition)
+        threshold = None if self.thresholds is None else self.thresholds.value(lookup.partition, lookup.tenant)
         if not lookup.vectors:
             return Found(lookup.id, "searched", near, threshold)
         theirs = [(each, self.index.vector(lookup.partition, each.entry_id)) for each in near]

@@ -63,6 +63,8 @@ class Lookup(msgspec.Struct, frozen=True, tag="lookup"):
         Whether the static gate may answer.
     vectors
         Whether the vectors of the text and of its neighbours are wanted, too.
+    tenant
+        Whose partition it is: says by which threshold it is served.
     """
 
     id: int
@@ -72,6 +74,7 @@ class Lookup(msgspec.Struct, frozen=True, tag="lookup"):
     within_s: float
     gated: bool = True
     vectors: bool = False
+    tenant: str = ""
 
 
 class Add(msgspec.Struct, frozen=True, tag="add"):
@@ -97,29 +100,29 @@ class Rebuild(msgspec.Struct, frozen=True, tag="rebuild"):
 
 
 class Verified(msgspec.Struct, frozen=True, tag="verified"):
-    """Take note of a lookup that was verified, and of those before it that were not picked.
+    """Take note of a lookup that was picked to be verified, and of those before it that were not.
 
     Parameters
     ----------
-    id, partition
+    id, partition, tenant
         Of the message, and of the lookup.
     score
         Of its best candidate.
     wrong
-        Whether that candidate's answer would have been wrong.
+        Whether that candidate's answer would have been wrong; None: no verdict came.
     probability
         With which the lookup was picked to be verified.
-    unverified, together
-        Lookups that were not picked: of this partition since the one before it that was, and of all since any was.
+    unverified
+        Lookups of this partition that were not picked, since the one before it that was.
     """
 
     id: int
     partition: bytes
+    tenant: str
     score: float
-    wrong: bool
+    wrong: bool | None
     probability: float
     unverified: int = 0
-    together: int = 0
 
 
 class Stats(msgspec.Struct, frozen=True, tag="stats"):
@@ -137,10 +140,13 @@ class Welcome(msgspec.Struct, frozen=True, tag="welcome"):
         Which start of the process this is.
     cache
         Digest of the trained cache that it works with: its scores are to be compared with these thresholds.
+    encoder
+        Hash of the encoder whose vectors it gives: they are to be compared with no others.
     """
 
     instance: str
     cache: str = ""
+    encoder: str = ""
 
 
 class Found(msgspec.Struct, frozen=True, tag="found"):

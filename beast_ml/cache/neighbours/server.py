@@ -86,8 +86,8 @@ class NeighbourServer:
         How much may wait.
     save
         Writes the index to disk; None: it is not kept.
-    cache
-        Digest of the trained cache.
+    cache, encoder
+        Digest of the trained cache, and hash of its encoder.
     start_s, memory_bytes
         Of the process; see `Figures`.
     """
@@ -99,6 +99,7 @@ class NeighbourServer:
         limits: ServerLimits | None = None,
         save: Callable[[], object] | None = None,
         cache: str = "",
+        encoder: str = "",
         start_s: float = 0.0,
         memory_bytes: Callable[[], int] = lambda: 0,
     ) -> None:
@@ -106,7 +107,7 @@ class NeighbourServer:
         self._instance = instance
         self._limits = limits or ServerLimits()
         self._save = save
-        self._cache = cache
+        self._cache, self._encoder = cache, encoder
         self._start_s = start_s
         self._memory_bytes = memory_bytes
         self._lookups: deque[_Waiting] = deque()
@@ -143,7 +144,7 @@ class NeighbourServer:
     def opened(self, connection: _Connection) -> None:
         """Greet a client."""
         self._connections.add(connection)
-        connection.send(Welcome(self._instance, self._cache))
+        connection.send(Welcome(self._instance, self._cache, self._encoder))
 
     def closed(self, connection: _Connection) -> None:
         """Forget a client; what it asked for is computed and thrown away."""

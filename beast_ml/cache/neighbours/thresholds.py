@@ -11,13 +11,13 @@ import msgspec
 
 from beast_ml.cache.durable import write_durably
 from beast_ml.cache.neighbours.frames import Verified
-from beast_ml.cache.verifier.online import PartitionState, PartitionThresholds
+from beast_ml.cache.verifier.partition_thresholds import PartitionState, PartitionThresholds
 from beast_ml.errors import DataError, InputError
 from beast_ml.events import events
 
 __all__ = ["KeptThresholds"]
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -64,9 +64,9 @@ class KeptThresholds:
         kept = self._thresholds
         return kept.target.epsilon, kept.target.delta, kept.least_audit
 
-    def value(self, partition: bytes) -> float | None:
-        """Return the score from which on a candidate of a partition may be served; None: none may."""
-        value = self._thresholds.value(partition)
+    def value(self, partition: bytes, tenant: str) -> float | None:
+        """Return the score from which on a candidate of a tenant's partition may be served; None: none may."""
+        value = self._thresholds.value(partition, tenant)
         return value if isfinite(value) else None
 
     def learn(self, message: Verified) -> None:
@@ -76,11 +76,12 @@ class KeptThresholds:
             try:
                 self._thresholds.observe(
                     message.partition,
+                    message.tenant,
                     message.score,
                     wrong=message.wrong,
+                    lost=message.wrong is None,
                     probability=message.probability,
                     unverified=message.unverified,
-                    together=message.together,
                 )
             except InputError as error:  # a worker under other settings
                 events.error("cache.verdict_refused", error=str(error))

@@ -11,7 +11,8 @@ from beast_ml.cache.recognise.patterns import ASKED_POLITELY, any_of, starts_wit
 __all__ = ["is_personal", "names_a_person"]
 
 _THING: Final = (
-    r"(?:accounts?|orders?|purchases?|balances?|subscriptions?|bills?|invoices?|payments?|money|cards?|passwords?|profile"
+    r"(?:accounts?|orders?|purchases?|balances?|subscriptions?|bills?|invoices?|payments?|money|cards?|passwords?"
+    r"|profile"
     r"|bookings?|reservations?|flights?|appointments?|tickets?|cases?|claims?|polic(?:y|ies)|deliver(?:y|ies)|packages?"
     r"|parcels?|shipments?|refunds?|salary|payslips?|paychecks?|plans?|membership|cart|basket|wish ?list|address(?:es)?"
     r"|phone numbers?|e-?mails?|inbox|mailbox|calendar|meetings?|schedule|agenda|files|documents|notes|photos|contacts"
@@ -25,7 +26,8 @@ _THING: Final = (
 )
 _ENDS: Final = r"(?:cancel|stop|track|resend|reschedule|renew|refund|pause|end|change)"
 _RUNNING: Final = (
-    r"(?:renewal|order|booking|delivery|payment|subscription|shipment|parcel|transfer|reservation|appointment|membership"
+    r"(?:renewal|order|booking|delivery|payment|subscription|shipment|parcel|transfer|reservation|appointment"
+    r"|membership"
     r"|plan)"
 )
 _DID: Final = r"(?:\w+ed|sent|bought|made|left|paid|wrote|told)"
@@ -108,6 +110,65 @@ _STATE: Final = any_of(
     r"(?:according to|in) my (?:notes|calendar|files|e-?mails?)\b",
     rf"{_NUMBERED}(?: (?:number|no\.?|id|code))?(?: is)?:? ?#?[a-z]{{0,4}}-?\d[\d-]{{2,}}\b",
 )
+_DEALING: Final = (
+    r"(?:orders?|payments?|transfers?|bookings?|reservations?|appointments?|invoices?|bills?|refunds?|deliver(?:y|ies)"
+    r"|packages?|parcels?|shipments?|claims?|applications?|requests?|technician|plumber|electrician|courier|driver"
+    r"|landlord|tenants?|dentist|contractors?|cleaner|babysitter|instal?lments?|deposits?|warranty|subscriptions?|rent"
+    r"|interview|meetings?|invitations?|build|deployment|pipeline|(?:merge|pull) request|tickets?|backup|upload"
+    r"|download"
+    r"|print job|laundry|contract|offer|proposal|quote|reimbursements?|prescriptions?|test results?)"
+)
+_STANDS: Final = (
+    r"(?= (?:\w+(?:ed|ing)|been|be|go|gone|still|not|never|done|ready|due|overdue|up|here|there|in|arrive|reply|answer"
+    r"|call|come|ring|show|fail|start|finish|pass|run out|end|paid|sent|signed|late|free|lost|missing)\b(?! (?:of|by) )"
+    r"|\W*$)"
+)
+_AT_HOME: Final = (
+    r"(?:garage|front door|back door|door|gate|windows?|oven|stove|heating|lights?|washing machine|dishwasher|dryer"
+    r"|alarm|thermostat|tv|printer|router|dog|cat|baby|kids?|children|car|fridge)"
+)
+_COMES_IN: Final = (
+    r"(?:messages?|mail|e-?mails?|texts?|calls|voicemails?|applicants|applications|orders|tickets|bookings|invoices"
+    r"|notifications|comments|replies|visitors|sign-?ups|alerts|requests)"
+)
+_UNMARKED: Final = any_of(
+    # Nobody is named, but "the payment", "the landlord", "we" are those of the one who asks.
+    rf"(?<!what )(?<!which )(?<!who )(?:has|have|did|does|do|is|are|was|were) (?:the|that|this) (?:[\w-]+ )?"
+    rf"{_DEALING}\b{_STANDS}",
+    rf"(?:why|when|how|where)(?: \w+)? (?:the|that|this) (?:[\w-]+ )?{_DEALING}\b{_STANDS}",
+    rf"when(?:'s| is| does| will) the (?:next |last |first )?{_DEALING}\b{_STANDS}",
+    r"what(?:'s| is) on the (?:shopping|grocery|to-?do|guest|wish|packing|waiting) ?list\b",
+    r"(?:left|remaining) (?:on|in) the (?:\w+ )?(?:card|account|budget|plan|tank|policy|allowance|subscription)\b",
+    r"(?:did|has) [\w']+ (?:repl(?:y|ied)|answer(?:ed)?|wr(?:ite|itten) back|call(?:ed)? back|text(?:ed)?"
+    r"|respond(?:ed)?"
+    r"|rsvp|sign(?:ed)? off|confirm(?:ed)?)(?: yet| to (?:the|that) (?:e-?mail|message|invitation|offer|request))?\W*$",
+    r"what did [\w']+ (?:write back|reply|respond|text)\W*$",
+    r"has (?:hr|it|legal|finance|accounting|procurement|management|security|support|the (?:team|bank|boss|manager))"
+    r" (?:\w+ed|sent|paid|signed)\b",
+    rf"any (?:new |unread |missed |urgent |open )?{_COMES_IN}\b(?: (?:from|for|about|today|yet|since)\b.{{0,80}})?\W*$",
+    r"(?:did|have) we (?:spend|spent|pay|paid|buy|bought|order|ordered|book|booked|agree|agreed|decide|decided|sell"
+    r"|sold"
+    r"|invite|invited|hire|hired|ship|shipped|send|sent|earn|earned|plan|planned|meet|met|run out)\b",
+    r"(?:are|were) we (?:over|under|out of|low on|behind|late|ahead|on (?:budget|track|schedule|time)|short of"
+    r"|meeting)\b",
+    r"do we (?:still )?have (?:any|enough)\b(?! (?:evidence|proof|data|records?|idea|reason|free|control|knowledge"
+    r"|rights?|choice))",
+    r"(?:is|are|was|were) assigned(?: to\b|\W*$)",
+    r"(?:which|how many)(?: of the)? (?:\w+ ){1,2}(?:is|are|was|were) (?:overdue|unpaid|due|assigned|pending|booked)\b",
+    r"who has access to the\b",
+    rf"who (?:approved|requested|booked|ordered|merged|deleted|closed|opened|sent|signed) the (?:[\w-]+ )?{_DEALING}\b",
+    r"the (?:wi-?fi|door|gate|alarm|guest|network|garage|locker) (?:\w+ )?(?:password|code|pin|key)\b(?! (?:strength"
+    r"|to))",
+    rf"(?:is|are|was|were) the {_AT_HOME} (?:\w+ )?(?:on|off|open|closed|locked|running|done|empty|asleep|fed"
+    rf"|charged)\W*$",
+)
+_SESSION: Final = starts_with(
+    r"(?:undo|redo|revert|discard|repeat|resend|archive|print|save) (?:the|that|this|it)\b"
+    r"(?: (?:last|previous|latest))?(?: (?:changes?|edits?|messages?|drafts?|steps?|actions?|documents?|pages?"
+    r"|e-?mails?))?"
+    r"\W*$",
+)
+
 _HAVE_I: Final = re.compile(r"^\W*do i have\b(?! to\b)")
 _OPERATES: Final = re.compile(
     ASKED_POLITELY
@@ -145,6 +206,8 @@ def is_personal(instruction: str) -> bool:
     """
     if _STATE.search(instruction) or _HAVE_I.match(instruction):
         return True
+    if _UNMARKED.search(instruction) or _SESSION.match(instruction):
+        return not _HOW_THINGS_ARE_DONE.match(instruction)
     if _OPERATES.match(instruction) and _OPERATES.match(_TELL_ME.sub(" ", instruction)):
         return True
     return _MINE.search(instruction) is not None and not _HOW_THINGS_ARE_DONE.match(instruction)

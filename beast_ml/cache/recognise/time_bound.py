@@ -98,7 +98,61 @@ _WHEN: Final = (
     r"(?:last|past) (?:few|couple of|\d+) (?:days|hours|weeks|months|years)\b",
     r"in 20(?:2[4-9]|3\d)\b",
 )
-_WORLD: Final = any_of(*_WEATHER, *_NEWS, *_PRICES, *_STATES, *_WHEN)
+_ON_SALE: Final = (
+    r"(?:phones?|smartphones?|laptops?|tablets?|headphones|tvs?|cameras?|cars?|suvs?|credit cards?|broadband|hotels?"
+    r"|restaurants?|airlines?|vpns?|stocks?|etfs?|savings accounts?|graphics cards?|gpus?|consoles?|bikes?)"
+)
+_MOVES: Final = (
+    r"(?:death toll (?:of|in|from) the (?:\w+ )?(?:earthquake|floods?|storm|crash|fires?|attack)|water level|snow depth"
+    r"|pollen count|moon phase|phase of the moon|jackpot|approval rating|subscriber count"
+    r"|tour dates)"
+)
+_COUNTED: Final = (
+    r"(?:employees|staff|stores|users|subscribers|followers|members|customers|goals|titles|medals|oscars|grammys|awards"
+    r"|wins|caps|downloads|satellites|listeners|patients|refugees)"
+)
+_AS_THINGS_ARE: Final = (
+    # No word says so, but whoever owns, costs, leads or is open today may not be so next month.
+    r"(?:flights?|trains?|bus(?:es)?|ferr(?:y|ies)) from \S+(?: \S+)? to \S+",
+    r"(?:is|are) (?:\S+ ){1,4}?(?:flooded|blocked|spreading|on strike|on fire|bankrupt|evacuated)\b",
+    r"(?:is|are) (?:\S+ ){1,4}?(?:alive|pregnant|engaged|injured|in office|in charge|in prison|in jail|in power)\W*$",
+    r"is (?:\S+ ){1,3}?(?<!carried )(?<!worked )(?<!left )(?<!ruled )(?<!way )out(?: in \S+| on \S+)?\W*$",
+    r"safe to (?:travel|fly|go|visit|swim)\b(?! (?:for|with|after|while|on an?|during)\b)",
+    r"(?:need|require)s? (?:an? )?(?:visa|vaccinations?|permit|negative test)\b",
+    rf"how many {_COUNTED} (?:does|do|has|have|are|is|did)\b",
+    rf"{_MOVES}\b",
+    r"(?:'s (?:net worth|market cap)\b(?! (?:at|upon|when|in 1))|(?:net worth|market cap) of (?!an?\b))",
+    (
+        r"who (?:owns|runs|heads|leads|coaches|manages|chairs|governs|hosts|presents|captains|sponsors|commands)"
+        r" (?!(?:an?|the means)\b)"
+    ),
+    (
+        r"who(?:'s| is) (?!the best\b)(?:\S+ ){1,3}?(?:dating|married to|engaged to|seeing|playing for|touring with"
+        r"|in talks)\b"
+    ),
+    (
+        r"(?:which|what) (?:team|club|party|label|company|channel|network) (?:is|does) (?:\S+ ){1,3}?(?:at|in|on|with"
+        r"|play for"
+        r"|work for|belong to)\W*$"
+    ),
+    r"(?:what time|when) (?:does|do) (?:\S+ ){1,5}?(?:open|close|go on sale|come out|leave|depart|air|premiere)\b",
+    (
+        r"when(?:'s| is) (?:easter|ramadan|eid|diwali|passover|hanukkah|(?:chinese|lunar) new year|mother's day"
+        r"|father's day"
+        r"|black friday|the (?:\w+ ){0,2}(?:super bowl|world cup|olympics|election|final|eclipse|deadline|sale|draw))\b"
+    ),
+    r"in (?:the )?(?:cinemas?|movie theat(?:er|re)s?)\b",
+    r"how far along\b",
+    r"did the (?:bill|vote|motion|strike|merger|talks|deal|launch|rocket)\b",
+    rf"best (?:\w+ ){{0,2}}?{_ON_SALE}\b(?! (?:brand )?(?:of all time|ever|in history))",
+    rf"which {_ON_SALE} (?:should|is the|are the|would)\b",
+    (
+        r"how much (?:is|are) (?:the )?(?:postage|admission|entry|tickets?|parking|shipping|tuition|an? (?:ticket"
+        r"|flight))\b"
+    ),
+)
+
+_WORLD: Final = any_of(*_WEATHER, *_NEWS, *_PRICES, *_STATES, *_WHEN, *_AS_THINGS_ARE)
 
 _CALENDAR: Final = any_of(
     r"(?:today|tonight|tomorrow|yesterday|currently|nowadays|recently|upcoming|up-coming|ongoing|present-day)\b",

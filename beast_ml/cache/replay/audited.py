@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
 import numpy as np
 
 from beast_ml.cache.replay.stream import StreamRequest
-from beast_ml.cache.verifier.online import PartitionThresholds
+from beast_ml.cache.verifier.partition_thresholds import PartitionThresholds
 from beast_ml.cache.verifier.picking import LookupPicker
 
 __all__ = ["AuditedThresholds"]
@@ -36,18 +35,23 @@ class AuditedThresholds:
 
     def serves(self, request: StreamRequest, partition: bytes, score: float, source: int) -> bool:
         """Return whether the best candidate of a lookup is served."""
-        hits = self.allows(partition, score)
+        hits = self.allows(request, partition, score)
         picked = self._picker.pick(partition, hits=hits, near=score >= self._floor)
         if picked is None:
             return hits
         self._thresholds.observe(
-            partition, score, wrong=not self._right(request, source), **msgspec.structs.asdict(picked)
+            partition,
+            request.tenant_id,
+            score,
+            wrong=not self._right(request, source),
+            probability=picked.probability,
+            unverified=picked.unverified,
         )
         return False
 
-    def allows(self, partition: bytes, score: float) -> bool:
-        """Whether a candidate of a partition could be served now."""
-        return score >= self._thresholds.value(partition)
+    def allows(self, request: StreamRequest, partition: bytes, score: float) -> bool:
+        """Whether a candidate of a request's partition could be served now."""
+        return score >= self._thresholds.value(partition, request.tenant_id)
 
     def missed(self, partition: bytes) -> None:
         """Take note of a lookup without a candidate."""

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from beast_ml.cache.embedding.gate import GateBound, GateEncoder, choose_gate_bound
 from beast_ml.cache.verifier.labelled import Groups, LabelledPairs
-from beast_ml.cache.verifier.online import PartitionThresholds
+from beast_ml.cache.verifier.partition_thresholds import PartitionThresholds
 from beast_ml.cache.verifier.risk import RiskTarget, Threshold
 from beast_ml.cache.verifier.text_vectors import StoredVectors
-from beast_ml.cache.verifier.trained import TrainedVerifier
+from beast_ml.cache.verifier.trained import N_CANDIDATES, TrainedVerifier
 from beast_ml.cache.verifier.verifier import Verifier
 from beast_ml.features.encoder import Encoder, StaticEncoder
 
@@ -66,8 +66,6 @@ class Recognition:
         What the verifier says of pairs.
     thresholds
         Returns the thresholds of scores as they begin in a replay.
-    n_candidates
-        Nearest entries that the verifier looks at.
     """
 
     static: Encoder
@@ -75,7 +73,6 @@ class Recognition:
     gate: float
     scores: PairScores
     thresholds: Callable[[], PartitionThresholds]
-    n_candidates: int = 5
 
 
 @dataclass(frozen=True)
@@ -106,7 +103,6 @@ def learn_recognition(
     static: StaticEncoder,
     epsilon: float = 0.01,
     audit_share: float = 0.05,
-    n_candidates: int = 5,
     seed: int = 0,
     progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
 ) -> LearntRecognition:
@@ -124,8 +120,6 @@ def learn_recognition(
         Wrong hits over lookups that are promised, with confidence.
     audit_share
         Share of hits and near misses that is verified.
-    n_candidates
-        Nearest entries that the verifier looks at.
     seed
         Of everything that is drawn.
     progress
@@ -145,9 +139,10 @@ def learn_recognition(
     known = pairs.text_parts(2, rng)[pairs.text_ids]  # connected texts lie on one side
     learnt = pairs.select(np.flatnonzero((known == 0).all(axis=1)))
     held = pairs.select(np.flatnonzero((known == 1).all(axis=1)))
+    # Two folds: the scores that they give are not used.
     verifier = fit_verifier(learnt, encoder, static, TrainingConfig(n_folds=2, seed=seed), progress).verifier
     scores = PairScores(verifier, encoder)
-    trained = _evidence(verifier, held, encoder, scores, n_candidates)
+    trained = _evidence(verifier, held, encoder, scores)
     target = RiskTarget(epsilon)
     texts = learnt.texts[:_GATE_TEXTS]
     gate = GateEncoder.fit(static, texts, encoder.encode(texts))
@@ -158,14 +153,12 @@ def learn_recognition(
     def thresholds() -> PartitionThresholds:
         return trained.thresholds(target, audit_share)
 
-    recognition = Recognition(StoredVectors(gate), encoder, bound.similarity, scores, thresholds, n_candidates)
+    recognition = Recognition(StoredVectors(gate), encoder, bound.similarity, scores, thresholds)
     start = trained.threshold(RiskTarget(epsilon / 2))
     return LearntRecognition(recognition, start, bound, len(pairs))
 
 
-def _evidence(
-    verifier: Verifier, pairs: LabelledPairs, encoder: Encoder, scores: PairScores, n_candidates: int
-) -> TrainedVerifier:
+def _evidence(verifier: Verifier, pairs: LabelledPairs, encoder: Encoder, scores: PairScores) -> TrainedVerifier:
     """Return the evidence of lookups as a cache makes them: the first texts are stored, the others are asked.
 
     A lookup is right if a chain of pairs that are labelled the same leads from it to the entry served; one that nobody
@@ -180,7 +173,7 @@ def _evidence(
     vectors = encoder.encode(pairs.texts)
     best, right, both = [], [], []
     for each in asked.tolist():
-        near = stored[np.argsort(-(vectors[stored] @ vectors[each]), kind="stable")[:n_candidates]]
+        near = stored[np.argsort(-(vectors[stored] @ vectors[each]), kind="stable")[:N_CANDIDATES]]
         found = scores.of(pairs.texts[each], [pairs.texts[one] for one in near])
         entry = int(near[int(np.argmax(found))])
         best.append(float(found.max()))

@@ -32,6 +32,7 @@ from beast_ml.cache.request import CacheLevel, CacheRequest
 from beast_ml.cache.tiers.contract import Tier
 from beast_ml.cache.tiers.memory import MemoryLimits, MemoryTier
 from beast_ml.cache.tiers.sql import SqlTier
+from beast_ml.cache.verifier.trained import N_CANDIDATES
 
 __all__ = ["ReplayKeys", "WorkersCache"]
 
@@ -183,7 +184,9 @@ class WorkersCache:
             self._workers[0].engine,
             lambda ids: {name: (entry, tier.name) for name, entry in tier.by_id(ids).items()},
         )
-        served = near is not None and self._audited is not None and self._audited.allows(key.partition, near[2])
+        served = (
+            near is not None and self._audited is not None and self._audited.allows(request, key.partition, near[2])
+        )
         return max([*(entry.expires_at for entry in own), near[0].expires_at if near and served else 0.0])
 
     def memory_bytes(self) -> int:
@@ -229,7 +232,7 @@ class WorkersCache:
         given = self._recognition
         if given is None or engine is None or key.text is None:
             return None
-        asked = Lookup(0, key.partition, key.text, given.n_candidates, within_s=1.0)
+        asked = Lookup(0, key.partition, key.text, N_CANDIDATES, within_s=1.0)
         while True:
             ((_, near),) = engine.lookup([asked], lambda _: False)
             ids = [each.entry_id for each in near.neighbours]

@@ -17,6 +17,10 @@ times, while the stream stays as it is. A second wealth bets the other way and s
 where it began (the CUSUM e-detector of Shin, Ramdas & Rinaldo, 2024): at a threshold in use it cries false alarm once
 in 100,000 lookups on average at most. On an alarm something has changed: everything learnt is forgotten, and nothing is
 served before there is new evidence. For that, misses have to be verified now and then as well.
+
+A verdict that does not come may have been the one that says wrong (a model that refuses, say, where the cached answer
+does not). It counts as wrong in the evidence for, so that whatever keeps verdicts away loosens no threshold, and not at
+all in the evidence against, so that an outage of the judge is no alarm.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -33,14 +37,14 @@ from numpy.typing import NDArray
 from beast_ml.cache.verifier.risk import RiskTarget
 from beast_ml.errors import InputError
 
-__all__ = ["OnlineState", "OnlineThreshold", "PartitionState", "PartitionThresholds"]
+__all__ = ["OnlineState", "OnlineThreshold"]
 
 Floats = NDArray[np.float64]
 
 _NEVER: Final = float("inf")
 _LOOKUPS_TO_FALSE_ALARM: Final = 100_000
-_MOST_PARTITIONS: Final = 10_000
 _MOST_OF_BOUND: Final = 0.5  # of the largest bet that cannot go bankrupt
+_LOST_MEMORY: Final = 2.0  # one lost verdict in so many times bound / epsilon lookups takes half of epsilon
 
 
 class OnlineState(msgspec.Struct, frozen=True):
@@ -103,6 +107,7 @@ class OnlineThreshold:
         self._against = np.zeros(len(self._grid))
         self._sum = np.full(len(self._grid), self.target.epsilon)
         self._squares = np.full(len(self._grid), self.target.epsilon * self._bound / 4)
+        self._lost = np.zeros(len(self._grid))  # of late: verdicts stay away in bursts, and come again
         self._n = 1
 
     def state(self) -> OnlineState:
@@ -114,7 +119,7 @@ class OnlineThreshold:
             n_verified=self.n_verified,
             n_alarms=self.n_alarms,
             n_since=self._n,
-            sums=np.stack([self._for, self._best, self._against, self._sum, self._squares]).tolist(),
+            sums=np.stack([self._for, self._best, self._against, self._sum, self._squares, self._lost]).tolist(),
         )
 
     def restore(self, state: OnlineState) -> None:
@@ -132,7 +137,7 @@ class OnlineThreshold:
         self.start = _NEVER if state.start is None else state.start
         self.n_lookups, self.n_verified, self.n_alarms = state.n_lookups, state.n_verified, state.n_alarms
         self._n = state.n_since
-        self._for, self._best, self._against, self._sum, self._squares = np.array(state.sums)
+        self._for, self._best, self._against, self._sum, self._squares, self._lost = np.array(state.sums)
 
     @property
     def value(self) -> float:
@@ -147,6 +152,7 @@ class OnlineThreshold:
         score: float,
         *,
         wrong: bool | None = None,
+        lost: bool = False,
         probability: float = 1.0,
         unverified: int = 0,
         in_use: float = _NEVER,
@@ -159,8 +165,10 @@ class OnlineThreshold:
             Of its best candidate; minus infinity where there is none.
         wrong
             Whether serving that candidate would have been (or was) wrong; None where it was not verified.
+        lost
+            Whether it was picked to be verified, and no verdict came.
         probability
-            With which it was picked to be verified; read only where ``wrong`` is not None.
+            With which it was picked to be verified; read only where it was.
         unverified
             Lookups before it that were not picked, and that nobody has told of.
         in_use
@@ -169,147 +177,51 @@ class OnlineThreshold:
         Raises
         ------
         InputError
-            If the probability is below ``least_audit``.
+            If the probability is below ``least_audit``, or a verdict is both there and lost.
         """
-        if wrong is not None and not self.least_audit <= probability <= 1.0:
+        if lost and wrong is not None:
+            raise InputError(f"`lost` is True and `wrong` == {wrong}: a verdict has come, or it has not")
+        picked = lost or wrong is not None
+        if picked and not self.least_audit <= probability <= 1.0:
             raise InputError(f"`probability` == {probability}, must be from {self.least_audit} to 1")
-        if unverified:
-            self._bet(np.zeros(len(self._grid)), unverified, _NEVER)
         loss = np.zeros(len(self._grid))
-        if wrong is not None:
-            self.n_verified += 1
-            if wrong:
-                loss[self._grid <= score] = 1.0 / probability
-        self._bet(loss, 1, in_use)
+        if lost or wrong:
+            loss[self._grid <= score] = 1.0 / probability
+        self.n_verified += wrong is not None
+        for each, n in ((np.zeros(len(self._grid)), unverified), (loss, 1)):
+            if n:
+                self._bet_for(each, n, lost=lost)
+                if not lost:
+                    self._bet_against(each, n, in_use)
 
-    def _bet(self, loss: Floats, n: int, served_at: float) -> None:
-        """Bet on n lookups with that loss each."""
+    def _bet_for(self, loss: Floats, n: int, *, lost: bool) -> None:
+        """Bet that the rate is below epsilon, on n lookups with that loss each."""
         epsilon = self.target.epsilon
         # Nearly the best constant bet so far (growth is mean / second moment to second order); uses the past alone.
-        mean, second = self._sum / self._n, self._squares / self._n
+        mean = self._sum / self._n + self._lost
+        second = self._squares / self._n + self._lost * self._bound
         spread = np.maximum(second - 2 * epsilon * mean + epsilon**2, 1e-12)
-        edge = (epsilon - mean) / spread
-        bet_for = np.clip(edge, 0.0, _MOST_OF_BOUND / max(self._bound - epsilon, epsilon))
-        # Not from the past, which says that all is well: nearly the best against a rate of three times epsilon.
-        bet_against = min(2.0 / (3.0 * self._bound), _MOST_OF_BOUND / epsilon)
-        self._for += n * np.log1p(bet_for * (epsilon - loss))
+        bet = np.clip((epsilon - mean) / spread, 0.0, _MOST_OF_BOUND / max(self._bound - epsilon, epsilon))
+        self._for += n * np.log1p(bet * (epsilon - loss))
         self._best = np.maximum(self._best, self._for)
-        self._against = np.maximum(self._against + n * np.log1p(bet_against * (loss - epsilon)), 0.0)
-        self._sum += n * loss
-        self._squares += n * loss**2
+        over = max(_LOST_MEMORY * self._bound / epsilon, 1.0)
+        self._lost *= (1.0 - 1.0 / over) ** n
+        if lost:
+            self._lost += n * loss / over
+        else:
+            self._sum += n * loss
+            self._squares += n * loss**2
         self._n += n
         self.n_lookups += n
+
+    def _bet_against(self, loss: Floats, n: int, served_at: float) -> None:
+        """Bet that the rate is above epsilon, on n lookups with that loss each, and forget everything if it is."""
+        epsilon = self.target.epsilon
+        # Not from the past, which says that all is well: nearly the best against a rate of three times epsilon.
+        bet = min(2.0 / (3.0 * self._bound), _MOST_OF_BOUND / epsilon)
+        self._against = np.maximum(self._against + n * np.log1p(bet * (loss - epsilon)), 0.0)
         in_use = self._grid >= min(self.value, served_at)
         if (self._against[in_use] >= np.log(len(self._grid) * _LOOKUPS_TO_FALSE_ALARM)).any():
             self.n_alarms += 1
             self.start = _NEVER
             self._forget()
-
-
-class PartitionState(msgspec.Struct, frozen=True):
-    """What a `PartitionThresholds` has learnt, as plain values."""
-
-    pooled: OnlineState
-    own: dict[bytes, OnlineState]
-
-
-@dataclass
-class PartitionThresholds:
-    """A threshold for each partition of the cache: its own once it has earned one, until then that of all together.
-
-    Of more than 10,000 partitions those that were not heard of for longest are forgotten, which is safe, but for the
-    ones that have proved to be unlike the others: they are kept as long as there are others to forget.
-
-    Parameters
-    ----------
-    target
-        What is promised, of each partition that has its own threshold, and of all lookups together.
-    grid, least_audit
-        As for `OnlineThreshold`.
-    start
-        Threshold from labelled pairs, for all together.
-    before
-        What a partition without evidence gets: "pooled" (the threshold of all, kept at half of epsilon) or "none"
-        (no semantic hit).
-    least_verified
-        Verified lookups that a partition needs before its own threshold is used.
-    """
-
-    target: RiskTarget
-    grid: Sequence[float]
-    least_audit: float
-    start: float = _NEVER
-    before: Literal["pooled", "none"] = "pooled"
-    least_verified: int = 100
-
-    def __post_init__(self) -> None:
-        # Half of epsilon: a mean over partitions says little of the worst one.
-        careful = RiskTarget(self.target.epsilon / 2, self.target.delta)
-        self._pooled = OnlineThreshold(careful, self.grid, self.least_audit, self.start)
-        self._own: dict[bytes, OnlineThreshold] = {}
-
-    def value(self, partition: bytes) -> float:
-        """Return the threshold of a partition now."""
-        own = self._own.get(partition)
-        if own is not None and own.n_alarms:
-            return own.value  # it has proved to be unlike the others
-        if own is not None and own.n_verified >= self.least_verified and own.value < _NEVER:
-            return own.value
-        return self._pooled.value if self.before == "pooled" else _NEVER
-
-    @property
-    def pooled(self) -> float:
-        """The threshold of all together, now."""
-        return self._pooled.value
-
-    @property
-    def n_verified(self) -> int:
-        """Verified lookups so far."""
-        return self._pooled.n_verified
-
-    @property
-    def n_alarms(self) -> int:
-        """Alarms so far, of all together and of partitions."""
-        return self._pooled.n_alarms + sum(each.n_alarms for each in self._own.values())
-
-    def observe(
-        self,
-        partition: bytes,
-        score: float,
-        *,
-        wrong: bool | None = None,
-        probability: float = 1.0,
-        unverified: int = 0,
-        together: int = 0,
-    ) -> None:
-        """Learn of one lookup; see `OnlineThreshold.observe`.
-
-        Before it there were ``unverified`` others of its partition since the last one of it that was picked, and
-        ``together`` of all partitions since the last one of any.
-        """
-        in_use = self.value(partition)
-        self._pooled.observe(score, wrong=wrong, probability=probability, unverified=together)
-        self._of(partition).observe(score, wrong=wrong, probability=probability, unverified=unverified, in_use=in_use)
-
-    def state(self) -> PartitionState:
-        """Return what has been learnt, to be kept."""
-        return PartitionState(self._pooled.state(), {name: each.state() for name, each in self._own.items()})
-
-    def restore(self, state: PartitionState) -> None:
-        """Go on from what `state` returned.
-
-        Raises
-        ------
-        InputError
-            If it is of another grid.
-        """
-        self._pooled.restore(state.pooled)
-        for partition, known in state.own.items():
-            self._of(partition).restore(known)
-
-    def _of(self, partition: bytes) -> OnlineThreshold:
-        own = self._own.pop(partition, None) or OnlineThreshold(self.target, self.grid, self.least_audit)
-        self._own[partition] = own  # the last one that was heard of
-        if len(self._own) > _MOST_PARTITIONS:
-            del self._own[next((name for name, each in self._own.items() if not each.n_alarms), next(iter(self._own)))]
-        return own

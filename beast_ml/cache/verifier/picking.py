@@ -20,20 +20,16 @@ class Picked(msgspec.Struct, frozen=True):
     ----------
     probability
         With which it was picked.
-    unverified, together
-        Lookups before it that were not picked, since the last one that was: of its partition, and of all.
+    unverified
+        Lookups of its partition before it that were not picked, since the last one that was.
     """
 
     probability: float
     unverified: int
-    together: int
 
 
 class LookupPicker:
-    """Picks lookups at random, and counts the others.
-
-    Those not picked say that nothing was wrong only where those that were get a verdict: they are told of with the next
-    one that is picked, and are forgotten with it if there is no verdict, whyever.
+    """Picks lookups at random, and counts the others, which are told of with the next one that is picked.
 
     Parameters
     ----------
@@ -46,7 +42,6 @@ class LookupPicker:
     def __init__(self, share: float, draw: Callable[[], float] = random.random) -> None:
         self._share, self._draw = share, draw
         self._unverified: dict[bytes, int] = {}
-        self._together = 0
 
     def pick(self, partition: bytes, *, hits: bool, near: bool = False, free: bool = False) -> Picked | None:
         """Return a lookup as picked; None where it is not, which is counted.
@@ -64,10 +59,7 @@ class LookupPicker:
         """
         probability = 1.0 if free and not hits else self._share
         if (hits or near) and self._draw() < probability:
-            picked = Picked(probability, self._unverified.pop(partition, 0), self._together)
-            self._together = 0
-            return picked
-        self._together += 1
+            return Picked(probability, self._unverified.pop(partition, 0))
         self._unverified[partition] = self._unverified.pop(partition, 0) + 1
         if len(self._unverified) > _MOST_PARTITIONS:
             del self._unverified[next(iter(self._unverified))]  # which was not heard of for longest

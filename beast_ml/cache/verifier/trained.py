@@ -15,14 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.cache.verifier.labelled import LabelledPairs
-from beast_ml.cache.verifier.online import PartitionThresholds
+from beast_ml.cache.verifier.partition_thresholds import PartitionThresholds
 from beast_ml.cache.verifier.risk import RiskTarget, Threshold, choose_threshold
 from beast_ml.cache.verifier.training import TrainingConfig, fit_verifier
 from beast_ml.cache.verifier.verifier import Verifier
 from beast_ml.errors import BundleIntegrityError
 from beast_ml.features.encoder import Encoder, StaticEncoder
 
-__all__ = ["TrainedVerifier"]
+__all__ = ["N_CANDIDATES", "TrainedVerifier"]
+
+N_CANDIDATES: Final = 2
+"""Nearest entries that the verifier looks at, in service and in replays. Labelled pairs promise half of epsilon for
+one, and so epsilon for the best of two, however they are wrong together."""
 
 _FORMAT: Final = 1
 _DESCRIPTION: Final = "evidence.json"

@@ -38,6 +38,8 @@ LEAST_OF_EACH: Final = 20
 """Pairs with the same answer, and with another, that there must be to learn from."""
 
 _CHUNK: Final = 200
+_FEW: Final = 2_000
+_FOLDS, _FOLDS_OF_FEW = 5, 10
 _LINEAR_C: Final = 0.1
 
 # What can only speak for, or only against, serving the same answer; the rest may go either way.
@@ -56,7 +58,8 @@ class TrainingConfig:
     Parameters
     ----------
     n_folds
-        Parts that texts are drawn into, to score every pair with a model that saw neither of its texts.
+        Parts that texts are drawn into, to score every pair with a model that saw neither of its texts; None: as many
+        as `folds_of` says.
     n_trees, n_leaves, learning_rate, least_in_leaf
         Of the boosted trees.
     variants
@@ -67,7 +70,7 @@ class TrainingConfig:
         Of everything that is drawn.
     """
 
-    n_folds: int = 5
+    n_folds: int | None = None
     n_trees: int = 250
     n_leaves: int = 8
     learning_rate: float = 0.08
@@ -75,6 +78,14 @@ class TrainingConfig:
     variants: float = 0.15
     variant_weight: float = 0.5
     seed: int = 0
+
+    def folds_of(self, n: int) -> int:
+        """Return the parts for n pairs, or lookups: ten of fewer than 2,000, else five.
+
+        A model of few pairs that lacks a fifth of them scores lower than the one of all, which then lets more through
+        than the threshold was chosen for.
+        """
+        return self.n_folds or (_FOLDS_OF_FEW if n < _FEW else _FOLDS)
 
 
 @dataclass(frozen=True)
@@ -180,7 +191,7 @@ def cross_scores(
     connected) is scored by a model that saw neither part.
     """
     places = {text: i for i, text in enumerate(pairs.texts)}
-    of_text = pairs.text_parts(config.n_folds, rng)
+    of_text = pairs.text_parts(config.folds_of(len(pairs)), rng)
     sides = of_text[pairs.text_ids]
     # A changed text lies where the text lies that it was made from.
     others = np.array([_side(a, b, places, of_text) for a, b in zip(added.text_a, added.text_b, strict=True)]).reshape(

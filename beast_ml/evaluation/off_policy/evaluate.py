@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from beast_ml.evaluation.off_policy.diagnostics import Diagnostics, diagnose
 from beast_ml.evaluation.off_policy.estimators import PerRound, TargetRounds, estimate_rounds
-from beast_ml.evaluation.off_policy.intervals import Interval, Questions, always_valid, bernstein, bootstrap, resample
+from beast_ml.evaluation.off_policy.intervals import (
+    Interval,
+    Questions,
+    always_valid,
+    bernstein,
+    bootstrap,
+    normal,
+    resample,
+)
 from beast_ml.evaluation.off_policy.labels import LabelModel, PredictionPowered, label_model, prediction_powered
 from beast_ml.evaluation.off_policy.outcome_model import predict_outcomes, request_columns
 from beast_ml.evaluation.off_policy.read import PolicyData, Usage
@@ -41,8 +49,11 @@ class PolicyEstimate:
         The estimate.
     effective
         Effective sample size.
+    normal
+        From the spread between questions: the headline, ``low`` and ``high``. It covers as often as the bootstrap does
+        (`beast_ml.benchmarks.learning`), and draws nothing.
     bootstrap
-        By resampling questions: the headline, ``low`` and ``high``.
+        By resampling questions.
     bernstein
         Exact at any size, wide.
     always_valid
@@ -51,14 +62,19 @@ class PolicyEstimate:
 
     value: float
     effective: float
+    normal: Interval
     bootstrap: Interval
     bernstein: Interval
     always_valid: Interval
 
     def to_dict(self) -> dict[str, Any]:
         """Return the estimate for a report; a bound that there is not is None."""
-        low, high = map(_finite, self.bootstrap)
-        names = {"empirical_bernstein": self.bernstein, "always_valid": self.always_valid}
+        low, high = map(_finite, self.normal)
+        names = {
+            "bootstrap": self.bootstrap,
+            "empirical_bernstein": self.bernstein,
+            "always_valid": self.always_valid,
+        }
         return {
             "value": _finite(self.value),
             "low": low,
@@ -102,7 +118,7 @@ class PolicyEvaluation:
         return {
             "metric": metric,
             "estimators": {name: each.to_dict() for name, each in self.estimates.items()},
-            "headline": {"estimator": HEADLINE, "interval": "bootstrap by question", "confidence": 0.95},
+            "headline": {"estimator": HEADLINE, "interval": "normal, questions as units", "confidence": 0.95},
             "logging_policy": self.logged.to_dict(),
             "gain": self.gain.to_dict(),
             "verdict": self.verdict.to_dict(),
@@ -206,6 +222,7 @@ def evaluate_rounds(
         PolicyEstimate(
             value=each.value,
             effective=each.effective,
+            normal=normal(each, questions),
             bootstrap=interval,
             bernstein=bernstein(each, questions, -most, highest + most),
             always_valid=always_valid(each, questions),
@@ -227,4 +244,4 @@ def evaluate_rounds(
 
 
 def _finite(x: float) -> float | None:
-    return x if np.isfinite(x) else None
+    return float(x) if np.isfinite(x) else None

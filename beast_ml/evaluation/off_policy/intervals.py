@@ -1,6 +1,6 @@
-"""Intervals of off-policy estimates: resampled questions, an exact bound, and one that holds at every look.
+"""Intervals of off-policy estimates: normal, resampled, exact at any size, and one that holds at every look.
 
-Requests of one question are not independent, so all three take questions as the units: the rounds of a question are
+Requests of one question are not independent, so all of them take questions as the units: the rounds of a question are
 summed first.
 """
 
@@ -19,11 +19,21 @@ from beast_ml.evaluation.confidence_sequence import (
     rho_tightest_at,
 )
 from beast_ml.evaluation.off_policy.estimators import PerRound
-from beast_ml.evaluation.off_policy.rounds import Floats
+from beast_ml.evaluation.off_policy.rounds import Floats, normal_interval, standard_error
 
-__all__ = ["INTERVALS", "Interval", "IntervalKind", "Questions", "always_valid", "bernstein", "bootstrap", "resample"]
+__all__ = [
+    "INTERVALS",
+    "Interval",
+    "IntervalKind",
+    "Questions",
+    "always_valid",
+    "bernstein",
+    "bootstrap",
+    "normal",
+    "resample",
+]
 
-IntervalKind = Literal["bootstrap", "bernstein", "always_valid"]
+IntervalKind = Literal["normal", "bootstrap", "bernstein", "always_valid"]
 INTERVALS: Final[tuple[IntervalKind, ...]] = get_args(IntervalKind)
 
 Interval = tuple[float, float]
@@ -32,6 +42,7 @@ _ALPHA: Final = 0.05
 _LEAST_UNITS: Final = 2
 _NOTHING: Final[Interval] = (float("-inf"), float("inf"))
 _BATCH: Final = 64
+_TIGHTEST_AT: Final = 1_000
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,14 @@ class Questions:
         return np.asarray(estimate.value + (top - estimate.value * bottom) / bottom.mean())
 
 
+def normal(estimate: PerRound, questions: Questions) -> Interval:
+    """Return the normal interval, its standard error from the spread between questions."""
+    values = questions.influence(estimate)
+    if len(values) < _LEAST_UNITS or not np.isfinite(values).all():
+        return _NOTHING
+    return normal_interval(estimate.value, standard_error(values))[1:]
+
+
 def resample(rng: np.random.Generator, n_units: int, n: int) -> Iterator[Floats]:
     """Yield n resamples of units with replacement, some at a time: (b, n_units) how often each was drawn."""
     for start in range(0, n, _BATCH):
@@ -88,15 +107,15 @@ def bootstrap(estimates: Sequence[PerRound], questions: Questions, resamples: It
         return [_NOTHING] * len(estimates)
     top = np.stack([questions.sums(each.numerator) for each in estimates], axis=1)
     bottom = np.stack([questions.sums(each.denominator) for each in estimates], axis=1)
-    value = top.sum(axis=0) / bottom.sum(axis=0)
     moments = np.hstack([top, bottom, top**2, top * bottom, bottom**2])
     resampled = np.vstack([counts @ moments for counts in resamples])
     a, b, aa, ab, bb = np.split(resampled, 5, axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):  # an estimate may not be defined, here or on a resample
+        value = top.sum(axis=0) / bottom.sum(axis=0)
+        own = np.sqrt(((top - value * bottom) ** 2).sum(axis=0)) / bottom.sum(axis=0)
         again = a / b
         error = np.sqrt(np.maximum(aa - 2 * again * ab + again**2 * bb, 0.0)) / b
         studentised = (again - value) / error
-    own = np.sqrt(((top - value * bottom) ** 2).sum(axis=0)) / bottom.sum(axis=0)
     return [_studentised(value[j], own[j], studentised[:, j]) for j in range(len(estimates))]
 
 
@@ -104,7 +123,7 @@ def _studentised(value: float, error: float, t: Floats) -> Interval:
     if not np.isfinite(value):
         return _NOTHING
     if error == 0.0:
-        return value, value
+        return float(value), float(value)
     t = t[np.isfinite(t)]
     low, high = np.quantile(t, [_ALPHA / 2, 1 - _ALPHA / 2]) if len(t) else (-np.inf, np.inf)
     return float(value - high * error), float(value - low * error)
@@ -124,13 +143,14 @@ def bernstein(estimate: PerRound, questions: Questions, low: float, high: float)
 
 
 def always_valid(estimate: PerRound, questions: Questions) -> Interval:
-    """Return the interval that may be looked at after every new question: tightest at half of those at hand.
+    """Return the interval that may be looked at after every new question, tightest at a thousand of them.
 
-    Asymptotic; see `beast_ml.evaluation.confidence_sequence`.
+    Asymptotic; see `beast_ml.evaluation.confidence_sequence`. Where it is tightest is the same at every look: chosen by
+    how many questions there are by now, it would be another sequence each time, and would promise nothing.
     """
     values = questions.influence(estimate)
     k = len(values)
     if k < _LEAST_UNITS or not np.isfinite(values).all():
         return _NOTHING
-    radius = float(normal_mixture_radius(k, values.var(ddof=1), rho_tightest_at(k / 2), _ALPHA))
+    radius = float(normal_mixture_radius(k, values.var(ddof=1), rho_tightest_at(_TIGHTEST_AT), _ALPHA))
     return estimate.value - radius, estimate.value + radius

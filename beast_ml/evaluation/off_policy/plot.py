@@ -47,12 +47,12 @@ def _draw_estimates(axes: Axes, found: PolicyEvaluation) -> None:
     shown.append(("the log's own policy", found.logged, _GREY))
     for row, (_, one, colour) in enumerate(shown):
         axes.plot(one.always_valid, [row, row], color=colour, linewidth=6, alpha=0.18, solid_capstyle="butt")
-        axes.plot(one.bootstrap, [row, row], color=colour, linewidth=2)
+        axes.plot(one.normal, [row, row], color=colour, linewidth=2)
         axes.plot(one.value, row, "o", color=colour, markersize=5)
     axes.set_yticks(range(len(shown)), [label for label, _, _ in shown])
     axes.invert_yaxis()
     axes.axvline(found.logged.value, color=_GREY, linestyle=":", linewidth=1)
-    axes.set_title("thin: 95%, questions resampled; broad: may be looked at daily", fontsize=8, loc="left")
+    axes.set_title("thin: 95%; broad: 95% at every look at once", fontsize=8, loc="left")
 
 
 def _draw_weights(axes: Axes, found: PolicyEvaluation) -> None:
@@ -65,10 +65,9 @@ def _draw_weights(axes: Axes, found: PolicyEvaluation) -> None:
     axes.plot(share, share, color=_GREY, linestyle=":", linewidth=1)
     axes.set(xscale="log", ylim=(0, 1.02), xlabel="share of the rounds, heaviest first", ylabel="share of the weight")
     tail = found.diagnostics.tail
-    shape = "none" if tail.pareto_k is None else f"{tail.pareto_k:.2f}"
     axes.set_title(
         f"effective questions {found.diagnostics.effective:.0f} of {found.diagnostics.n_questions}, largest weight "
-        f"{tail.largest:.3g}, tail shape {shape}",
+        f"{tail.largest:.3g},\nspread from {tail.behind_spread:.0f} rounds",
         fontsize=8,
         loc="left",
     )

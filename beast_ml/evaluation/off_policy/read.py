@@ -53,7 +53,7 @@ class Usage:
     unknown_target_rows
         Target rows of requests that are not in the log.
     notes
-        Reason -> requests of which a part could not be used.
+        Reason -> requests that are used in part, or not yet: nothing is wrong with them.
     """
 
     log_rows: int
@@ -186,6 +186,13 @@ def read_policy_data(log: Path, target: Path, metric: Metric = "quality") -> Pol
         if stood_in.any():  # a fallback's outcome says nothing of the chosen model
             notes[f"answered by another model than the chosen one, {metric} not counted"] = int(stood_in.sum())
             reward = np.where(stood_in, np.nan, reward)
+    received_at = _seconds(rows)
+    if received_at is not None and (labelled := usable & ~np.isnan(reward)).any():
+        # Of requests as new as these, nothing but what is predicted could be told.
+        waiting = usable & (received_at > received_at[labelled].max())
+        if waiting.any():
+            notes[f"newer than any that has a {metric}, left out"] = int(waiting.sum())
+            usable &= ~waiting
     kept = rows.filter(pa.array(usable))
     return PolicyData(
         models=tuple(names),
@@ -196,7 +203,7 @@ def read_policy_data(log: Path, target: Path, metric: Metric = "quality") -> Pol
         candidates=candidates[usable],
         reward=reward[usable],
         target=probabilities[usable] / probabilities[usable].sum(axis=1, keepdims=True),
-        received_at=_seconds(kept),
+        received_at=None if received_at is None else received_at[usable],
         metric=metric,
         usage=Usage(n_read, wanted.num_rows, int(usable.sum()), duplicates, no_choice, refused, unknown, notes),
     )

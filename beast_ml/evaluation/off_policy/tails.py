@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from beast_ml.evaluation.off_policy.estimators import effective_sample_size
 from beast_ml.evaluation.off_policy.rounds import Floats
 
 __all__ = ["WeightTail", "pareto_shape", "weight_tail"]
@@ -26,14 +27,19 @@ class WeightTail:
         The largest weight.
     share_of_largest, share_of_top_10
         Of the sum of all.
+    behind_spread
+        How many rounds the spread of the estimate rests on: the effective sample size of the squared weights. Where it
+        is small, the standard error itself is hardly known.
     pareto_k
-        Shape of the tail; None where there is none, as when all weights are the same. Above 0.7 the mean is not to be
-        relied on at any feasible sample size (Vehtari, Simpson, Gelman, Yao, Gabry 2024).
+        Shape of the tail; None where there is none, as when all weights are the same. With continuous weights, above
+        0.7 the mean is not to be relied on at any feasible sample size (Vehtari, Simpson, Gelman, Yao, Gabry 2024);
+        weights of few sizes may have any shape.
     """
 
     largest: float
     share_of_largest: float
     share_of_top_10: float
+    behind_spread: float
     pareto_k: float | None
 
 
@@ -41,9 +47,15 @@ def weight_tail(weight: Floats) -> WeightTail:
     """Return what there is to say of the largest weights."""
     total = float(weight.sum())
     if not total > 0:
-        return WeightTail(0.0, 0.0, 0.0, None)
+        return WeightTail(0.0, 0.0, 0.0, 0.0, None)
     top = np.sort(weight)[::-1][:_TOP]
-    return WeightTail(float(top[0]), float(top[0]) / total, float(top.sum()) / total, pareto_shape(weight))
+    return WeightTail(
+        largest=float(top[0]),
+        share_of_largest=float(top[0]) / total,
+        share_of_top_10=float(top.sum()) / total,
+        behind_spread=effective_sample_size(weight**2),
+        pareto_k=pareto_shape(weight),
+    )
 
 
 def pareto_shape(weight: Floats) -> float | None:

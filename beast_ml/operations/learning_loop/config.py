@@ -50,7 +50,7 @@ class LoopConfig:
     max_undecided_share: float = 0.01
     canary_share: float = 0.2
     canary_units: int = 200
-    canary_margin: float = 0.05
+    canary_margin: float = 0.02
     watch_share: float = 0.1
     watch_for: timedelta = timedelta(days=7)
     longest: timedelta = timedelta(days=21)

@@ -45,6 +45,7 @@ from beast_ml.registry.config import ROUTER, TrackingConfig
 from beast_ml.registry.evidence import Interval
 from beast_ml.registry.gates import Gates, judge
 from beast_ml.registry.loop_runs import (
+    TriedAlias,
     champion_version,
     clear_alias,
     close_cycle,
@@ -161,15 +162,17 @@ class LiveSurroundings:
     def shadow(self, state: LoopState) -> Shadowed:
         """Let the candidate decide all requests beside the champion."""
         candidate = _version(state.candidate)
-        point_alias(self.tracking, "shadow", candidate)
+        self._claim("shadow", candidate, _id(state, "shadow"))
         self._run(Experiment(id=_id(state, "shadow"), shadow="shadow"))
         return shadowed_in(self.store, state.entered_at, digest_of(self.tracking, candidate))
 
     def canary(self, state: LoopState) -> Compared:
         """Let the candidate serve its share of the users."""
+        candidate = _version(state.candidate)
+        self._claim("challenger", candidate, _id(state, "canary"))
         self._stop(_id(state, "shadow"))
-        self._serve_beside(state, "canary", _CANDIDATE, _version(state.candidate), self.config.canary_share)
-        differ = self._differ(_version(state.candidate), _version(state.champion))
+        self._serve_beside(state, "canary", _CANDIDATE, self.config.canary_share)
+        differ = self._differ(candidate, _version(state.champion))
         return compared_in(self.store, _id(state, "canary"), _CANDIDATE, _CONTROL, differ)
 
     def promote(self, state: LoopState) -> str:
@@ -190,8 +193,10 @@ class LiveSurroundings:
 
     def watch(self, state: LoopState) -> Compared:
         """Let the former champion serve its share of the users."""
-        self._serve_beside(state, "watch", _FORMER, _version(state.champion), self.config.watch_share)
-        differ = self._differ(_version(state.candidate), _version(state.champion))
+        former = _version(state.champion)
+        self._claim("challenger", former, _id(state, "watch"))
+        self._serve_beside(state, "watch", _FORMER, self.config.watch_share)
+        differ = self._differ(_version(state.candidate), former)
         return compared_in(self.store, _id(state, "watch"), _CONTROL, _FORMER, differ)
 
     def roll_back(self, state: LoopState) -> str:
@@ -203,9 +208,10 @@ class LiveSurroundings:
         """Stop the cycle's experiments, take its aliases away, and close its run."""
         for step in ("shadow", "canary", "watch"):
             self._stop(_id(state, step))
+        tried = [version for version in (state.candidate, state.champion) if version is not None]
         if state.candidate is not None:
-            clear_alias(self.tracking, "shadow")
-            clear_alias(self.tracking, "challenger")
+            clear_alias(self.tracking, "shadow", tried)
+            clear_alias(self.tracking, "challenger", tried)
         close_cycle(self.tracking, _cycle(state))
 
     def record(self, before: LoopState, after: LoopState) -> None:
@@ -261,12 +267,22 @@ class LiveSurroundings:
     def _bundle(self, version: int) -> RouterBundle:
         return read_bundle(resolve(f"models:/{ROUTER}/{version}", self.tracking))
 
-    def _serve_beside(self, state: LoopState, step: str, name: str, version: int, share: float) -> None:
-        point_alias(self.tracking, "challenger", version)
+    def _serve_beside(self, state: LoopState, step: str, name: str, share: float) -> None:
         control = Variant(name=_CONTROL, policy="champion", share=1.0 - share)
         self._run(
             Experiment(id=_id(state, step), variants=(control, Variant(name=name, policy="challenger", share=share)))
         )
+
+    def _claim(self, alias: TriedAlias, version: int, name: str) -> None:
+        """Point an alias at a version, unless somebody else's experiment goes by it."""
+        for each in read_experiments(self.experiments).running():
+            used = {each.shadow, *(variant.policy for variant in each.variants)}
+            if each.id != name and alias in used:
+                raise DataError(
+                    f"experiment {each.id!r} goes by the alias {alias!r}, which the loop needs for version {version}: "
+                    "stop it (`beast experiment stop`), or let the loop wait until it is over"
+                )
+        point_alias(self.tracking, alias, version)
 
     def _run(self, experiment: Experiment) -> None:
         """Start an experiment, unless it runs already or was stopped by somebody: a stopped one stays stopped."""

@@ -68,7 +68,7 @@ class ChatCache:
         freshness: Freshness | None = None,
     ) -> None:
         self._services, self.cache, self.semantic, self._freshness = services, cache, semantic, freshness
-        self._policies, self._bodies = PolicyChoice(services), KnownBodies()
+        self._policies, self.bodies = PolicyChoice(services), KnownBodies()
 
     async def refill(self) -> None:
         """Fill this worker's memory from the last tier, as it starts."""
@@ -97,7 +97,7 @@ class ChatCache:
         if chat.model == ROUTED:
             asked.drawn = self._policies.drawn(tenant, options.user_id, options.session_id, request_id)
         try:
-            asked.request, exact = self._bodies.made(raw, tenant, asked.drawn, lambda: self._key(asked))
+            asked.request, exact = self.bodies.made(raw, tenant, asked.drawn, lambda: self._key(asked))
         except InputError:
             asked.reasons = (UNFIT,)
             return asked
@@ -163,7 +163,7 @@ class ChatCache:
         if self.semantic is None or not self._services.log.keeps_texts(asked.tenant):
             return None
         look = await self.semantic.search.look(key)
-        check = self.semantic.audits.pick(key, look)
+        check = self.semantic.audits.pick(key, look, asked.chat.allowed_models)
         if check is not None:
             keeping.verify(partial(self.semantic.audits.answered, check))
             asked.spare = look.best.hit if look.best is not None and look.hits else None
@@ -222,10 +222,15 @@ class ChatCache:
         max_age_s = asked.control.max_age_s
         if max_age_s is not None and now - hit.entry.created_at > max_age_s:
             return None
-        if self._freshness is not None and self._freshness.picks(hit) and self._services.log.keeps_texts(asked.tenant):
+        if self._is_doubted(asked, hit):
             asked.doubted = asked.spare = hit
             return None
         return self._given(asked, hit)
+
+    def _is_doubted(self, asked: Asked, hit: Hit) -> bool:
+        if self._freshness is None or not self._services.log.keeps_texts(asked.tenant):
+            return False
+        return self._freshness.picks(hit, asked.chat.allowed_models)
 
     def _given(self, asked: Asked, hit: Hit) -> WholeAnswer | ReplayedAnswer:
         self._take(asked)

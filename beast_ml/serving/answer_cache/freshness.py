@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
@@ -47,12 +47,14 @@ class Freshness:
     def __init__(self, verdicts: Verdicts, share: float, file: Path, draw: Callable[[], float] = random.random) -> None:
         self._verdicts, self._share, self._file, self._draw = verdicts, share, file, draw
 
-    def picks(self, hit: Hit) -> bool:
-        """Whether a hit is answered anew."""
-        return hit.kind != "semantic" and hit.entry.kind == "answer" and self._draw() < self._share
+    def picks(self, hit: Hit, models: Collection[str] | None = None) -> bool:
+        """Whether a hit is answered anew: never where the judge is not among the models that may see its text."""
+        if hit.kind == "semantic" or hit.entry.kind != "answer" or not self._verdicts.judge.may_see(models):
+            return False
+        return self._draw() < self._share
 
-    def answered(self, hit: Hit, tenant: str, now: float, fresh: bytes) -> None:
-        """Have the answer of a hit judged by the new one.
+    def answered(self, hit: Hit, tenant: str, now: float, fresh: bytes | None) -> None:
+        """Have the answer of a hit judged by the new one; without a verdict nothing is learnt of it.
 
         Parameters
         ----------
@@ -61,15 +63,20 @@ class Freshness:
         now
             When, in seconds since the epoch.
         fresh
-            The new completion.
+            The new completion; None: there is none that could be compared.
         """
         entry = hit.entry
 
-        async def told(wrong: bool) -> None:
+        async def told(wrong: bool | None) -> None:
+            if wrong is None:
+                return
             age = AnswerAge(entry.request_kind or "", max(0.0, now - entry.created_at), not wrong)
             await asyncio.to_thread(self._write, age)
 
-        self._verdicts.ask("exact", Doubt(tenant, entry.key.text or "", fresh, entry.answer), told)
+        if fresh is None:
+            self._verdicts.lost("exact", told)
+        else:
+            self._verdicts.ask("exact", Doubt(tenant, entry.key.text or "", fresh, entry.answer), told)
 
     def _write(self, age: AnswerAge) -> None:
         descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)

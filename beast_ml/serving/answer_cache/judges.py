@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
@@ -52,6 +53,10 @@ class Judge(Protocol):
         """Whether a verdict costs nothing."""
         ...
 
+    def may_see(self, models: Collection[str] | None) -> bool:
+        """Whether it may see the texts of a request that allows these models alone; None: it allows all."""
+        ...
+
     async def wrong(self, doubt: Doubt) -> bool | None:
         """Return whether the cached completion is wrong; None where that cannot be told."""
         ...
@@ -61,6 +66,10 @@ class EqualAnswers:
     """Takes a cached answer for wrong unless it says the same in the same words: for labels, extracts and the like."""
 
     is_free = True
+
+    def may_see(self, models: Collection[str] | None) -> bool:
+        """Return True: no model sees anything."""
+        return True
 
     async def wrong(self, doubt: Doubt) -> bool | None:
         """Return whether the answers differ in more than blanks, case and a full stop; see `Judge`."""
@@ -85,6 +94,10 @@ class ModelJudge:
 
     def __init__(self, gateway: Gateway, ids: RequestIds, model: str) -> None:
         self._gateway, self._ids, self._model = gateway, ids, model
+
+    def may_see(self, models: Collection[str] | None) -> bool:
+        """Return whether the model is one of those; see `Judge`."""
+        return models is None or self._model in models
 
     async def wrong(self, doubt: Doubt) -> bool | None:
         """Return the model's verdict; None also where it would not see all: see `Judge`."""

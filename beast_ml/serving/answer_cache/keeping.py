@@ -50,7 +50,7 @@ class Keeping:
         lead: Lead[CacheEntry] | None = None,
     ) -> None:
         self.cache_result: CacheResult = cache_result
-        self._verify: Callable[[bytes], None] | None = None
+        self._verify: Callable[[bytes | None], None] | None = None
         self._cache, self._metrics, self._key, self._drawn, self._lead = cache, metrics, key, drawn, lead
         self._stamp = cache.stamp()
 
@@ -59,8 +59,8 @@ class Keeping:
         """Whether it wants to see the answer."""
         return self._key is not None
 
-    def verify(self, by: Callable[[bytes], None]) -> None:
-        """Have the answer shown to whoever verifies the lookup by it."""
+    def verify(self, by: Callable[[bytes | None], None]) -> None:
+        """Have the answer shown to whoever verifies the lookup by it; None: no answer came that could be compared."""
         self._verify = by
 
     def answered(self, plan: Plan, record: CallRecord, answer: bytes | Sequence[bytes]) -> None:
@@ -76,8 +76,7 @@ class Keeping:
         except Exception as error:  # noqa: BLE001  the edge between an answer, which is right, and its keeping
             events.error("cache.not_kept", request_id=plan.request_id, error=repr(error))
             fresh = None
-        if fresh is not None and fresh.kind == "answer" and self._verify is not None:
-            self._verify(fresh.answer)
+        self._show(fresh.answer if fresh is not None and fresh.kind == "answer" else None)
         self._end(fresh)
 
     def failed(self, record: CallRecord, error: BeastError) -> None:
@@ -86,6 +85,7 @@ class Keeping:
         fresh = None
         if isinstance(error, ProviderError) and kinds == {error.kind} and (kind := KEPT_ERRORS.get(error.kind)):
             fresh = Fresh(answer=kept_error(KeptError(error.kind, str(error))), model=error.model, kind=kind)
+        self._show(None)
         self._end(fresh)
 
     def needless(self) -> None:
@@ -94,9 +94,15 @@ class Keeping:
 
     def close(self) -> None:
         """Hand the duty to the next who waits, where nothing came of it: the client has gone, or we broke."""
+        self._show(None)
         if self._lead is not None:
             lead, self._lead = self._lead, None
             lead.__exit__(None, None, None)
+
+    def _show(self, answer: bytes | None) -> None:
+        if self._verify is not None:
+            verify, self._verify = self._verify, None
+            verify(answer)
 
     def _fresh(self, plan: Plan, record: CallRecord, answer: bytes | Sequence[bytes]) -> Fresh | None:
         if self._key is None:

@@ -26,23 +26,20 @@ from beast_ml.cache.invalidation.bans import Vector
 from beast_ml.cache.invalidation.table import InvalidationTable
 from beast_ml.cache.neighbours.client import NeighbourClient, Neighbours
 from beast_ml.cache.neighbours.frames import NewEntry, Outcome
-from beast_ml.cache.verifier.trained import TrainedVerifier
-from beast_ml.cache.verifier.verifier import Verifier
-from beast_ml.errors import BundleError
+from beast_ml.cache.verifier.trained import N_CANDIDATES, TrainedVerifier
 from beast_ml.events import events
+from beast_ml.serving.answer_cache.current_verifier import CurrentVerifier
 from beast_ml.serving.answer_cache.shared_vectors import SharedVectors
 
 _T = TypeVar("_T")
 
 __all__ = ["Candidate", "Look", "SemanticSearch"]
 
-_CANDIDATES: Final = 2
-"""Nearest entries that the verifier looks at. Labelled pairs promise half of epsilon for one, and so epsilon for the
-best of two, however they are wrong together."""
 _TELL_S: Final = 0.1
 _MOST_WAITING: Final = 4096
 _AT_ONCE: Final = 256
 _REBUILD_S: Final = 600.0
+_REBUILD_AGAIN_S: Final = 2.0
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -113,13 +110,12 @@ class SemanticSearch:
         shared: SharedVectors | None = None,
     ) -> None:
         self.client, self._shared = client, shared
-        self._verifier_of, self._tiers, self._table, self._threads = verifier_of, tiers, table, threads
-        self._verifier: Verifier | None = None
-        self._floor = inf
-        self._of_cache = ""
+        self._tiers, self._table, self._threads = tiers, table, threads
+        self._verifier = CurrentVerifier(verifier_of)
         self._scoring = threading.Lock()
         self._new: list[NewEntry] = []
         self._gone: list[str] = []
+        self._is_unread = False
 
     async def look(self, key: CacheKey) -> Look:
         """Return what there is for a request that no equal one was answered before."""
@@ -131,9 +127,10 @@ class SemanticSearch:
         near = await self.client.lookup(
             key.partition,
             key.text,
-            _CANDIDATES,
+            N_CANDIDATES,
             gated=shared is None,  # the gate knows this host's entries alone
             vectors=by_nearness or shared is not None,
+            tenant=key.tenant_id,
         )
         try:
             if near.outcome == "searched" and shared is not None:
@@ -189,11 +186,16 @@ class SemanticSearch:
             try:
                 await self.client.keep_rebuilt(self._indexed, _REBUILD_S)
             except Exception as error:  # noqa: BLE001  the tier is away, say: what is in the index goes on being found
-                events.warning("cache.index_not_rebuilt", error=repr(error))
-            await asyncio.sleep(2.0)
+                if not self._is_unread:
+                    events.warning("cache.index_not_rebuilt", error=repr(error))
+                self._is_unread = True
+            await asyncio.sleep(_REBUILD_AGAIN_S)
 
     def _indexed(self) -> Iterator[NewEntry]:
-        return (new for entry in self._tiers.scan() if (new := _indexed_as(entry)) is not None)
+        yield from (new for entry in self._tiers.scan() if (new := _indexed_as(entry)) is not None)
+        if self._is_unread:
+            events.warning("cache.index_is_rebuilt_again")
+        self._is_unread = False
 
     async def _off_loop(self, call: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
@@ -210,19 +212,21 @@ class SemanticSearch:
         allowed: list[Hit] = []
         for neighbour in near.neighbours:
             entry, tier = found.get(neighbour.entry_id, (None, ""))
-            if entry is not None and self._fits(key, entry, near.vector, vectors.get(neighbour.entry_id)):
+            if entry is not None and self._fits(key, entry, near.vector, vectors.get(neighbour.entry_id), near.encoder):
                 allowed.append(Hit(entry, "semantic", tier, neighbour.similarity))
         with self._scoring:
-            verifier = self._current(cache)
-            if verifier is None or not allowed:
+            in_use = self._verifier.of(cache)
+            if in_use is None or not allowed:
                 return None, inf
             texts = [hit.entry.key.text or "" for hit in allowed]
             cosines = np.array([hit.similarity for hit in allowed])
-            scores = verifier.score_pairs([key.text or ""] * len(texts), texts, cosines)
+            scores = in_use.verifier.score_pairs([key.text or ""] * len(texts), texts, cosines)
         place = int(np.argmax(scores))
-        return Candidate(allowed[place], float(scores[place])), self._floor
+        return Candidate(allowed[place], float(scores[place])), in_use.floor
 
-    def _fits(self, key: CacheKey, entry: CacheEntry, query: Vector | None, vector: Vector | None) -> bool:
+    def _fits(
+        self, key: CacheKey, entry: CacheEntry, query: Vector | None, vector: Vector | None, encoder: str = ""
+    ) -> bool:
         """Whether an entry may be a candidate at all: what is here, and no tier or index, keeps tenants apart."""
         if _indexed_as(entry) is None:
             return False
@@ -230,20 +234,7 @@ class SemanticSearch:
             return False  # forbidden only just now, while it was looked
         if entry.key.tenant_id != key.tenant_id or entry.key.partition != key.partition:
             return False
-        return self._table.allows(key, entry, "semantic", query, vector)
-
-    def _current(self, cache: str) -> Verifier | None:
-        """Return the verifier of the trained cache that the process works with."""
-        if cache != self._of_cache:
-            self._of_cache, self._verifier = cache, None
-            try:
-                trained = self._verifier_of(cache)
-            except BundleError as error:
-                events.error("cache.no_verifier", error=str(error))
-            else:
-                if trained is not None:
-                    self._verifier, self._floor = trained.verifier, trained.grid()[-1]
-        return self._verifier
+        return self._table.allows(key, entry, "semantic", query, vector, encoder)
 
 
 def _indexed_as(entry: CacheEntry) -> NewEntry | None:
@@ -257,6 +248,6 @@ def _with_others(shared: SharedVectors, partition: bytes, near: Neighbours) -> N
     """Return the nearest among this host's neighbours and those that all hosts know of. Blocks."""
     assert near.vector is not None  # noqa: S101  it was asked for
     known = {each.entry_id for each in near.neighbours}
-    others = [each for each in shared.near(partition, near.vector, _CANDIDATES) if each.entry_id not in known]
-    nearest = sorted((*near.neighbours, *others), key=lambda each: -each.similarity)[:_CANDIDATES]
+    others = [each for each in shared.near(partition, near.vector, N_CANDIDATES) if each.entry_id not in known]
+    nearest = sorted((*near.neighbours, *others), key=lambda each: -each.similarity)[:N_CANDIDATES]
     return replace(near, neighbours=tuple(nearest), vectors=())  # nothing is forbidden by nearness where this is asked

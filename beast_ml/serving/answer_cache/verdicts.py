@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
 
 from beast_ml.events import events
 from beast_ml.serving.answer_cache.judges import Doubt, Judge
@@ -12,6 +12,8 @@ from beast_ml.serving.answer_cache.judges import Doubt, Judge
 __all__ = ["Verdicts"]
 
 _MOST_AT_ONCE: Final = 64
+
+Then = Callable[[bool | None], Awaitable[object]]
 
 
 class Verdicts:
@@ -29,14 +31,16 @@ class Verdicts:
         self.judge, self._counted = judge, counted
         self._running: set[asyncio.Task[None]] = set()
 
-    def ask(self, of: str, doubt: Doubt, then: Callable[[bool], Awaitable[object]]) -> None:
-        """Have a cached answer judged, and tell ``then`` whether it is wrong; if too many wait, it is dropped."""
+    def ask(self, of: str, doubt: Doubt, then: Then) -> None:
+        """Have a cached answer judged, and tell ``then`` whether it is wrong: None if nobody can say, or many wait."""
         if len(self._running) >= _MOST_AT_ONCE:
-            self._counted(of, "unknown")
-            return
-        task = asyncio.create_task(self._ask(of, doubt, then))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+            self.lost(of, then)
+        else:
+            self._start(self._ask(of, doubt, then))
+
+    def lost(self, of: str, then: Then) -> None:
+        """Tell ``then`` that there is no verdict on a cached answer that was to be judged."""
+        self._start(self._told(of, None, then))
 
     async def close(self) -> None:
         """Drop what is not judged yet."""
@@ -44,12 +48,23 @@ class Verdicts:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def _ask(self, of: str, doubt: Doubt, then: Callable[[bool], Awaitable[object]]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _ask(self, of: str, doubt: Doubt, then: Then) -> None:
         try:
             wrong = await self.judge.wrong(doubt)
-            if wrong is not None:
-                await then(wrong)
-            self._counted(of, "unknown" if wrong is None else "wrong" if wrong else "right")
         except Exception as error:  # noqa: BLE001  a verdict less; the client has its answer
             events.error("cache.not_judged", error=repr(error))
-            self._counted(of, "unknown")
+            wrong = None
+        await self._told(of, wrong, then)
+
+    async def _told(self, of: str, wrong: bool | None, then: Then) -> None:
+        try:
+            await then(wrong)
+        except Exception as error:  # noqa: BLE001  as above: a full disk, say
+            events.error("cache.verdict_not_kept", error=repr(error))
+            wrong = None
+        self._counted(of, "unknown" if wrong is None else "wrong" if wrong else "right")

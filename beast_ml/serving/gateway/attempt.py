@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from typing import Final
 
-import httpx2
-
 from beast_ml.domain.endpoint import Endpoint
 from beast_ml.domain.failure import ErrorKind
 from beast_ml.domain.money import nano_usd
 from beast_ml.errors import BudgetExceededError, InputError, UnavailableError
 from beast_ml.serving.gateway.accounting import Usage, cost_usd, most_output_tokens, upper_nano
 from beast_ml.serving.gateway.chat_request import ChatRequest, outgoing_body, unbounded
+from beast_ml.serving.gateway.connection import Answer
 from beast_ml.serving.gateway.contract import AttemptRecord, Plan
 from beast_ml.serving.gateway.failures import Failure
 from beast_ml.serving.gateway.parts import GatewayParts
@@ -105,7 +104,7 @@ class Attempt:
             await ledger.reserve(name, plan.tenant, plan.user_id, nano)
         self._reservation, self._upper_nano = name, nano
 
-    async def send(self) -> httpx2.Response:
+    async def send(self) -> Answer:
         """Send the request; return the head of the answer."""
         providers = self._parts.providers
         body = outgoing_body(

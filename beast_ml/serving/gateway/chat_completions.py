@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from beast_ml.errors import UnavailableError
-from beast_ml.serving.gateway.chat_request import decode_chat
+from beast_ml.serving.gateway.chat_request import ChatRequest, decode_chat
 from beast_ml.serving.gateway.contract import WholeAnswer
 from beast_ml.serving.gateway.errors import error_answer
 from beast_ml.serving.gateway.refused_chats import log_refused_chat
@@ -50,9 +50,8 @@ class ChatCompletions:
             services = self._services()
             tenant = services.access.tenant(bearer(scope))
             raw = await read_body(scope, receive, services.limits.max_bytes)
-            check_depth(raw, services.limits.max_depth)
-            check_values(raw)
-            chat = decode_chat(raw)
+            decode = partial(_decoded, services.limits.max_depth)
+            chat = decode(raw) if services.cache is None else services.cache.bodies.chat(raw, decode)
             request_id = services.ids.issue(tenant, "chat")
             gateway = services.gateway
             if gateway is None:
@@ -83,6 +82,12 @@ class ChatCompletions:
                 await respond(send, status, body, PROBLEM_JSON, headers)
         with suppress(UnavailableError):  # while starting there is nobody to count
             self._services().metrics.request(PATH, status, time.perf_counter() - began, tenant)
+
+
+def _decoded(max_depth: int, raw: bytes) -> ChatRequest:
+    check_depth(raw, max_depth)
+    check_values(raw)
+    return decode_chat(raw)
 
 
 class _Started:

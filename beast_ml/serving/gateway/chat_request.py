@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -176,6 +176,11 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     n_bytes: int
     n_images: int
     fields: Mapping[str, Raw]
+
+    @property
+    def allowed_models(self) -> Sequence[str] | None:
+        """The models that may see it; None: its client has not said, so all that the operator has set up."""
+        return self.options.candidates if self.model == ROUTED else (self.model,)
 
 
 _decode_fields = msgspec.json.Decoder(_Fields).decode

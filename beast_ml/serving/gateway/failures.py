@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-import aiohttp
 import httpx2
 import msgspec
 import openai
@@ -103,11 +102,11 @@ def failure_of_error(error: Exception) -> Failure:
             return failure_of_error(error.__cause__)
         case openai.APITimeoutError() | TimeoutError():
             return Failure("timeout", "no answer in time", may_cost=True)
-        case httpx2.TimeoutException() if _is_timeout(error):
+        case httpx2.TimeoutException():
             connecting = isinstance(error, httpx2.ConnectTimeout | httpx2.PoolTimeout)
             said = "no connection in time" if connecting else "no answer, or no next token, in time"
             return Failure("timeout", said, may_cost=not connecting)
-        case httpx2.TransportError() if _is_unsent(error):
+        case httpx2.ConnectError():
             return Failure("provider", f"cannot be connected to: {_text(error)}")
         case httpx2.TransportError():
             return Failure("provider", f"the connection broke: {_text(error)}", may_cost=True)
@@ -175,16 +174,6 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
         if seconds == seconds:
             return min(max(seconds, 0.0), _MAX_RETRY_AFTER_S)
     return None
-
-
-def _is_timeout(error: httpx2.TimeoutException) -> bool:
-    """Return whether it is one: connections that broke are called so, too, by the SDK's aiohttp transport."""
-    cause = error.__cause__
-    return not isinstance(cause, aiohttp.ClientError) or isinstance(cause, TimeoutError)
-
-
-def _is_unsent(error: httpx2.TransportError) -> bool:
-    return isinstance(error, httpx2.ConnectError) or isinstance(error.__cause__, aiohttp.ClientConnectorError)
 
 
 def _text(error: Exception) -> str:

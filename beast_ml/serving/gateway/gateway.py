@@ -6,7 +6,6 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
-import httpx2
 import msgspec
 
 from beast_ml.domain.endpoint import Endpoint
@@ -155,15 +154,15 @@ class Gateway:
         response = await attempt.send()
         try:
             if response.status_code != 200:
-                return failure_of_answer(response.status_code, response.headers, await response.aread())
+                return failure_of_answer(response.status_code, response.headers, await response.read())
             if not call.chat.stream:
-                return self._whole(call, await response.aread())
+                return self._whole(call, await response.read())
             stream = await opened_stream(call, response)
         except BaseException:
-            await _close(response)
+            response.close()
             raise
         if isinstance(stream, Failure):
-            await _close(response)
+            response.close()
         return stream
 
     def _whole(self, call: Call, body: bytes) -> WholeAnswer | Failure:
@@ -183,8 +182,3 @@ def _no_completion(body: bytes) -> Failure:
     """Return what an answer with status 200 means that is none; some providers write their errors so."""
     told = failure_of_answer(200, {}, body)
     return Failure("provider", f"{told.said}, which is no chat completion", 200, may_cost=True)
-
-
-async def _close(response: httpx2.Response) -> None:
-    with suppress(httpx2.HTTPError):  # then the connection is gone, which is all that was wanted
-        await response.aclose()

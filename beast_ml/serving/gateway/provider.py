@@ -1,15 +1,15 @@
 """Calls of providers: the openai SDK's clients, with bodies passed through as bytes.
 
 The SDK's typed calls take several times the rest of the gateway's own time (they build and validate models of bodies
-that are only passed on), so its clients give address, headers, authentication and connections, and bytes go through
-the HTTP client that they share.
+that are only passed on), so its clients give address, headers and authentication, and bytes go over the connections
+that they share.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import httpx2
@@ -17,7 +17,9 @@ import openai
 
 from beast_ml.domain.endpoint import Endpoint
 from beast_ml.errors import ProviderError, SettingsError
+from beast_ml.serving.gateway.connection import Answer
 from beast_ml.serving.gateway.failures import failure_of_error, provider_error
+from beast_ml.serving.gateway.transport import Patience, ProviderTransport, origin_of, request_head
 
 __all__ = ["Providers"]
 
@@ -32,9 +34,9 @@ class _Line:
 
     def __init__(self, endpoint: Endpoint, client: openai.AsyncOpenAI, has_key: bool) -> None:
         self.endpoint, self.client = endpoint, client
-        self.url = httpx2.URL(f"{endpoint.base_url.rstrip('/')}/chat/completions")
+        url = httpx2.URL(f"{endpoint.base_url.rstrip('/')}/chat/completions")
         told = {**client.default_headers, **client.auth_headers}
-        self.headers = [
+        headers = [
             (name.lower().encode(), value.encode())
             for name, value in told.items()
             if isinstance(value, str)
@@ -42,16 +44,13 @@ class _Line:
             and (has_key or name.lower() != "authorization")
             and name.lower() not in ("content-type", "accept-encoding")
         ]
-        self.headers += [(b"content-type", b"application/json"), (b"accept-encoding", b"identity")]
-        connect_s = min(_CONNECT_S, endpoint.timeout_s)
-        self.extensions: dict[str, Any] = {
-            "timeout": {
-                "connect": connect_s,
-                "pool": connect_s,
-                "read": endpoint.timeout_s,
-                "write": endpoint.timeout_s,
-            }
-        }
+        headers += [(b"content-type", b"application/json"), (b"accept-encoding", b"identity")]
+        self.origin = origin_of(url)
+        try:
+            self.head = request_head("POST", url, headers)
+        except httpx2.LocalProtocolError as error:
+            raise SettingsError(f"endpoint {endpoint.name!r} cannot be called: {error}; mend its key") from None
+        self.patience = Patience(min(_CONNECT_S, endpoint.timeout_s), endpoint.timeout_s)
         host = "." + (urlsplit(endpoint.base_url).hostname or "")
         self.cap_field = "max_completion_tokens" if host.endswith(_NEW_CAP_FIELD) else "max_tokens"
 
@@ -69,11 +68,12 @@ class Providers:
     Raises
     ------
     SettingsError
-        If a key is not there.
+        If a key is not there, or cannot stand in a header.
     """
 
     def __init__(self, endpoints: Iterable[Endpoint], environment: Mapping[str, str]) -> None:
-        self._http = openai.DefaultAioHttpClient(follow_redirects=False)  # a third of the default one's time
+        self._transport = ProviderTransport()
+        self._http = httpx2.AsyncClient(transport=self._transport)
         self._lines = {each.name: _Line(each, *self._client(each, environment)) for each in endpoints}
 
     def _client(self, endpoint: Endpoint, environment: Mapping[str, str]) -> tuple[openai.AsyncOpenAI, bool]:
@@ -105,17 +105,16 @@ class Providers:
         """Return what an endpoint calls the most tokens of an answer."""
         return self._lines[endpoint].cap_field
 
-    async def send(self, endpoint: str, body: bytes) -> httpx2.Response:
+    async def send(self, endpoint: str, body: bytes) -> Answer:
         """Send a body; return the answer's head, its content still to be read. Whoever gets it closes it.
 
         Raises
         ------
-        httpx2.HTTPError
+        httpx2.TransportError
             If there is no answer; see `beast_ml.serving.gateway.failures.failure_of_error`.
         """
         line = self._lines[endpoint]
-        request = httpx2.Request("POST", line.url, headers=line.headers, content=body, extensions=line.extensions)
-        return await self._http.send(request, stream=True)
+        return await self._transport.send(line.origin, line.head, body, line.patience)
 
     async def probe(self, endpoint: Endpoint) -> float:
         """Return the seconds of a look whether an endpoint is there: a list of its models costs nothing.

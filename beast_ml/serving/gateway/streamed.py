@@ -13,6 +13,7 @@ import msgspec
 from beast_ml.errors import UnavailableError
 from beast_ml.serving.gateway.accounting import Usage, estimated_usage
 from beast_ml.serving.gateway.call import Call
+from beast_ml.serving.gateway.connection import Answer
 from beast_ml.serving.gateway.errors import error_body
 from beast_ml.serving.gateway.failures import Failure, failure_of_answer, failure_of_error, provider_error
 from beast_ml.serving.gateway.sse import DONE, ChunkReader, Event, EventSplitter, data_event
@@ -40,11 +41,11 @@ class StreamedAnswer:
 
     _closing: ClassVar[set[asyncio.Task[None]]] = set()
 
-    def __init__(self, call: Call, response: httpx2.Response) -> None:
+    def __init__(self, call: Call, response: Answer) -> None:
         self.headers: dict[str, str] = {}
         self._call = call
         self._response = response
-        self._parts: AsyncIterator[bytes] = response.aiter_raw()
+        self._parts: AsyncIterator[bytes] = response.parts()
         self._splitter, self._reader = EventSplitter(), ChunkReader()
         self._held: list[bytes] = []
         self._seen: list[bytes] | None = [] if call.witness is not None and call.witness.keeps else None
@@ -100,8 +101,7 @@ class StreamedAnswer:
                 async with asyncio.timeout(_END_S):
                     async for _ in self._parts:
                         pass
-        with suppress(httpx2.HTTPError):
-            await self._response.aclose()
+        self._response.close()
 
     async def _pass_on(self, write: Write) -> Failure | None:
         try:
@@ -155,7 +155,7 @@ class StreamedAnswer:
         self._over = self._over or event.done
 
 
-async def opened_stream(call: Call, response: httpx2.Response) -> StreamedAnswer | Failure:
+async def opened_stream(call: Call, response: Answer) -> StreamedAnswer | Failure:
     """Return the stream once its first token is there, or why there is none."""
     stream = StreamedAnswer(call, response)
     return await stream.open() or stream

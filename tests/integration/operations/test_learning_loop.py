@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from beast_ml.errors import RegistryUnavailableError
-from beast_ml.experiments.definitions import read_experiments
+from beast_ml.errors import DataError, RegistryUnavailableError
+from beast_ml.experiments.definitions import Experiment, read_experiments
+from beast_ml.experiments.followed import FollowedExperiments
 from beast_ml.logs.simulate import simulate
 from beast_ml.logs.simulate.config import PolicyConfig, SimulationConfig, TrafficConfig
 from beast_ml.logs.store import LogStore
@@ -17,10 +18,11 @@ from beast_ml.operations.learning_loop.config import LoopConfig
 from beast_ml.operations.learning_loop.live import LiveSurroundings
 from beast_ml.operations.learning_loop.run import learn_once
 from beast_ml.operations.learning_loop.state_file import StateFile
+from beast_ml.operations.learning_loop.states import LoopState
 from beast_ml.policy.learner import RouterLearner
 from beast_ml.registry.config import TrackingConfig
 from beast_ml.registry.connection import connect
-from beast_ml.registry.loop_runs import digest_of
+from beast_ml.registry.loop_runs import digest_of, point_alias
 from beast_ml.registry.promotion import promote
 from beast_ml.testing.clock import FakeClock
 from beast_ml.testing.router_fixtures import QUICK
@@ -99,7 +101,7 @@ def test_a_cycle_without_a_hand_whose_promotion_hurts_and_is_taken_back(tmp_path
     (running,) = read_experiments(around.experiments).running()
     assert {each.name: each.policy for each in running.variants} == {"control": "champion", "candidate": "challenger"}
 
-    live = at(requests(4, 2_400, policy_version=digest, experiment_id=running.id), clock.now())
+    live = at(requests(4, 900, policy_version=digest, experiment_id=running.id), clock.now())
     for i, row in enumerate(live):
         row["variant"] = "candidate" if i % 3 == 0 else "control"
         row["quality"] = 0.7 + 0.2 * (i % 3 == 0)
@@ -111,7 +113,7 @@ def test_a_cycle_without_a_hand_whose_promotion_hurts_and_is_taken_back(tmp_path
     (running,) = read_experiments(around.experiments).running()
     assert {each.name for each in running.variants} == {"control", "former"}
 
-    hurt = at(requests(5, 2_000, experiment_id=running.id), clock.now())
+    hurt = at(requests(5, 900, experiment_id=running.id), clock.now())
     for i, row in enumerate(hurt):
         row["variant"] = "former" if i % 4 == 0 else "control"
         row["quality"] = 0.95 if i % 4 == 0 else 0.6
@@ -131,6 +133,19 @@ def test_a_cycle_without_a_hand_whose_promotion_hurts_and_is_taken_back(tmp_path
     assert len(found) == 1
     assert found[0].data.tags["verdict"].startswith("rolled back")
     assert {f"step {step}" for step in ("canary", "promote", "watch", "roll_back")} <= set(found[0].data.tags)
+
+
+def test_the_alias_of_somebody_elses_experiment_is_left_alone(around, register):
+    first, second = register("the first").version, register("the second").version
+    point_alias(around.tracking, "challenger", first)
+    theirs = Experiment(id="theirs", tenants=("somebody",), shadow="challenger")
+    FollowedExperiments(around.experiments).put(theirs)
+    state = LoopState(entered_at=START, step="canary", champion=first, candidate=second)
+    with pytest.raises(DataError, match="'theirs' goes by the alias 'challenger'"):
+        around.canary(state)
+    aliases = connect(around.tracking).get_registered_model("beast-router").aliases
+    assert int(aliases["challenger"]) == first
+    assert [each.id for each in read_experiments(around.experiments).experiments] == ["theirs"]
 
 
 def test_clocks_that_are_wrong_are_told_and_a_registry_that_is_away_leaves_all_as_it_is(tmp_path, around):

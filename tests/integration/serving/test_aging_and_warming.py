@@ -8,15 +8,7 @@ from beast_ml.cache.warming import PlannedAnswer, WarmingPlan
 from beast_ml.serving.answer_cache import warmer as warmer_module
 from beast_ml.serving.answer_cache.config import AnswerCacheConfig
 from beast_ml.serving.answer_cache.freshness import read_ages
-
-ASK = [{"role": "user", "content": "What is the capital of France, and why is it there?"}]
-OTHER = [{"role": "user", "content": "How does a hash table resolve collisions between keys?"}]
-
-
-def create(client, messages=ASK, **more):
-    """Return the parsed completion and its headers."""
-    raw = client.chat.completions.with_raw_response.create(model="beast", messages=messages, **more)
-    return raw.parse(), raw.headers
+from beast_ml.testing.cached_chats import ASK, OTHER, create
 
 
 def test_a_share_of_hits_is_answered_anew_and_tells_how_answers_age(serve, tmp_path, provider):

@@ -14,11 +14,9 @@ from hypothesis import strategies as st
 from beast_ml.operations.budgets.rules import BudgetRule
 from beast_ml.operations.keys.store import KeyStore
 from beast_ml.serving.answer_cache.config import AnswerCacheConfig, Lives
+from beast_ml.testing.cached_chats import ASK, OTHER, create
 from beast_ml.testing.fake_provider import Outcome, ProviderScript
 from beast_ml.testing.gateway_fixtures import MODELS
-
-ASK = [{"role": "user", "content": "What is the capital of France, and why is it there?"}]
-OTHER = [{"role": "user", "content": "How does a hash table resolve collisions between keys?"}]
 
 
 @pytest.fixture
@@ -30,12 +28,6 @@ def cached(serve, tmp_path):
         return serve(cache=config, **changed)
 
     return start
-
-
-def create(client, messages=ASK, **more):
-    """Return the parsed completion and its headers."""
-    raw = client.chat.completions.with_raw_response.create(model="beast", messages=messages, **more)
-    return raw.parse(), raw.headers
 
 
 def streamed(client, messages=ASK, **more):

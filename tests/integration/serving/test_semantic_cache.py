@@ -225,6 +225,19 @@ def test_a_model_may_judge_and_its_calls_are_no_clients(alike, provider):
     assert "two answers" in provider.calls[-1].body["messages"][0]["content"]
 
 
+def test_a_model_that_a_client_has_not_allowed_judges_none_of_its_texts(alike, provider):
+    gateway = alike(judge="small", cache={"age_share": 1.0})
+    before = len(provider.calls)
+    with gateway.client() as client:
+        for content in (QUESTION, QUESTION):
+            ask(client, content, extra_body={"beast": {"candidates": ["large"]}})
+        indexed(gateway)
+        _, told = ask(client, ALIKE, extra_body={"beast": {"candidates": ["large"]}})
+    assert told["x-beast-cache"] == "hit"
+    assert [call.body["model"] for call in provider.calls[before:]] == ["large"]
+    assert metric(gateway, "beast_cache_audits_total") == 0
+
+
 def test_without_the_process_equal_requests_hit_and_alike_ones_miss(alike):
     gateway = alike(with_process=False)
     with gateway.client() as client:

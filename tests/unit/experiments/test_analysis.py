@@ -1,3 +1,5 @@
+from datetime import UTC, datetime
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -71,6 +73,24 @@ def test_too_few_units_claim_nothing():
     assert (new.p_value, new.low, new.high) == (1.0, None, None)
     assert new.effect == pytest.approx(50.0, abs=2.0)
     assert "too few units" in reach_verdict(analysis).sentence
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.99])
+def test_a_variant_that_always_fails_is_found_at_once(rate):
+    data = observations(n=400)
+    failed = (data.variant == 1) & (np.random.default_rng(0).random(400) < rate)
+    data.values[:, 0] = failed
+    (new,) = analyze(data, "errors").comparisons
+    assert new.p_value < 1e-6
+    assert new.low > 0.5
+    assert new.found_at < datetime(2026, 3, 1, 3, tzinfo=UTC)  # a minute a unit
+
+
+def test_values_that_are_all_alike_show_nothing():
+    data = observations(n=400)
+    data.values[:, 0] = 1.0
+    (new,) = analyze(data).comparisons
+    assert (new.effect, new.p_value) == (0.0, 1.0)
 
 
 def test_a_wrong_division_of_units_answers_nothing():

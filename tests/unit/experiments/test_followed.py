@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 
 from beast_ml.experiments.definitions import Experiment, Experiments, Variant, write_experiments
@@ -67,3 +68,16 @@ def test_a_path_that_is_no_file_is_told_and_nothing_is_drawn(tmp_path, hand):
     followed = FollowedExperiments(path, monotonic=hand)
     assert followed.of("acme", None, None, "r") is None
     assert followed.error
+
+
+def test_a_change_made_from_an_older_version_does_not_undo_a_newer_one(tmp_path, hand):
+    path = tmp_path / "experiments.json"
+    write_experiments(path, experiments("first"))
+    mine, others = FollowedExperiments(path, monotonic=hand), FollowedExperiments(path, monotonic=hand)
+    (seen,) = mine.experiments.experiments
+    assert others.put(msgspec.structs.replace(seen, status="stopped"))
+    assert not mine.put(seen.with_shares({"control": 0.5}), instead_of=seen)
+    assert mine.experiments.running() == ()
+    (now,) = mine.experiments.experiments
+    assert [each.shares for each in now.history] == [{}]
+    assert mine.put(msgspec.structs.replace(now, status="running"), instead_of=now)

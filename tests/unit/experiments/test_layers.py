@@ -75,6 +75,17 @@ def test_what_does_not_fit_into_the_layer_is_refused(second, words):
         Experiments().put(in_layer("first", 0.5)).put(second)
 
 
+def test_many_policies_can_be_compared_at_once():
+    names = ("control", *(f"arm-{i}" for i in range(11)))
+    arms = [
+        Variant(name=name, policy="champion" if name == "control" else f"challenger-{name}", share=1 / 12)
+        for name in names
+    ]
+    experiments = Experiments().put(Experiment(id="many", variants=tuple(arms)))
+    assert experiments.policies() == {f"challenger-arm-{i}" for i in range(11)}
+    assert {each.variant for each in drawn(experiments, 1_000) if each} == set(names)
+
+
 def test_a_layer_is_for_good():
     with pytest.raises(InputError, match="start another"):
         Experiments().put(in_layer("first", 0.5)).put(in_layer("first", 0.5, layer="other"))

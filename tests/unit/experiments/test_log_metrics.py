@@ -74,6 +74,16 @@ def test_requests_count_for_one_over_the_share_of_their_time(store):
     assert observed.weight[~of_new & late][0] / observed.weight[~of_new & ~late][0] == pytest.approx(1.8)
 
 
+def test_a_stop_is_no_change_of_shares(store):
+    history = (
+        SharesSince(at=BEGAN, shares={"control": 0.5, "new": 0.5}),
+        SharesSince(at=BEGAN + timedelta(minutes=5_000), shares={}),
+    )
+    stopped = msgspec.structs.replace(TRIAL, history=history, status="stopped")
+    assert shares_now(stopped) == {"control": 0.5, "new": 0.5}
+    assert (observe(store, stopped, "latency", NOW).weight == 1.0).all()
+
+
 def test_requests_of_a_variant_without_a_share_are_left_out(store):
     history = (
         SharesSince(at=BEGAN, shares={"control": 0.5, "new": 0.5}),

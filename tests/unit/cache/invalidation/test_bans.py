@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from beast_ml.cache.invalidation import near_bans
-from beast_ml.cache.invalidation.bans import false_hit, radius_ban
-from beast_ml.cache.invalidation.near_bans import FalseHits
+from beast_ml.cache.invalidation.bans import false_hit, none_alike, radius_ban
+from beast_ml.cache.invalidation.near_bans import FalseHits, RadiusBans
 from beast_ml.errors import InputError
 from beast_ml.testing.invalidation_conformance import entry_for, key_for
 
@@ -111,6 +111,40 @@ def test_vectors_of_another_encoder_are_near_nothing(reported):
     longer = unit(*range(1, 9))
     assert not reported.forbid(key_for("x"), entry_for(key_for("y"), 0), "semantic", longer, longer)
     assert reported.forbid(ENABLE, entry_for(DISABLE, 0), "semantic", longer, longer)
+
+
+def test_a_request_whose_wrong_answer_is_forgotten_gets_no_other_ones_answer():
+    hits = FalseHits()
+    hits.add(none_alike(ENABLE, Q, encoder="one"))
+    own, other = entry_for(ENABLE, 0), entry_for(DISABLE, 0)
+    assert hits.forbid(ENABLE, other, "semantic", None, None)
+    assert hits.forbid(key_for("Enable 2FA"), other, "semantic", at_distance(Q, 0.02, ASIDE), S, "one")
+    assert not hits.forbid(key_for("Enable 2FA"), other, "semantic", at_distance(Q, 0.05, ASIDE), S, "one")
+    assert not hits.forbid(key_for("Enable 2FA"), other, "semantic", at_distance(Q, 0.02, ASIDE), S, "two")
+    assert not hits.forbid(ENABLE, own, "exact", None, None)
+    assert not hits.forbid(DISABLE, own, "semantic", S, Q, "one")
+
+
+def test_bans_of_an_encoder_are_compared_with_its_own_vectors_alone():
+    hits = FalseHits()
+    hits.add(false_hit(ENABLE, entry_for(DISABLE, 0), "semantic", Q, S, encoder="one"))
+    query, other, reworded = key_for("please enable 2FA"), entry_for(key_for("y"), 0), entry_for(DISABLE, 99)
+    assert hits.forbid(query, other, "semantic", Q, S, "one")
+    assert not hits.forbid(query, other, "semantic", Q, S, "two")  # as wide, and it means something else
+    assert not hits.forbid(key_for("x"), reworded, "semantic", ASIDE, S, "one")
+    # Whether another request is near the reported one, vectors of another encoder cannot say: better none is served.
+    assert hits.forbid(key_for("x"), reworded, "semantic", ASIDE, S, "two")
+    assert not hits.forbid(DISABLE, reworded, "exact", None, None)
+
+
+def test_a_neighbourhood_of_another_encoder_is_all_of_its_partition():
+    bans = RadiusBans()
+    bans.add(10, radius_ban("acme", Q, 0.1, DISABLE.partition, "one"))
+    old, new = entry_for(DISABLE, 5), entry_for(DISABLE, 11)
+    assert bans.cover(old, Q, "one")
+    assert not bans.cover(old, ASIDE, "one")
+    assert bans.cover(old, ASIDE, "two")
+    assert not bans.cover(new, ASIDE, "two")
 
 
 def test_says_what_cannot_be_reported():

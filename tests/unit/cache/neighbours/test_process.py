@@ -161,7 +161,7 @@ async def test_when_the_link_names_another_trained_cache_the_process_ends_to_sta
         told = await client.lookup(TENANT, "how can I bake bread?", within_s=10.0)
         assert 0.0 < told.threshold < 1.0
         for _ in range(2):
-            assert await client.verified(TENANT, 0.99, wrong=False, probability=1.0, unverified=3, together=3)
+            assert await client.verified(TENANT, "acme", 0.99, wrong=False, probability=1.0, unverified=3)
         async with asyncio.timeout(RETURN_S):
             while (await client.stats()).verified < 2:
                 await asyncio.sleep(0.05)

@@ -5,7 +5,7 @@ import pytest
 
 from beast_ml.cache.replay.recognition import PairScores, Recognition
 from beast_ml.cache.replay.stream import StreamRequest
-from beast_ml.cache.verifier.online import PartitionThresholds
+from beast_ml.cache.verifier.partition_thresholds import PartitionThresholds
 from beast_ml.cache.verifier.risk import RiskTarget
 from beast_ml.features.hashing import HashingEncoder
 

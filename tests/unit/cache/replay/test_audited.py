@@ -1,7 +1,7 @@
 import pytest
 
 from beast_ml.cache.replay.audited import AuditedThresholds
-from beast_ml.cache.verifier.online import PartitionThresholds
+from beast_ml.cache.verifier.partition_thresholds import PartitionThresholds
 from beast_ml.cache.verifier.risk import RiskTarget
 
 
@@ -25,14 +25,14 @@ def test_a_share_of_hits_is_verified_instead_of_served(asked, audited):
 
 def test_what_is_right_loosens_the_threshold_and_what_is_wrong_ends_all_hits(asked, audited):
     good = audited(lambda *_: True)
-    assert not good.allows(b"p", 0.6)
+    assert not good.allows(asked(0, 0.0, "x"), b"p", 0.6)
     for n in range(6000):
         good.serves(asked(n, float(n), "x"), b"p", 0.6, n)
-    assert good.allows(b"p", 0.6)
+    assert good.allows(asked(0, 0.0, "x"), b"p", 0.6)
     bad = audited(lambda *_: False)
     served = [bad.serves(asked(n, float(n), "x"), b"p", 0.95, n) for n in range(3000)]
     assert sum(served) < 600
-    assert not bad.allows(b"p", 0.95)
+    assert not bad.allows(asked(0, 0.0, "x"), b"p", 0.95)
 
 
 def test_below_what_a_threshold_can_come_down_to_nothing_is_verified(asked, audited):

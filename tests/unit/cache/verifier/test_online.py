@@ -2,7 +2,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from beast_ml.cache.verifier.online import OnlineState, OnlineThreshold, PartitionThresholds
+from beast_ml.cache.verifier.online import OnlineState, OnlineThreshold
 from beast_ml.cache.verifier.risk import RiskTarget
 from beast_ml.errors import InputError
 
@@ -113,31 +113,6 @@ def test_a_threshold_above_epsilon_is_ever_in_use_in_at_most_delta_of_streams():
     assert earned > n_streams / 2
 
 
-def test_a_partition_has_the_pooled_threshold_until_it_has_its_own():
-    rng = np.random.default_rng(5)
-    both = PartitionThresholds(RiskTarget(0.022, 0.1), GRID, 0.5, start=0.9)
-    assert both.value(b"new") == 0.9
-    for score in rng.random(6000).tolist():
-        wrong = bool(_wrong(rng, np.array([score]))[0])
-        both.observe(b"busy", score, wrong=wrong if rng.random() < 0.5 else None, probability=0.5)
-    assert both.value(b"busy") < both.value(b"new")  # the pooled promise is half of epsilon
-
-
-def test_a_partition_without_evidence_gets_nothing_where_that_is_asked_for():
-    careful = PartitionThresholds(RiskTarget(0.04), GRID, 0.5, start=0.9, before="none")
-    assert careful.value(b"new") == float("inf")
-
-
-def test_a_partition_that_cried_alarm_no_longer_gets_the_pooled_threshold():
-    rng = np.random.default_rng(6)
-    thresholds = PartitionThresholds(RiskTarget(0.04, 0.1), GRID, 1.0, least_verified=10)
-    for score in rng.random(2000).tolist():
-        thresholds.observe(b"bad", score, wrong=False)
-    for score in rng.random(600).tolist():
-        thresholds.observe(b"bad", score, wrong=True)
-    assert thresholds.value(b"bad") == float("inf")
-
-
 def test_lookups_told_of_together_are_the_same_evidence_as_one_by_one():
     single, together = (OnlineThreshold(RiskTarget(0.02, 0.1), GRID, 0.5) for _ in range(2))
     for _ in range(50):
@@ -148,13 +123,6 @@ def test_lookups_told_of_together_are_the_same_evidence_as_one_by_one():
     assert together.state().sums[3] == pytest.approx(single.state().sums[3])  # what is known of the rate
 
 
-def test_what_a_partition_is_told_of_is_its_own_and_the_pooled_threshold_is_told_of_all():
-    thresholds = PartitionThresholds(RiskTarget(0.02, 0.1), GRID, 0.5)
-    thresholds.observe(b"a", 0.9, wrong=False, probability=0.5, unverified=3, together=7)
-    state = thresholds.state()
-    assert (state.own[b"a"].n_lookups, state.pooled.n_lookups) == (4, 8)
-
-
 def test_a_verdict_that_is_refused_leaves_nothing_of_the_lookups_before_it():
     online = OnlineThreshold(RiskTarget(0.02, 0.1), GRID, 0.5)
     with pytest.raises(InputError):
@@ -162,13 +130,50 @@ def test_a_verdict_that_is_refused_leaves_nothing_of_the_lookups_before_it():
     assert online.n_lookups == 0
 
 
-def test_of_many_partitions_the_oldest_are_forgotten_but_not_those_that_went_wrong(monkeypatch):
-    monkeypatch.setattr("beast_ml.cache.verifier.online._MOST_PARTITIONS", 3)
-    thresholds = PartitionThresholds(RiskTarget(0.02, 0.1), GRID, 0.5, start=0.9)
-    for _ in range(60):
-        thresholds.observe(b"bad", 0.99, wrong=True)
-    for name in (b"a", b"b", b"c", b"d"):
-        thresholds.observe(name, -np.inf)
-    state = thresholds.state()
-    assert set(state.own) == {b"bad", b"c", b"d"}
-    assert thresholds.value(b"bad") == float("inf")
+def test_a_verdict_that_is_lost_counts_as_wrong_where_it_would_loosen_the_threshold_and_raises_no_alarm():
+    def fed(**verdict):
+        online = OnlineThreshold(RiskTarget(0.05, 0.1), [0.9, 0.5], 1.0)
+        for n in range(3000):
+            online.observe(0.7, **({"wrong": False} if n % 10 else verdict))
+        return online
+
+    assert fed(wrong=False).value == 0.5
+    lost, wrong = fed(lost=True), fed(wrong=True)
+    assert lost.value == wrong.value == 0.9
+    assert (lost.n_verified, lost.n_lookups, wrong.n_verified) == (2700, 3000, 3000)
+    served = OnlineThreshold(RiskTarget(0.05, 0.1), [0.9, 0.5], 1.0, start=0.5)
+    for _ in range(3000):
+        served.observe(0.7, lost=True)
+    assert (served.value, served.n_alarms) == (0.5, 0)
+
+
+def test_the_threshold_moves_again_some_time_after_an_outage_of_the_judge():
+    online = OnlineThreshold(RiskTarget(0.05, 0.1), [0.9, 0.5], 0.5)
+    for _ in range(500):
+        online.observe(0.95, lost=True, probability=0.5)
+    assert online.value == float("inf")
+    for _ in range(2000):
+        online.observe(0.7, wrong=False, probability=0.5)
+    assert online.value == 0.5
+
+
+def test_a_verdict_cannot_be_there_and_lost():
+    with pytest.raises(InputError, match="a verdict has come"):
+        OnlineThreshold(RiskTarget(0.02), GRID, 0.2).observe(0.9, wrong=True, lost=True)
+
+
+@pytest.mark.slow
+def test_verdicts_that_stay_away_because_they_would_say_wrong_loosen_nothing_too_far():
+    # Two thirds of the wrong ones get no verdict: by the others alone the loosest threshold would seem to be fine.
+    rng, delta, n_streams = np.random.default_rng(9), 0.2, 50
+    broken = 0
+    for _ in range(n_streams):
+        online = OnlineThreshold(RiskTarget(0.03, delta), [0.9, 0.5], 0.5)
+        for wrong, hidden, seen in rng.random((1000, 3)).tolist():
+            is_lost = seen < 0.5 and wrong < 0.045 and hidden < 2 / 3
+            verdict = wrong < 0.045 if seen < 0.5 and not is_lost else None
+            online.observe(0.6, wrong=verdict, lost=is_lost, probability=0.5)
+            if online.value == 0.5:
+                broken += 1
+                break
+    assert broken / n_streams <= delta + 3 * np.sqrt(delta * (1 - delta) / n_streams)

@@ -100,3 +100,8 @@ assert 0 < verifier.score(["a b"], ["a c"], one, one)[0] < 1
 assert not {{"lightgbm", "sklearn", "scipy", "torch", "pandas", "pyarrow"}} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_few_pairs_are_scored_in_more_folds():
+    assert [TrainingConfig().folds_of(n) for n in (100, 1999, 2000)] == [10, 10, 5]
+    assert TrainingConfig(n_folds=3).folds_of(100) == 3

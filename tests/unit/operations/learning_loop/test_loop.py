@@ -174,12 +174,13 @@ def test_without_labels_it_waits(tmp_path):
 
 def test_the_next_cycle_waits_for_its_day_unless_something_drifts(tmp_path):
     around, file = LoopSurroundings(), StateFile(tmp_path / "loop.json")
-    cycle(file, around)
+    config = LoopConfig(every=timedelta(days=30))
+    cycle(file, around, config)
     around.pass_days(2)
-    assert "the next cycle begins" in learn_once(file, around).waiting
+    assert "the next cycle begins 2026-01-31" in learn_once(file, around, config).waiting
     stale = {"small": around.time - timedelta(days=1)}
     around.collected = Collected(around.time, 5_000, 5_000, drifted=("small answers worse",), stale=stale)
-    report = learn_once(file, around)
+    report = learn_once(file, around, config)
     assert report.transitions[0].step == "validate"
     assert "small answers worse" in report.transitions[0].reason
     assert report.state.stale == stale

@@ -14,6 +14,9 @@ from beast_ml.testing.cache_entries import cache_entry, cache_key
 class Judge:
     is_free = True
 
+    def may_see(self, models):
+        return models is None or "judge" in models
+
     async def wrong(self, doubt):
         return {b"same": False, b"other": True}.get(doubt.fresh)
 
@@ -37,6 +40,8 @@ def test_only_answers_to_equal_requests_are_picked_and_a_share_of_them(verdicts,
     assert picking.picks(hit())
     assert picking.picks(hit("normalised"))
     assert not picking.picks(hit("semantic"))
+    assert picking.picks(hit(), ["judge"])
+    assert not picking.picks(hit(), ["other"])
     refusal = cache_entry("no", cache_key(), 0.0, kind="refusal")
     assert not picking.picks(Hit(refusal, "exact", "memory"))
     assert not Freshness(verdicts, 0.2, tmp_path / AGES_FILE, lambda: 0.3).picks(hit())

@@ -5,6 +5,7 @@ import pytest
 
 from beast_ml.errors import UnavailableError
 from beast_ml.serving.answer_cache.judges import Doubt, EqualAnswers, ModelJudge
+from beast_ml.serving.gateway.chat_request import decode_chat
 from beast_ml.serving.gateway.contract import WholeAnswer
 from beast_ml.serving.request_ids import RequestIds
 
@@ -58,3 +59,24 @@ def test_a_model_is_asked_for_one_word(said, verdict):
     ((chat, tenant, request_id),) = gateway.asked
     assert (chat.model, tenant, chat.options.app, request_id[:5]) == ("small", "acme", "cache-audit", "chat_")
     assert chat.messages[1].content == "Request:\nThe capital?\n\nA:\nParis.\n\nB:\nLyon."
+
+
+def test_a_model_sees_only_what_is_allowed_to_it():
+    judge = ModelJudge(Gateway("yes"), RequestIds(bytes(16)), "small")
+    assert judge.may_see(None)
+    assert judge.may_see(["large", "small"])
+    assert not judge.may_see(["large"])
+    assert EqualAnswers().may_see([])
+
+
+@pytest.mark.parametrize(
+    ("body", "allowed"),
+    [
+        ({"model": "beast"}, None),
+        ({"model": "beast", "beast": {"candidates": ["large"]}}, ["large"]),
+        ({"model": "large", "beast": {"candidates": ["small"]}}, ("large",)),
+    ],
+)
+def test_a_request_says_which_models_may_see_it(body, allowed):
+    raw = msgspec.json.encode({"messages": [{"role": "user", "content": "how?"}], **body})
+    assert decode_chat(raw).allowed_models == allowed

@@ -2,7 +2,9 @@ import asyncio
 from types import SimpleNamespace
 
 from beast_ml.cache.singleflight import Lead, Singleflight
+from beast_ml.errors import UnavailableError
 from beast_ml.serving.answer_cache.keeping import Keeping
+from beast_ml.serving.gateway.contract import CallRecord
 
 CACHE = SimpleNamespace(stamp=lambda: 0)
 
@@ -34,3 +36,12 @@ def test_where_nothing_came_of_it_one_who_waits_takes_over():
             each.cancel()
 
     asyncio.run(asyncio.wait_for(run(), 2))
+
+
+def test_who_verifies_a_lookup_is_told_once_that_no_answer_came():
+    for end in (Keeping.close, lambda keeping: keeping.failed(CallRecord(status="error"), UnavailableError("away"))):
+        keeping, shown = Keeping(CACHE, None, "miss"), []
+        keeping.verify(shown.append)
+        end(keeping)
+        keeping.close()
+        assert shown == [None]

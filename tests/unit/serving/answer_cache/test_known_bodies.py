@@ -1,3 +1,5 @@
+import pytest
+
 from beast_ml.cache.key import ExactKey
 from beast_ml.cache.request import CacheRequest
 from beast_ml.experiments.assignment import Assignment
@@ -36,3 +38,20 @@ def test_what_is_remembered_is_bounded():
     for _ in range(2):
         bodies.made(bytes(5000), "acme", None, make)
     assert make.n == 3003
+
+
+def test_a_body_is_decoded_once_unless_it_is_refused():
+    known, decoded = KnownBodies(), []
+
+    def decode(raw):
+        decoded.append(raw)
+        if raw == b"bad":
+            raise ValueError(raw)
+        return raw.decode()
+
+    assert [known.chat(b"one", decode) for _ in range(2)] == ["one", "one"]
+    for _ in range(2):
+        with pytest.raises(ValueError, match="bad"):
+            known.chat(b"bad", decode)
+    assert [len(known.chat(b"x" * 5000, decode)) for _ in range(2)] == [5000, 5000]  # too long to be remembered
+    assert [len(raw) for raw in decoded] == [3, 3, 3, 5000, 5000]

@@ -6,6 +6,7 @@ import pytest
 
 from beast_ml.cache.index.partition import Neighbour
 from beast_ml.cache.neighbours.client import Neighbours
+from beast_ml.serving.answer_cache import semantic as semantic_module
 from beast_ml.serving.answer_cache.semantic import Look, SemanticSearch, _with_others
 from beast_ml.testing.cache_entries import cache_entry, cache_key
 
@@ -18,7 +19,7 @@ class Client:
     def __init__(self):
         self.told = []
 
-    async def lookup(self, partition, text, k, *, gated, vectors):
+    async def lookup(self, partition, text, k, *, gated, vectors, tenant):
         return Neighbours("searched", (Neighbour("one", 0.9),), 0.5)
 
     async def add(self, batch):
@@ -68,6 +69,30 @@ def test_what_breaks_while_the_process_is_told_does_not_end_the_telling(search):
         telling.cancel()
 
     asyncio.run(asyncio.wait_for(run(), 5))
+
+
+def test_a_tier_that_is_away_is_warned_of_once_and_so_is_its_return(search, monkeypatch, said):
+    monkeypatch.setattr(semantic_module, "_REBUILD_AGAIN_S", 0.001)
+    scans = []
+
+    def scan():
+        scans.append(len(scans))
+        if len(scans) in (1, 2, 3, 5):
+            raise OSError("away")
+        return [cache_entry("one", KEY, 0.0)]
+
+    async def keep_rebuilt(indexed, every_s):
+        list(indexed())
+
+    async def run():
+        keeping = asyncio.create_task(search.keep_rebuilt())
+        while len(scans) < 8:
+            await asyncio.sleep(0.001)
+        keeping.cancel()
+
+    search._tiers.scan, search.client.keep_rebuilt = scan, keep_rebuilt
+    asyncio.run(asyncio.wait_for(run(), 5))
+    assert said() == ["cache.index_not_rebuilt", "cache.index_is_rebuilt_again"] * 2
 
 
 class Shared:

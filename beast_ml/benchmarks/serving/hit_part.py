@@ -1,0 +1,134 @@
+"""What an exact hit in a worker's memory costs, beside what HTTP costs, and what HTTP, key and log cost: CPU time.
+
+Three servers, or routes, answer in turns: a bare ASGI echo of the chats; one worker that decides the same prompts again
+(`/v1/route`, its cheapest route that takes a body, knows the tenant, reads JSON and writes a row of the log); and the
+same worker that answers the chats out of its memory, whole and as streams. A hit less the echo is all that is ours; a
+hit less the route is what the cache costs more, or less, than a decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from beast_ml.benchmarks.serving.cases import Effort, Spread, spread
+from beast_ml.benchmarks.serving.drive import Driver
+from beast_ml.benchmarks.serving.gateway_part import provider, with_endpoints
+from beast_ml.benchmarks.serving.load_plan import LoadPlan
+from beast_ml.benchmarks.serving.payloads import chats, routes, varied, write_bodies
+from beast_ml.benchmarks.serving.processes import ServerProcess, free_port
+from beast_ml.benchmarks.serving.subjects import echo
+from beast_ml.cache.entry import CacheKey
+from beast_ml.cache.key import KeyMaker
+from beast_ml.cache.request import CacheRequest
+from beast_ml.errors import UnavailableError
+
+__all__ = ["HitResult", "HitTurn", "measure_hits"]
+
+_PATH: Final = "/v1/chat/completions"
+_N_PROMPTS: Final = 200
+_CONNECTIONS: Final = 16
+_CACHE: Final = {"BEAST_CACHE__ENABLED": "true", "BEAST_CACHE__SECRET": "of no worth, but long enough"}
+
+
+class HitTurn(msgspec.Struct, frozen=True, kw_only=True):
+    """CPU microseconds of the worker a request, each measured once, one after the other.
+
+    Parameters
+    ----------
+    echo
+        A bare ASGI application that sends the chat back.
+    route
+        The worker, asked to decide a prompt that it has decided before.
+    hit, streamed
+        The worker, asked what is in its memory.
+    """
+
+    echo: float
+    route: float
+    hit: float
+    streamed: float
+
+
+class HitResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured.
+
+    Parameters
+    ----------
+    turns
+        Each measurement.
+    provider_cpu_s
+        CPU seconds of the provider while all this was measured: hardly any, or they were no hits.
+    """
+
+    turns: tuple[HitTurn, ...]
+    provider_cpu_s: float
+
+    def of(self, what: Callable[[HitTurn], float]) -> Spread:
+        """Return a figure over the turns."""
+        return spread([what(turn) for turn in self.turns])
+
+
+def measure_hits(bundle: Path, base: Sequence[str], effort: Effort, cores: Sequence[int], folder: Path) -> HitResult:
+    """Return what a hit costs.
+
+    Raises
+    ------
+    InputError, UnavailableError
+        If a server or the generator fails, or a request is not answered.
+    """
+    keys = KeyMaker(b"only to tell which of them are for a cache")
+    fit = (each for each in varied(base, 100 * _N_PROMPTS) if _is_fit(keys, each))
+    prompts = list(islice(fit, _N_PROMPTS))
+    write_bodies(folder / "route.jsonl", routes(prompts))
+    for name, stream in (("whole", False), ("streamed", True)):
+        write_bodies(folder / f"{name}.jsonl", chats(prompts, "beast", stream=stream))
+    driver, port = Driver(folder, cores[1:] or cores), free_port()
+    subject = with_endpoints(bundle, port)
+    subject = replace(subject, environment={**subject.environment, **_CACHE})
+    with ExitStack() as started:
+        called = started.enter_context(provider().start(folder, cores=cores[1:] or cores, port=port))
+        worker = started.enter_context(subject.start(folder, cores=cores[:1]))
+        bare = started.enter_context(echo().start(folder, cores=cores[:1]))
+
+        def cpu_us(server: ServerProcess, path: str, bodies: str, effort: Effort = effort) -> float:
+            plan = LoadPlan(
+                port=server.port,
+                path=path,
+                bodies=str(folder / f"{bodies}.jsonl"),
+                repeat=True,
+                connections=_CONNECTIONS,
+                warm_s=effort.warm_s,
+                measure_s=effort.seconds,
+            )
+            found = driver.drive(server, plan)
+            if found.load.failed:
+                raise UnavailableError(f"{found.load.failed} requests of {path} were not answered with 2xx")
+            return found.worker_cpu_us
+
+        cpu_us(worker, _PATH, "whole", replace(effort, warm_s=0.0))  # fills the cache
+        before = _cpu_s(called)
+        turns = tuple(
+            HitTurn(
+                echo=cpu_us(bare, "/", "whole"),
+                route=cpu_us(worker, "/v1/route", "route"),
+                hit=cpu_us(worker, _PATH, "whole"),
+                streamed=cpu_us(worker, _PATH, "streamed"),
+            )
+            for _ in range(effort.repeats)
+        )
+        return HitResult(turns=turns, provider_cpu_s=_cpu_s(called) - before)
+
+
+def _cpu_s(server: ServerProcess) -> float:
+    return sum(usage.cpu_s for usage in server.usage().values())
+
+
+def _is_fit(keys: KeyMaker, prompt: str) -> bool:
+    return isinstance(keys.full(CacheRequest.of_prompt("", prompt)), CacheKey)

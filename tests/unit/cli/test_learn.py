@@ -1,0 +1,41 @@
+"""`beast learn` in this process, where there is little to learn from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+
+from beast_ml.testing.drifting_logs import drifting_log, drifting_rows
+
+
+def test_without_a_log_it_waits_and_says_what_for(beast, tmp_path, migrated_store):
+    shutil.copyfile(migrated_store, tmp_path / "mlflow.db")
+    code, out, _ = beast("learn", "status")
+    assert (code, "has not run yet" in out) == (0, True)
+    code, out, _ = beast("learn", "once")
+    assert code == 0
+    assert "is at `collect` and waits: 0 new labelled requests, 1,000 are needed" in out
+    code, out, _ = beast("learn", "status", "--json")
+    assert json.loads(out)["step"] == "collect"
+
+
+def test_what_cannot_be_learnt_from_ends_the_cycle_with_the_reason(beast, tmp_path, migrated_store):
+    shutil.copyfile(migrated_store, tmp_path / "mlflow.db")
+    drifting_log(tmp_path / "data" / "logs", drifting_rows(np.random.default_rng(0), days=14))  # without prompts
+    code, out, _ = beast("learn", "once", "--json")
+    assert code == 0
+    ended = json.loads(out)["state"]["finished"][-1]
+    assert ended["verdict"] == "rejected"
+    assert "has both a chosen model and its prompt" in ended["reason"]
+    code, out, _ = beast("learn", "status")
+    assert "rejected" in out
+
+
+def test_a_state_that_is_damaged_is_refused(beast, tmp_path):
+    (tmp_path / "data" / "learning").mkdir(parents=True)
+    (tmp_path / "data" / "learning" / "loop.json").write_text("{")
+    code, _, error = beast("learn", "once")
+    assert code == 2
+    assert "holds no state of the loop" in error

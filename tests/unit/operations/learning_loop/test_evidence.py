@@ -1,0 +1,82 @@
+"""What the loop makes of drift, of gates that did not pass, and of units on live requests."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from beast_ml.operations.drift.advice import Finding, find_causes
+from beast_ml.operations.drift.monitor import Alarm, DriftMonitor
+from beast_ml.operations.drift.signals import StreamKey
+from beast_ml.operations.learning_loop.compare import compare_units, telling
+from beast_ml.operations.learning_loop.drifted import changed_since, learn_because, stale_since
+from beast_ml.operations.learning_loop.promise import is_promising
+from beast_ml.registry.evidence import Interval
+from beast_ml.registry.gates import Gates, judge
+from beast_ml.testing.drifting_logs import LOG_START, drifting_rows
+from beast_ml.testing.registry import make_evidence
+
+DROPPED = LOG_START + timedelta(days=18)
+
+
+@pytest.fixture(scope="module")
+def dropped() -> tuple[Finding, ...]:
+    monitor = DriftMonitor()
+    for row in drifting_rows(np.random.default_rng(0), drop=0.4, days=26):
+        monitor.update(row)
+    return find_causes(monitor.alarms.values(), {"model-0", "model-1"})
+
+
+def test_a_model_that_changed_begins_a_cycle_and_makes_older_outcomes_untrue(dropped):
+    assert learn_because(dropped, None) == changed_since(dropped, DROPPED)
+    assert "model-0 answers worse" in learn_because(dropped, DROPPED)[0]
+    assert learn_because(dropped, DROPPED + timedelta(days=30)) == ()
+    (model, since), *others = stale_since(dropped).items()
+    assert (model, others) == ("model-0", [])
+    assert DROPPED - timedelta(days=1) < since < DROPPED + timedelta(days=2)
+
+
+def test_requests_that_changed_call_for_nothing():
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    found = find_causes([Alarm(StreamKey("request mix", "", "", ""), at, at, None)], {"model-0"})
+    assert learn_because(found, None) == ()
+    assert stale_since(found) == {}
+
+
+def promising(**changes: object) -> bool:
+    evidence = make_evidence(**{"cost_saving": None, "quality_gain": Interval(0.01, -0.05, 0.07), **changes})
+    report = judge(evidence, Gates())
+    assert not report.passed
+    return is_promising(evidence, report)
+
+
+def test_what_is_estimated_to_be_better_or_cannot_be_estimated_is_promising_and_what_is_unsound_is_not():
+    assert promising()
+    assert not promising(quality_gain=Interval(-0.01, -0.05, 0.03))
+    assert promising(quality_gain=Interval(-0.01, -0.05, 0.03), n_test_queries=20)
+    assert not promising(quality_gain=Interval(-0.05, -0.09, -0.01), n_test_queries=20)
+    assert not promising(quality_ece=0.2)
+
+
+def test_few_units_tell_nothing_and_many_tell_the_effect():
+    rng = np.random.default_rng(1)
+    few = compare_units(rng.random(99), rng.random(500))
+    assert (few.low, few.high) == (-np.inf, np.inf)
+    nobody = compare_units(rng.random(0), rng.random(500))
+    assert (nobody.n_candidate, nobody.low) == (0, -np.inf)
+    told = compare_units(rng.random(4_000) + 0.1, rng.random(4_000))
+    assert 0.0 < told.low < 0.1 < told.high
+
+
+def test_requests_that_both_decide_alike_are_no_noise():
+    rng = np.random.default_rng(2)
+    n, effect = 3_000, 0.3
+    differ = rng.random(2 * n) < 0.1
+    arm = rng.random(2 * n) < 0.5
+    right = (rng.random(2 * n) < 0.5 + effect * (differ & arm)).astype(float)
+    told = telling(right, 0.5, differ)
+    plain, sharp = (compare_units(values[arm], values[~arm]) for values in (right, told))
+    assert sharp.low < 0.1 * effect < sharp.high
+    assert sharp.high - sharp.low < 0.5 * (plain.high - plain.low)
