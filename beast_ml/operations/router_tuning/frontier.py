@@ -17,10 +17,13 @@ _UNITS: Final = {"cost_usd": "mean cost, USD per query", "latency_s": "mean late
 
 
 def trial_frontier(trials: Sequence[Trial]) -> tuple[Trial, ...]:
-    """Return the finished trials that no other is as good as in everything and better in something, cheapest first."""
-    finished = [trial for trial in trials if not trial.pruned]
-    found = [trial for trial in finished if not any(_dominates(other, trial) for other in finished)]
-    return tuple(sorted(found, key=lambda trial: (trial.cost, trial.number)))
+    """Return the finished trials that no other is as good as in everything and better in something, cheapest first.
+
+    Of those that do exactly as well, the first stands for all.
+    """
+    first = {_losses(trial): trial for trial in reversed(trials) if not trial.pruned}
+    found = [trial for trial in first.values() if not any(_dominates(other, trial) for other in first.values())]
+    return tuple(sorted(found, key=lambda trial: trial.cost))
 
 
 def changes(trial: Trial, defaults: Trial) -> dict[str, Any]:

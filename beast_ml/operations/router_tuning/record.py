@@ -20,6 +20,8 @@ __all__ = ["gain_sentence", "record_router_tuning", "settings_file"]
 
 def gain_sentence(gain: ProvenGain) -> str:
     """Return what tuning gave, in a sentence."""
+    if gain.worth.low == gain.worth.high == 0.0:
+        return "without each part of the questions, no trial beat the defaults beyond noise: the defaults stay"
     told = (
         f"on questions that the search never saw, tuned settings are worth {_told(gain.worth)} of quality more a query "
         f"than the defaults, and reach {_told(gain.share)} more of the gap to the oracle"

@@ -1,6 +1,7 @@
 """What of a search comes into MLflow and into the file, from trials that are made up."""
 
 import shutil
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -66,3 +67,7 @@ def test_every_trial_is_a_child_run(migrated_store, tmp_path):  # noqa: F811
     }
     assert [child.data.tags["pruned"] for child in everything].count("True") == 1
     assert {path.path for path in client.list_artifacts(run_id)} == {"router.yaml", "plots"}
+
+
+def test_searches_that_all_kept_the_defaults_are_said_to():
+    assert "no trial beat the defaults" in gain_sentence(replace(tuning(0.01).gain, worth=Estimate(0.0, 0.0, 0.0)))

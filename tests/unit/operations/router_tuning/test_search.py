@@ -62,8 +62,9 @@ def test_the_frontier_holds_what_nothing_beats_and_is_drawn(storage, tmp_path):
     a = replace(trials[0], number=1, quality=0.9, cost=1.0, latency_s=1.0, pruned=False)
     b = replace(a, number=2, quality=0.8, cost=0.5)
     slow = replace(a, number=3, quality=0.8, cost=0.5, latency_s=2.0)
+    alike = replace(a, number=5)
     gone = replace(a, number=4, quality=1.0, cost=0.1, pruned=True)
-    assert [trial.number for trial in trial_frontier([a, b, slow, gone])] == [2, 1]
+    assert [trial.number for trial in trial_frontier([a, b, slow, gone, alike])] == [2, 1]
     draw_trials(tmp_path / "trials.png", [a, b, slow, gone], "cost_usd")
     assert (tmp_path / "trials.png").stat().st_size > 5_000
 
