@@ -65,13 +65,15 @@ def watch(
     settings = load_settings()
     around = live_loop(settings, store)
     told: str | None = None
+    is_running = False
     try:
         while True:
             try:
                 report = learn_once(loop_state(settings), around, around.config)
-            except InputError:
-                raise
+                is_running = True
             except BeastError as error:
+                if isinstance(error, InputError) and not is_running:
+                    raise  # what is wrong from the beginning is the user's to mend
                 if told != str(error):
                     say(f"warning: {error}; the loop stays where it is")
                 told = str(error)

@@ -17,7 +17,7 @@ from beast_ml.bundle.read import RouterBundle, read_bundle
 from beast_ml.cache.durable import write_durably
 from beast_ml.domain import Price
 from beast_ml.domain.clock import Clock, SystemClock
-from beast_ml.errors import BeastError, DataError
+from beast_ml.errors import BeastError, DataError, RegistryError
 from beast_ml.events import events
 from beast_ml.experiments.definitions import Experiment, Variant, read_experiments
 from beast_ml.experiments.followed import FollowedExperiments
@@ -278,7 +278,7 @@ class LiveSurroundings:
         for each in read_experiments(self.experiments).running():
             used = {each.shadow, *(variant.policy for variant in each.variants)}
             if each.id != name and alias in used:
-                raise DataError(
+                raise RegistryError(
                     f"experiment {each.id!r} goes by the alias {alias!r}, which the loop needs for version {version}: "
                     "stop it (`beast experiment stop`), or let the loop wait until it is over"
                 )

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from beast_ml.errors import DataError, RegistryUnavailableError
+from beast_ml.errors import RegistryError, RegistryUnavailableError
 from beast_ml.experiments.definitions import Experiment, read_experiments
 from beast_ml.experiments.followed import FollowedExperiments
 from beast_ml.logs.simulate import simulate
@@ -141,7 +141,7 @@ def test_the_alias_of_somebody_elses_experiment_is_left_alone(around, register):
     theirs = Experiment(id="theirs", tenants=("somebody",), shadow="challenger")
     FollowedExperiments(around.experiments).put(theirs)
     state = LoopState(entered_at=START, step="canary", champion=first, candidate=second)
-    with pytest.raises(DataError, match="'theirs' goes by the alias 'challenger'"):
+    with pytest.raises(RegistryError, match="'theirs' goes by the alias 'challenger'"):
         around.canary(state)
     aliases = connect(around.tracking).get_registered_model("beast-router").aliases
     assert int(aliases["challenger"]) == first

@@ -7,6 +7,8 @@ import shutil
 
 import numpy as np
 
+from beast_ml.errors import RegistryUnavailableError
+from beast_ml.operations.learning_loop.live import LiveSurroundings
 from beast_ml.testing.drifting_logs import drifting_log, drifting_rows
 
 
@@ -39,3 +41,25 @@ def test_a_state_that_is_damaged_is_refused(beast, tmp_path):
     code, _, error = beast("learn", "once")
     assert code == 2
     assert "holds no state of the loop" in error
+
+
+def test_watching_goes_on_when_something_is_away_and_stops_when_told_to(beast, tmp_path, migrated_store, monkeypatch):
+    shutil.copyfile(migrated_store, tmp_path / "mlflow.db")
+    slept = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if len(slept) == 1:
+            monkeypatch.setattr(LiveSurroundings, "collect", away)
+        elif len(slept) == 3:
+            raise KeyboardInterrupt
+
+    def away(*_):
+        raise RegistryUnavailableError("the registry does not answer")
+
+    monkeypatch.setattr("time.sleep", sleep)
+    code, out, error = beast("learn", "watch", "--every", "7")
+    assert code == 0
+    assert slept == [7.0, 7.0, 7.0]
+    assert "the next run goes on from here" in out
+    assert error.count("the registry does not answer; the loop stays where it is") == 1
