@@ -44,6 +44,7 @@ def open_storage(url: str) -> Any:
     settings: dict[str, Any] = {}
     if backend in ("postgresql", "postgres"):
         address = address.set(drivername="postgresql+psycopg")
+        settings = {"poolclass": sa.NullPool}  # trials take seconds: no connection is held meanwhile
     elif backend == "sqlite":
         settings = {"connect_args": {"timeout": _PATIENCE_S}}
     else:
