@@ -40,6 +40,9 @@ def train(
     encoder: Annotated[
         str, typer.Option(help="static, tuned (learnt from the outcomes), minilm (slower), or hashing.")
     ] = "static",
+    learner_settings: Annotated[
+        Path | None, typer.Option("--settings", help="How to learn, as `beast tune router` wrote it.")
+    ] = None,
     cost: Annotated[str | None, typer.Option(help="cost_usd, latency_s or none; default: what the data have.")] = None,
     use_task: UseTask = False,
     use_app: UseApp = False,
@@ -47,8 +50,10 @@ def train(
 ) -> None:
     """Learn a router, measure it on untouched queries, and register it in MLflow with its evidence."""
     context = known_context(use_task, use_app)
+    if learner_settings is not None and (log is not None or context or encoder != "static"):
+        raise InputError("--settings says encoder and context itself, and is for --outcomes: give no other of them")
     if outcomes is not None and log is None:
-        _train_on_outcomes(outcomes, test, pool, name, seed, encoder, cost, context, as_json)
+        _train_on_outcomes(outcomes, test, pool, name, seed, encoder, learner_settings, cost, context, as_json)
     elif log is not None and outcomes is None:
         if test or pool or cost:
             raise InputError("--test, --pool and --cost are for --outcomes; a log is split and judged by itself")
@@ -64,6 +69,7 @@ def _train_on_outcomes(
     name: str | None,
     seed: int,
     encoder: str,
+    learner_settings: Path | None,
     cost: str | None,
     context: tuple[ContextKey, ...],
     as_json: bool,
@@ -74,10 +80,12 @@ def _train_on_outcomes(
     from beast_ml.operations.training import split_for_test
     from beast_ml.operations.training import train as train_router
     from beast_ml.policy.learner import ENCODERS, RouterLearner
+    from beast_ml.policy.learner_settings import read_learner_settings
     from beast_ml.policy.utility import COST_KINDS
     from beast_ml.registry.config import TrackingConfig
     from beast_ml.settings import load_settings
 
+    told = None if learner_settings is None else read_learner_settings(learner_settings)
     settings = load_settings()
     prices = known_prices(settings)
     sets = [read_outcome_set(path) for path in (outcomes, test) if path is not None]
@@ -90,18 +98,20 @@ def _train_on_outcomes(
         pool=None if pool is None else tuple(part.strip() for part in pool.split(",") if part.strip()),
         cost=None if cost is None else one_of("--cost", cost, COST_KINDS),
         seed=seed,
+        quality_target=1.0 if told is None else told.quality_target,
     )
     with progress_bar() as progress:
+        learner = RouterLearner(
+            one_of("--encoder", encoder, ENCODERS),
+            prices=prices,
+            kinds=KIND_TABLE.extended(settings.kinds),
+            progress=Bars(progress).advance,
+            context=context,
+        )
         result = train_router(
             *matrices,
             tracking=TrackingConfig(**settings.tracking.model_dump()),
-            learner=RouterLearner(
-                one_of("--encoder", encoder, ENCODERS),
-                prices=prices,
-                kinds=KIND_TABLE.extended(settings.kinds),
-                progress=Bars(progress).advance,
-                context=context,
-            ),
+            learner=learner if told is None else told.applied_to(learner),
             config=config,
             name=name or outcomes.stem,
             sources={"training": str(outcomes), "test": str(test or outcomes)},

@@ -10,6 +10,7 @@ import typer
 
 from beast_ml.cli.data import data_folder
 from beast_ml.cli.output import Bars, JsonOption, one_of, print_json, print_table, progress_bar, stdout
+from beast_ml.cli.tune_router import app as router_app
 from beast_ml.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(name="tune", help="Search for settings that pay.", no_args_is_help=True)
+app.add_typer(router_app)
 
 
 @app.callback()

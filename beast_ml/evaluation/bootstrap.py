@@ -70,6 +70,32 @@ class QueryBootstrap:
         """Return r resamples of n queries each."""
         return cls(rng.integers(n_queries, size=(n_resamples, n_queries), dtype=np.int32))
 
+    @classmethod
+    def draw_by_question(
+        cls, rng: np.random.Generator, questions: NDArray[np.intp], n_resamples: int
+    ) -> QueryBootstrap:
+        """Return r resamples in which the queries of one question come and go together.
+
+        Whole questions are drawn until there are as many queries as before; the last is cut short.
+
+        Parameters
+        ----------
+        questions
+            (n,) number of each query's question, 0 .. q-1.
+        """
+        n, counts = len(questions), np.bincount(questions)
+        if counts.max(initial=1) == 1:
+            return cls.draw(rng, n, n_resamples)
+        order, first = np.argsort(questions, kind="stable"), np.cumsum(counts) - counts
+        draws = np.empty((n_resamples, n), dtype=np.int32)
+        for draw in draws:
+            drawn = rng.integers(len(counts), size=n)
+            drawn = drawn[: int(np.searchsorted(np.cumsum(counts[drawn]), n)) + 1]
+            sizes = counts[drawn]
+            within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+            draw[:] = order[np.repeat(first[drawn], sizes) + within][:n]
+        return cls(draws)
+
     def first(self, n_resamples: int) -> QueryBootstrap:
         """Return the first resamples alone, for statistics that are dear to compute."""
         return QueryBootstrap(self.draws[:n_resamples])

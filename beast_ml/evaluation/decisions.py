@@ -61,7 +61,13 @@ class RouterDecisions:
 
 
 def decide(
-    name: str, reads: str, out_of_fold: Predictions, predictions: Predictions, quality: Floats, cost: Floats
+    name: str,
+    reads: str,
+    out_of_fold: Predictions,
+    predictions: Predictions,
+    quality: Floats,
+    cost: Floats,
+    quality_target: float = 1.0,
 ) -> RouterDecisions:
     """Return what a router with these predictions decides.
 
@@ -73,10 +79,12 @@ def decide(
         Predictions for and realised outcomes of the training queries.
     predictions
         Predictions for the test queries.
+    quality_target
+        Of the operating point; see `choose_operating_point`.
     """
     grid = willingness_grid(out_of_fold)
     choices = np.stack([choose(predictions, w) for w in grid]).astype(np.int16)
-    point = choose_operating_point(out_of_fold, quality, cost)
+    point = choose_operating_point(out_of_fold, quality, cost, quality_target)
     if point.willingness_to_pay is None:
         operating = np.full(len(predictions.quality), predictions.models.index(point.model), dtype=np.int16)
     else:

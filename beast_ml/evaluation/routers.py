@@ -98,6 +98,8 @@ class Contest:
         Draws of folds and lots.
     context
         What learned routers may read of a test query beside its prompt.
+    quality_target
+        Of the operating points.
     """
 
     train: OutcomeMatrix
@@ -107,6 +109,7 @@ class Contest:
     cost: CostKind
     seed: int
     context: tuple[ContextKey, ...] = ()
+    quality_target: float = 1.0
 
     @property
     def _folds(self) -> NDArray[np.intp]:
@@ -204,4 +207,4 @@ class Contest:
         return Predictions(self.train.models, quality, np.broadcast_to(model_means(self._train_cost), shape))
 
     def _decide(self, name: str, reads: str, out_of_fold: Predictions, predictions: Predictions) -> RouterDecisions:
-        return decide(name, reads, out_of_fold, predictions, self.train.quality, self._train_cost)
+        return decide(name, reads, out_of_fold, predictions, self.train.quality, self._train_cost, self.quality_target)

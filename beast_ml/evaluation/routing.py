@@ -49,12 +49,15 @@ class RoutingConfig:
         Seed of everything that is drawn.
     n_resamples
         Bootstrap resamples behind each interval.
+    quality_target
+        Share of the best single model's quality that operating points must reach, (0, 1].
     """
 
     pool: tuple[str, ...] | None = None
     cost: CostKind | None = None
     seed: int = 0
     n_resamples: int = 1000
+    quality_target: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,7 @@ def evaluate_routing(
     clock.lap("learning peers")
     say(f"deciding {test.n_queries} queries with every router")
     vectors = embed_prompts(encoder, train.prompts, test.prompts)
-    contest = Contest(train, test, *vectors, pool.cost, config.seed, learner.context)
+    contest = Contest(train, test, *vectors, pool.cost, config.seed, learner.context, config.quality_target)
     entrants = contest.run(fitted, others)
     clock.lap("deciding")
     board: Scoreboard | None = None

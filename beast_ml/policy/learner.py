@@ -179,6 +179,8 @@ class RouterLearner:
         that the training data have, or other tasks.
     context
         What may be read of a request beside its text, where it is known: its task, the app that asks.
+    quality_target
+        Share of the best single model's quality that the operating point must reach, (0, 1].
     """
 
     encoder: EncoderName = "static"
@@ -188,6 +190,7 @@ class RouterLearner:
     families: PoolFamilies = POOL_FAMILIES
     groups: Groups = "question"
     context: tuple[ContextKey, ...] = ()
+    quality_target: float = 1.0
 
     def fit(
         self,
@@ -254,7 +257,7 @@ class RouterLearner:
         data = TrainingSet(rows, train, folds, failed, self.kinds.labels(train.tasks), logged)
         pool = fit_pool(data, np.random.default_rng(seed), self.prices, self.progress, self.families)
         out_of_fold = _as_predictions(train.models, pool.out_of_fold, cost)
-        point = choose_operating_point(out_of_fold, train.quality, realised_cost(train, cost))
+        point = choose_operating_point(out_of_fold, train.quality, realised_cost(train, cost), self.quality_target)
         return FittedRouter(features, pool, cost, point, self.context, train, history.end if history else None)
 
     def load_encoder(self) -> Encoder:

@@ -14,9 +14,10 @@ from beast_ml.predictors.calibration import PlattScaling, logit
 from beast_ml.predictors.contract import Floats
 from beast_ml.predictors.routing_error import centred
 
-__all__ = ["Calibration", "CalibrationName", "choose_calibration"]
+__all__ = ["CALIBRATIONS", "Calibration", "CalibrationName", "choose_calibration"]
 
 CalibrationName = Literal["platt_common_slope", "platt", "isotonic", "venn_abers"]
+CALIBRATIONS: Final[tuple[CalibrationName, ...]] = get_args(CalibrationName)
 
 _KNOTS: Final = 33
 _RANGE: Final = float(logit(np.array(1.0)))
@@ -84,15 +85,15 @@ class Calibration:
         ValueError
             If the kind is none of those there are.
         """
-        if numbers["kind"] not in get_args(CalibrationName):
-            raise ValueError(f"calibration {numbers['kind']!r}, must be one of {', '.join(get_args(CalibrationName))}")
+        if numbers["kind"] not in CALIBRATIONS:
+            raise ValueError(f"calibration {numbers['kind']!r}, must be one of {', '.join(CALIBRATIONS)}")
         knots = numbers["knots"]
         platt = PlattScaling.from_dict(numbers["platt"])
         return cls(numbers["kind"], platt, None if knots is None else np.asarray(knots, float))
 
 
 def choose_calibration(
-    predicted: Floats, truth: Floats, folds: NDArray[np.intp]
+    predicted: Floats, truth: Floats, folds: NDArray[np.intp], only: CalibrationName | None = None
 ) -> tuple[Calibration, Floats, dict[CalibrationName, float]]:
     """Return the calibration, (n, m) out-of-fold calibrated predictions, and each kind's error.
 
@@ -107,6 +108,8 @@ def choose_calibration(
         (n, m) out-of-fold predictions and outcomes in 0..1; NaN outcomes are left out.
     folds
         (n,) fold of each row.
+    only
+        The kind to take whatever the others are worth; None: the best.
     """
     held_out = {kind: np.empty_like(predicted) for kind in _FITS}
     for fold in np.unique(folds):
@@ -123,9 +126,9 @@ def choose_calibration(
 
     by_kind = {kind: errors(values) for kind, values in held_out.items()}
     judged = {kind: float(error.mean()) for kind, error in by_kind.items()}
-    best = min(judged, key=lambda kind: judged[kind])
+    best = min(judged, key=lambda kind: judged[kind]) if only is None else only
     gain = by_kind[_DEFAULT] - by_kind[best]
-    if len(gain) < 2 or gain.mean() <= gain.std(ddof=1) / np.sqrt(len(gain)):
+    if only is None and (len(gain) < 2 or gain.mean() <= gain.std(ddof=1) / np.sqrt(len(gain))):
         best = _DEFAULT
     return _FITS[best](predicted, truth), held_out[best], judged
 

@@ -14,16 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.predictors.contract import Floats
-from beast_ml.predictors.shrinkage import task_means
+from beast_ml.predictors.shrinkage import PRIOR_QUERIES, task_means
 
 __all__ = ["kind_task_means", "kinds_of_tasks", "name_rare_tasks_by_kind"]
 
-_PRIOR_QUERIES: Final = 20.0
 _MIN_TASK_QUERIES: Final = 10
 
 
 def kind_task_means(
-    values: Floats, tasks: NDArray[np.intp], n_tasks: int, kinds: NDArray[np.intp] | None = None
+    values: Floats,
+    tasks: NDArray[np.intp],
+    n_tasks: int,
+    kinds: NDArray[np.intp] | None = None,
+    prior_queries: float = PRIOR_QUERIES,
 ) -> Floats:
     """Return (n_tasks, m) means, each shrunk to its model's mean at the level of its task and kind.
 
@@ -37,19 +40,21 @@ def kind_task_means(
         How many tasks there are; one without queries has its kind's level.
     kinds
         (n_tasks,) kind of each task, -1 where it has none; None: no kinds. See `kinds_of_tasks`.
+    prior_queries
+        Every step shrinks as if by so many more queries.
 
     Notes
     -----
-    Every step shrinks as if by 20 more queries. With ``kinds`` None and one task this is `task_means`, up to the
+    With ``kinds`` None and one task this is `task_means`, up to the
     level of all queries.
     """
     seen = ~np.isnan(values)
     if not seen.any():
-        return task_means(values, tasks, n_tasks)
-    of_model = task_means(values, np.zeros_like(tasks), 1)[0]
+        return task_means(values, tasks, n_tasks, prior_queries)
+    of_model = task_means(values, np.zeros_like(tasks), 1, prior_queries)[0]
     residual = np.where(seen, values - of_model, 0.0).sum(axis=1)
     n_seen = seen.sum(axis=1)
-    prior_cells = _PRIOR_QUERIES * n_seen.sum() / (n_seen > 0).sum()  # 20 queries of as many answers as there are
+    prior_cells = prior_queries * n_seen.sum() / (n_seen > 0).sum()  # queries of as many answers as there are
     level = _shrunk(residual, n_seen, tasks, np.zeros(n_tasks), prior_cells)
     if kinds is not None and (kinds >= 0).any():
         of_query = kinds[tasks]
@@ -61,7 +66,7 @@ def kind_task_means(
     sums, counts = np.zeros_like(target), np.zeros_like(target)
     np.add.at(sums, tasks, np.where(seen, values, 0.0))
     np.add.at(counts, tasks, seen)
-    return np.asarray((sums + _PRIOR_QUERIES * target) / (counts + _PRIOR_QUERIES))
+    return np.asarray((sums + prior_queries * target) / (counts + prior_queries))
 
 
 def kinds_of_tasks(tasks: NDArray[np.intp], n_tasks: int, kinds: NDArray[np.str_]) -> NDArray[np.intp]:

@@ -103,6 +103,7 @@ def fit_quality(
         n_tasks=len(names),
         task_kinds=task_kinds,
         kinds=None if kinds is None or data.kinds is None else _posterior(kinds, data.kinds),
+        prior_queries=config.prior_queries,
         label="quality",
         progress=progress or silent,
     )
@@ -111,7 +112,7 @@ def fit_quality(
     unseen, outcomes = winner.out_of_fold, quality
     if data.logged is not None:
         unseen, outcomes = data.logged.unseen, data.logged.outcomes
-    calibration, out_of_fold, judged = choose_calibration(unseen, outcomes, data.folds)
+    calibration, out_of_fold, judged = choose_calibration(unseen, outcomes, data.folds, config.calibration)
     prior = next(score for score in selection.scores if score.name == "prior")
     report = {
         **selection.report,

@@ -18,6 +18,7 @@ from beast_ml.benchmarks.learning.loop_part import measure_loop
 from beast_ml.benchmarks.learning.ope_part import measure_ope
 from beast_ml.benchmarks.learning.savings_part import measure_savings
 from beast_ml.benchmarks.learning.sequential_part import measure_sequential
+from beast_ml.benchmarks.learning.tuning_part import measure_tuning
 from beast_ml.benchmarks.part_context import PartContext
 from beast_ml.evaluation.report import package_versions
 
@@ -30,6 +31,7 @@ LEARNING_PARTS: Final[Mapping[str, Callable[[PartContext], PartResult]]] = {
     "drift": measure_drift,
     "loop": measure_loop,
     "savings": measure_savings,
+    "tuning": measure_tuning,
 }
 """Every part, in the order of reports."""
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from beast_ml.predictors.contract import Floats, Progress, Rows
 from beast_ml.predictors.heads import CLIP
 from beast_ml.predictors.network import standardise_by
+from beast_ml.predictors.shrinkage import PRIOR_QUERIES
 
 __all__ = ["FamilyFit", "KindPosterior", "Loss", "Problem", "silent"]
 
@@ -62,6 +63,8 @@ class Problem:
         (n_tasks,) position of the kind that each task is of, -1 where none is known; None: nothing is known of kinds.
     kinds
         What a classifier says of the kind of a row, where there is one.
+    prior_queries
+        Means of few rows are shrunk as if by so many more.
     label
         What the target is called in progress bars.
     progress
@@ -76,6 +79,7 @@ class Problem:
     n_tasks: int = 1
     task_kinds: NDArray[np.intp] | None = None
     kinds: KindPosterior | None = None
+    prior_queries: float = PRIOR_QUERIES
     label: str = "target"
     progress: Progress = field(default=silent)
 

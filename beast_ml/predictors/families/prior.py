@@ -16,13 +16,13 @@ __all__ = ["fit_kind_means", "fit_prior", "fit_task_means"]
 
 
 def fit_prior(problem: Problem) -> FamilyFit:
-    """Fit each candidate's mean, shrunk to the mean of all as if by 20 more rows."""
+    """Fit each candidate's mean, shrunk to the mean of all as if by `Problem.prior_queries` more rows."""
     one_task = np.zeros(len(problem.rows), dtype=np.intp)
     out_of_fold = np.empty_like(problem.targets)
     for fold in problem.fold_ids:
         held = problem.folds == fold
-        out_of_fold[held] = task_means(problem.targets[~held], one_task[~held], 1)
-    means = task_means(problem.targets, one_task, 1)[0]
+        out_of_fold[held] = task_means(problem.targets[~held], one_task[~held], 1, problem.prior_queries)
+    means = task_means(problem.targets, one_task, 1, problem.prior_queries)[0]
     return FamilyFit("prior", out_of_fold, lambda rows: np.broadcast_to(means, (len(rows), len(means))))
 
 
@@ -66,6 +66,7 @@ def _fit_means(
     out_of_fold = np.empty_like(targets)
     for fold in problem.fold_ids:
         held = problem.folds == fold
-        out_of_fold[held] = posterior[held] @ kind_task_means(targets[~held], groups[~held], n_groups, kinds)
-    means = kind_task_means(targets, groups, n_groups, kinds)
+        seen = kind_task_means(targets[~held], groups[~held], n_groups, kinds, problem.prior_queries)
+        out_of_fold[held] = posterior[held] @ seen
+    means = kind_task_means(targets, groups, n_groups, kinds, problem.prior_queries)
     return FamilyFit(name, out_of_fold, lambda rows: predict_posterior(rows) @ means)

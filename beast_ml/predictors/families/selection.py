@@ -9,6 +9,7 @@ from typing import Final, Literal, get_args
 import numpy as np
 
 from beast_ml.errors import InputError
+from beast_ml.predictors.calibration_choice import CalibrationName
 from beast_ml.predictors.contract import FamilyScore, Floats
 from beast_ml.predictors.families.contract import FamilyFit, Problem
 from beast_ml.predictors.families.distil import distil
@@ -21,6 +22,7 @@ from beast_ml.predictors.families.stack import fit_stack, routing_errors
 from beast_ml.predictors.families.trees import fit_trees
 from beast_ml.predictors.heads import DenseHead
 from beast_ml.predictors.network import NetworkConfig
+from beast_ml.predictors.shrinkage import PRIOR_QUERIES
 
 __all__ = ["FAMILIES", "FamiliesConfig", "FamilyName", "Selection", "select_family"]
 
@@ -37,7 +39,7 @@ _STUDENT: Final = NetworkConfig(hidden=(256, 96), dropout=0.1, epochs=30, task_w
 
 @dataclass(frozen=True)
 class FamiliesConfig:
-    """Which families compete for a target, and how the networks are made.
+    """Which families compete for a target, and how they are made.
 
     Parameters
     ----------
@@ -48,6 +50,10 @@ class FamiliesConfig:
         Shape and number of the networks that are averaged; a single one where outcomes are many.
     student
         Shape of the network that is served.
+    prior_queries
+        Means of few rows are shrunk as if by so many more.
+    calibration
+        Of probabilities; None: what is best on rows it did not see.
 
     Raises
     ------
@@ -59,6 +65,8 @@ class FamiliesConfig:
     network: NetworkConfig
     n_networks: int = 1
     student: NetworkConfig = field(default=_STUDENT)
+    prior_queries: float = PRIOR_QUERIES
+    calibration: CalibrationName | None = None
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.members) - set(FAMILIES))

@@ -46,3 +46,21 @@ def test_what_the_data_do_not_define_is_none():
     assert Estimate.of(np.array([np.nan, 0.4])) == Estimate(None)
     assert Estimate.of(np.array([0.3])) == Estimate(0.3)
     assert Estimate(0.3).to_dict() == {"value": 0.3, "low": None, "high": None}
+
+
+def test_queries_of_a_question_come_and_go_together():
+    questions = np.repeat(np.arange(20), 3)[np.random.default_rng(2).permutation(60)]
+    draws = QueryBootstrap.draw_by_question(np.random.default_rng(0), questions, 50).draws
+    assert draws.shape == (50, 60)
+    for draw in draws:
+        counts = np.bincount(draw, minlength=60)
+        assert all(len(set(counts[questions == question])) == 1 for question in range(20))
+
+
+def test_intervals_over_questions_are_as_wide_as_their_number_asks_for():
+    values = np.repeat(np.random.default_rng(3).normal(size=200), 4)[:, None]
+    questions = np.repeat(np.arange(200), 4)
+    by_question = QueryBootstrap.draw_by_question(np.random.default_rng(0), questions, 800).means(values)[1:].std()
+    assert by_question == pytest.approx(values.std() / np.sqrt(200), rel=0.1)
+    apart = QueryBootstrap.draw_by_question(np.random.default_rng(0), np.arange(800), 800)
+    assert (apart.draws == QueryBootstrap.draw(np.random.default_rng(0), 800, 800).draws).all()

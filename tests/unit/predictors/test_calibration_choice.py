@@ -95,3 +95,10 @@ def test_a_candidate_with_little_data_keeps_platts_curve():
     platt = calibration.platt.apply(predicted)
     assert np.abs(calibration.apply(predicted)[:, 1] - platt[:, 1]).max() < 0.01
     assert np.abs(calibration.apply(predicted)[:, 0] - platt[:, 0]).max() > 0.05
+
+
+def test_a_kind_that_is_asked_for_is_taken_whatever_others_are_worth():
+    predicted, _, outcome, folds = logistic()
+    calibration, _, errors = choose_calibration(predicted, outcome, folds, "isotonic")
+    assert calibration.kind == "isotonic"
+    assert errors["isotonic"] > min(errors.values())

@@ -32,3 +32,9 @@ def test_rare_tasks_are_put_together():
     assert index.tolist() == [1] * 12 + [0] * 10 + [2] * 10
     assert group_tasks(np.array([""] * 50 + ["code"] * 10))[0] == ("", "code")
     assert group_tasks(np.array(["rare"]))[0] == ("",)
+
+
+def test_more_prior_queries_shrink_more():
+    quality, tasks = np.array([[1.0, 0.0]] * 10 + [[0.0, 0.0]] * 10), np.array([0] * 10 + [1] * 10)
+    little, much = (task_means(quality, tasks, 2, prior)[:, 0] for prior in (2.0, 200.0))
+    assert np.ptp(much) < 0.1 < 0.8 < np.ptp(little)

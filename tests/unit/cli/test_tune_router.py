@@ -1,0 +1,58 @@
+"""What `beast tune router` and `beast train --settings` refuse, before anything is fitted."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from beast_ml.testing.worlds import make_world
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Return a file with the outcomes of eighty queries."""
+    world = make_world(np.random.default_rng(0), 80).outcomes
+    frames = [
+        pd.DataFrame(
+            {
+                "query_id": world.query_ids,
+                "prompt": world.prompts,
+                "model": model,
+                "quality": world.quality[:, j],
+                "cost_usd": world.cost_usd[:, j],
+            }
+        )
+        for j, model in enumerate(world.models)
+    ]
+    pd.concat(frames).to_parquet(tmp_path / "few.parquet")
+    return "few.parquet"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ((), "80 different questions"),
+        (("--encoders", "static,elmo"), "elmo"),
+        (("--encoders", " ,"), "names none"),
+        (("--pool", "large,wizard"), "wizard"),
+        (("--storage", "mysql://host/db"), "must be sqlite or postgresql"),
+    ],
+)
+def test_what_cannot_be_tuned_is_named(beast, table, options, told):
+    code, _, said = beast("tune", "router", "--outcomes", table, *options)
+    assert code == 2
+    assert told in said
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--settings", "absent.yaml"), "absent.yaml"),
+        (("--settings", "wrong.yaml"), "droput"),
+        (("--settings", "wrong.yaml", "--use-task"), "give no other"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named(beast, table, tmp_path, options, told):
+    (tmp_path / "wrong.yaml").write_text("droput: 0.1")
+    code, _, said = beast("train", "--outcomes", table, *options)
+    assert code == 2
+    assert told in said
