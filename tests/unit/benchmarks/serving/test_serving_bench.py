@@ -107,7 +107,7 @@ def test_names_are_chosen_in_the_order_of_reports():
     assert choose("--parts", None, PARTS) == PARTS
     assert choose("--parts", " soak , capacity", PARTS) == ("capacity", "soak")
     for wrong in ("speed", "", ","):
-        with pytest.raises(InputError, match="there are capacity, gateway, faults, soak"):
+        with pytest.raises(InputError, match="there are capacity, gateway, hit, faults, soak"):
             choose("--parts", wrong, PARTS)
 
 
