@@ -1,13 +1,17 @@
 """A search over settings whose worth is made up and known, so that trials take no time; also as a process of its own.
 
-``python -m beast_ml.testing.quick_search STORAGE STUDY N_TRIALS SECONDS_A_FOLD``
+``python -m beast_ml.testing.quick_search STORAGE STUDY N_TRIALS SECONDS_A_FOLD [MEETING N_PROCESSES]``
+
+With a folder to meet in, it begins when so many processes are there.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,8 +65,15 @@ def quick_search(storage: str, study: str, *, n_queries: int = 60, seconds: floa
     return RouterSearch(task, SearchSpace(("static", "hashing")), 2, open_storage(storage), study)
 
 
-def _main(storage: str, study: str, n_trials: str, seconds: str) -> tuple[Trial, ...]:
-    return quick_search(storage, study, seconds=float(seconds)).run(int(n_trials), lambda _done, _total: None)
+def _main(
+    storage: str, study: str, n_trials: str, seconds: str, meeting: str = "", n_processes: str = "1"
+) -> tuple[Trial, ...]:
+    search = quick_search(storage, study, seconds=float(seconds))
+    if meeting:
+        (Path(meeting) / str(os.getpid())).touch()
+        while len(list(Path(meeting).iterdir())) < int(n_processes):
+            time.sleep(0.01)
+    return search.run(int(n_trials), lambda _done, _total: None)
 
 
 if __name__ == "__main__":

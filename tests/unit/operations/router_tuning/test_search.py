@@ -24,9 +24,9 @@ def storage(tmp_path):
     return f"sqlite:///{tmp_path}/tuning.db"
 
 
-def child(storage, n_trials, seconds):
-    command = [sys.executable, "-m", "beast_ml.testing.quick_search", storage, "s", str(n_trials), str(seconds)]
-    return subprocess.Popen(command)
+def child(storage, n_trials, seconds, *meeting):
+    told = map(str, (storage, "s", n_trials, seconds, *meeting))
+    return subprocess.Popen([sys.executable, "-m", "beast_ml.testing.quick_search", *told])
 
 
 def finished(search):
@@ -94,8 +94,10 @@ def test_a_killed_search_is_gone_on_with(storage):
     assert not [trial for trial in search.study.trials if trial.state.name == "RUNNING"]
 
 
-def test_two_processes_share_one_search(storage):
-    processes = [child(storage, 10, 0.4), child(storage, 10, 0.4)]
+def test_two_processes_share_one_search(storage, tmp_path):
+    meeting = tmp_path / "meeting"
+    meeting.mkdir()
+    processes = [child(storage, 10, 0.4, meeting, 2) for _ in range(2)]
     assert [process.wait(timeout=200) for process in processes] == [0, 0]
     search = quick_search(storage, "s")
     trials = finished(search)
