@@ -16,7 +16,6 @@ from beast_ml.evaluation.off_policy.estimators import (
     ESTIMATORS,
     PerRound,
     TargetRounds,
-    effective_sample_size,
     estimate_rounds,
 )
 from beast_ml.evaluation.off_policy.intervals import (
@@ -30,7 +29,7 @@ from beast_ml.evaluation.off_policy.intervals import (
     normal,
 )
 from beast_ml.evaluation.off_policy.labels import prediction_powered
-from beast_ml.evaluation.off_policy.rounds import Floats
+from beast_ml.evaluation.off_policy.rounds import Floats, effective_sample_size
 from beast_ml.evaluation.off_policy.verdict import Answer, judge_log
 from beast_ml.logs.simulate.policies import LoggingPolicy
 

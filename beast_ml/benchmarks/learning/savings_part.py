@@ -94,7 +94,8 @@ def coverage_figures(where: str, records: Sequence[SavingsRecord]) -> tuple[Figu
         return Figure(_PART, where, "report", name, k / len(held), None, float(bounds.low), float(bounds.high))
 
     def mean(name: str, values: Sequence[float | None]) -> Figure:
-        return Figure(_PART, where, "report", name, float(np.mean(values)) if values else None)  # type: ignore[arg-type]
+        known = [value for value in values if value is not None]
+        return Figure(_PART, where, "report", name, float(np.mean(known)) if known else None)
 
     return (
         share("recommends", [each.recommends for each in records]),

@@ -13,9 +13,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from beast_ml.evaluation.off_policy.estimators import TargetRounds, effective_sample_size
+from beast_ml.evaluation.off_policy.estimators import TargetRounds
 from beast_ml.evaluation.off_policy.intervals import Questions
-from beast_ml.evaluation.off_policy.rounds import LoggedRounds, Target
+from beast_ml.evaluation.off_policy.rounds import LoggedRounds, Target, effective_sample_size
 from beast_ml.evaluation.off_policy.tails import WeightTail, weight_tail
 
 __all__ = ["Diagnostics", "ModelOverlap", "PropensityCheck", "check_propensities", "diagnose"]

@@ -23,9 +23,9 @@ from typing import Final, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from beast_ml.evaluation.off_policy.rounds import Floats, LoggedRounds, Target
+from beast_ml.evaluation.off_policy.rounds import Floats, LoggedRounds, Target, effective_sample_size
 
-__all__ = ["ESTIMATORS", "EstimatorName", "PerRound", "TargetRounds", "effective_sample_size", "estimate_rounds"]
+__all__ = ["ESTIMATORS", "EstimatorName", "PerRound", "TargetRounds", "estimate_rounds"]
 
 EstimatorName = Literal["dm", "ips", "snips", "clipped_ips", "dr", "switch_dr"]
 ESTIMATORS: Final[tuple[EstimatorName, ...]] = get_args(EstimatorName)
@@ -155,12 +155,6 @@ def estimate_rounds(rounds: TargetRounds, span: float) -> dict[EstimatorName, Pe
         "dr": PerRound(rounds.expected + weight * rounds.residual, ones, effective),
         "switch_dr": PerRound(rounds.expected + switched * rounds.residual, ones, effective_sample_size(switched)),
     }
-
-
-def effective_sample_size(weight: Floats) -> float:
-    """Return (sum of weights)^2 / sum of squares (Kish 1965): how many equal weights vary as little; 0 of none."""
-    squares = float((weight**2).sum())
-    return float(weight.sum()) ** 2 / squares if squares > 0 else 0.0
 
 
 def _switch_threshold(rounds: TargetRounds, span: float) -> float:

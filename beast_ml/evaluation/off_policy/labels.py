@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from beast_ml.evaluation.off_policy.estimators import PerRound, TargetRounds, effective_sample_size
-from beast_ml.evaluation.off_policy.rounds import Floats
+from beast_ml.evaluation.off_policy.estimators import PerRound, TargetRounds
+from beast_ml.evaluation.off_policy.rounds import Floats, effective_sample_size
 from beast_ml.predictors.logging_policy import estimate_logging_policy
 
 __all__ = ["LEAST_LABEL_PROBABILITY", "LabelModel", "PredictionPowered", "label_model", "prediction_powered"]

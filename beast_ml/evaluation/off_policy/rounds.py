@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from beast_ml.errors import InputError
 
-__all__ = ["Floats", "LoggedRounds", "Target", "normal_interval", "standard_error"]
+__all__ = ["Floats", "LoggedRounds", "Target", "effective_sample_size", "normal_interval", "standard_error"]
 
 Floats = NDArray[np.float64]
 Target = NDArray[np.intp] | Floats
@@ -162,15 +162,19 @@ class LoggedRounds:
         return float(self.by_question(self.reward[self.observed]).mean())
 
     def effective_sample_size(self, decisions: NDArray[np.intp]) -> float:
-        """Return how many questions speak of the target policy: (sum of weights)^2 / sum of squares, by question."""
-        weights = self.by_question(self.weights(decisions)[self.observed])
-        total = float((weights**2).sum())
-        return float(weights.sum()) ** 2 / total if total else 0.0
+        """Return how many questions speak of the target policy; see the function of this name."""
+        return effective_sample_size(self.by_question(self.weights(decisions)[self.observed]))
 
     def by_question(self, rounds: Floats) -> Floats:
         """Return each question's mean of a value per observed round."""
         question, n = self._questions
         return np.asarray(np.bincount(question, rounds) / n)
+
+
+def effective_sample_size(weight: Floats) -> float:
+    """Return (sum of weights)^2 / sum of squares (Kish 1965): how many equal weights vary as little; 0 of none."""
+    squares = float((weight**2).sum())
+    return float(weight.sum()) ** 2 / squares if squares > 0 else 0.0
 
 
 def standard_error(values: Floats) -> float:

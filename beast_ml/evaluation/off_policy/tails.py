@@ -7,8 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from beast_ml.evaluation.off_policy.estimators import effective_sample_size
-from beast_ml.evaluation.off_policy.rounds import Floats
+from beast_ml.evaluation.off_policy.rounds import Floats, effective_sample_size
 
 __all__ = ["WeightTail", "pareto_shape", "weight_tail"]
 

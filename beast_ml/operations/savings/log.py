@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from beast_ml.cache.normalise import normalised_text
 from beast_ml.domain import Price
 from beast_ml.errors import InputError, NotEnoughDataError, UnknownModelError
-from beast_ml.evaluation.off_policy.estimators import effective_sample_size
 from beast_ml.evaluation.off_policy.labels import LabelModel, label_model
 from beast_ml.evaluation.off_policy.outcome_model import LEAST_LABELLED, request_columns
-from beast_ml.evaluation.off_policy.rounds import Floats, LoggedRounds
+from beast_ml.evaluation.off_policy.rounds import Floats, LoggedRounds, effective_sample_size
 from beast_ml.features.encoder import Encoder
 from beast_ml.logs.logged import LoggedOutcomes
 from beast_ml.logs.splits import holdout_mask, query_fold, question_numbers

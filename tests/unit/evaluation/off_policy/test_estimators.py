@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from beast_ml.evaluation.off_policy.estimators import ESTIMATORS, TargetRounds, effective_sample_size, estimate_rounds
-from beast_ml.evaluation.off_policy.rounds import LoggedRounds
+from beast_ml.evaluation.off_policy.estimators import ESTIMATORS, TargetRounds, estimate_rounds
+from beast_ml.evaluation.off_policy.rounds import LoggedRounds, effective_sample_size
 
 SHARES, SKILL = np.array([0.6, 0.3, 0.1]), np.array([0.5, 0.7, 0.9])
 TARGET = np.array([0.2, 0.3, 0.5])
