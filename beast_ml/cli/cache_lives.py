@@ -32,8 +32,8 @@ def learn_lives(
     """
     import msgspec
 
-    from beast_ml.cache.durable import write_durably
     from beast_ml.cache.lifetimes import fit_lifetimes
+    from beast_ml.durable import write_durably
     from beast_ml.serving.answer_cache.freshness import read_ages
     from beast_ml.settings import load_settings
 

@@ -14,7 +14,8 @@ from beast_ml.cli.server_calls import UrlOption, call_server, own_admin_key
 from beast_ml.errors import InputError
 
 if TYPE_CHECKING:
-    from beast_ml.experiments.definitions import Experiment, Experiments
+    from beast_ml.experiments.definitions import Experiment
+    from beast_ml.experiments.experiments_file import Experiments
 
 __all__ = ["app"]
 
@@ -166,7 +167,7 @@ def stop(
 
 
 def _all(url: str | None, key: str | None, file: Path | None) -> Experiments:
-    from beast_ml.experiments.definitions import read_experiments
+    from beast_ml.experiments.experiments_file import read_experiments
 
     if file is not None:
         return read_experiments(file)
@@ -193,7 +194,7 @@ def _put(experiment: Experiment, url: str | None, key: str | None, file: Path | 
 def _decoded(answer: Any) -> Experiments:
     import msgspec
 
-    from beast_ml.experiments.definitions import Experiments
+    from beast_ml.experiments.experiments_file import Experiments
 
     try:
         return msgspec.convert(answer, Experiments)

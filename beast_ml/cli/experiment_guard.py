@@ -27,7 +27,7 @@ def guard(
 
     Looking often costs nothing in validity. Servers that use the file follow within a second.
     """
-    from beast_ml.experiments.definitions import EXPERIMENTS_FILE
+    from beast_ml.experiments.experiments_file import EXPERIMENTS_FILE
     from beast_ml.experiments.followed import FollowedExperiments
     from beast_ml.settings import load_settings
 

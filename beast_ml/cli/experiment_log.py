@@ -33,7 +33,7 @@ def known_experiment(name: str, file: Path | None) -> Experiment:
     InputError
         If there is none of that id.
     """
-    from beast_ml.experiments.definitions import EXPERIMENTS_FILE, read_experiments
+    from beast_ml.experiments.experiments_file import EXPERIMENTS_FILE, read_experiments
     from beast_ml.settings import load_settings
 
     path = file or load_settings().serving.state / EXPERIMENTS_FILE

@@ -26,7 +26,7 @@ def loop_state(settings: Settings) -> StateFile:
 
 def live_loop(settings: Settings, store: Path | None = None) -> LiveSurroundings:
     """Return the loop's surroundings: the log, the registry and the experiments that the settings name."""
-    from beast_ml.experiments.definitions import EXPERIMENTS_FILE
+    from beast_ml.experiments.experiments_file import EXPERIMENTS_FILE
     from beast_ml.features.kinds import KIND_TABLE
     from beast_ml.logs.store import LogStore
     from beast_ml.operations.learning_loop.config import LoopConfig

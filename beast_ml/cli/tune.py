@@ -59,8 +59,8 @@ def cache(
     Worth: what right hits saved, less the price of memory and of wrong answers. How sure a semantic hit must be is no
     setting to trade with. When answers change is in no log; it is drawn from the lives that are learned, or guessed.
     """
-    from beast_ml.cache.durable import write_durably
     from beast_ml.cache.tuning import CacheChoice, CacheTuner, TuningPrices
+    from beast_ml.durable import write_durably
     from beast_ml.operations.cache_tuning import kept_choice, record_tuning, settings_fragment
     from beast_ml.registry.config import TrackingConfig
     from beast_ml.settings import load_settings

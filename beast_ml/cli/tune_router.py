@@ -56,7 +56,7 @@ def router(
     settings. The defaults are the first trial, and stay unless the gain on unseen questions is beyond noise. Run the
     same command again to go on after an interruption, or in several processes at once to share the work.
     """
-    from beast_ml.cache.durable import write_durably
+    from beast_ml.durable import write_durably
     from beast_ml.evaluation.outcome_files import read_outcome_set
     from beast_ml.evaluation.pool import choose_pool
     from beast_ml.features.kinds import KIND_TABLE

@@ -10,7 +10,8 @@ from typing import Final
 import msgspec
 
 from beast_ml.errors import InputError
-from beast_ml.experiments.definitions import Experiment, Experiments
+from beast_ml.experiments.definitions import Experiment
+from beast_ml.experiments.experiments_file import Experiments
 from beast_ml.experiments.points import POINTS, points_of
 
 __all__ = ["Assigner", "Assigners", "Assignment", "mixture_propensity", "shadow_context"]

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from beast_ml.errors import InputError
+from beast_ml.errors import DataError, InputError, UnavailableError
 from beast_ml.events import events
 from beast_ml.experiments.assignment import Assigner, Assigners
-from beast_ml.experiments.definitions import Experiment, Experiments, read_experiments, write_experiments
+from beast_ml.experiments.definitions import Experiment
+from beast_ml.experiments.experiments_file import Experiments, read_experiments, write_experiments
 
 __all__ = ["FollowedExperiments"]
 
@@ -76,6 +77,8 @@ class FollowedExperiments:
         ------
         InputError
             If it would take the requests of another, or changes what its units or variants mean.
+        UnavailableError
+            If the file cannot be written.
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.with_name(f"{self._path.name}.lock").open("wb") as lock:
@@ -83,7 +86,11 @@ class FollowedExperiments:
             self._look()
             if instead_of is not None and instead_of not in self.experiments.experiments:
                 return False
-            write_experiments(self._path, self.experiments.put(experiment, self._now()))
+            changed = self.experiments.put(experiment, self._now())
+            try:
+                write_experiments(self._path, changed)
+            except DataError as error:  # a disk of ours that is full is no mistake of who asks
+                raise UnavailableError(f"{error}; nothing was changed: try again when there is room") from error
             self._look()
             return True
 

@@ -12,7 +12,8 @@ from msgspec import Meta
 
 from beast_ml.domain.money import usd
 from beast_ml.errors import UnavailableError
-from beast_ml.experiments.definitions import Experiment, Experiments
+from beast_ml.experiments.definitions import Experiment
+from beast_ml.experiments.experiments_file import Experiments
 from beast_ml.operations.budgets.rules import BudgetRule, BudgetStatus
 from beast_ml.serving.payloads import ModelInfo, ModelList
 from beast_ml.serving.runtime import RuntimeStatus

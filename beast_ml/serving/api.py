@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from beast_ml.experiments.definitions import Experiment, Experiments
+from beast_ml.experiments.definitions import Experiment
+from beast_ml.experiments.experiments_file import Experiments
 from beast_ml.operations.explicit_feedback import FeedbackReport
 from beast_ml.serving.admin import (
     BudgetList,

@@ -1,4 +1,4 @@
-"""Observations of an experiment whose truth is known, for tests."""
+"""Variants, and observations of an experiment whose truth is known, for tests."""
 
 from __future__ import annotations
 
@@ -8,11 +8,20 @@ from typing import Final
 
 import numpy as np
 
+from beast_ml.experiments.definitions import Variant
 from beast_ml.experiments.observations import Observations
 
-__all__ = ["NOW", "observations"]
+__all__ = ["NOW", "arms", "observations"]
 
 NOW: Final = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def arms(**shares: float) -> tuple[Variant, ...]:
+    """Return variants by their shares: the champion is the control, the challenger all others."""
+    return tuple(
+        Variant(name=name, policy="champion" if name == "control" else "challenger", share=share)
+        for name, share in shares.items()
+    )
 
 
 def observations(

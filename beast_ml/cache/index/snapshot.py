@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 from safetensors.numpy import load, save
 
-from beast_ml.cache.durable import write_durably
 from beast_ml.cache.index.index import FLAT_UP_TO, PartitionedIndex
 from beast_ml.cache.index.partition import PartitionContent
+from beast_ml.durable import write_durably
 from beast_ml.errors import DataError
 
 __all__ = ["read_index", "write_index"]

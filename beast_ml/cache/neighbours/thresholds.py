@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import msgspec
 
-from beast_ml.cache.durable import write_durably
 from beast_ml.cache.neighbours.frames import Verified
 from beast_ml.cache.verifier.partition_thresholds import PartitionState, PartitionThresholds
+from beast_ml.durable import write_durably
 from beast_ml.errors import DataError, InputError
 from beast_ml.events import events
 

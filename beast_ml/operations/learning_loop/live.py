@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.bundle.read import RouterBundle, read_bundle
-from beast_ml.cache.durable import write_durably
 from beast_ml.domain import Price
 from beast_ml.domain.clock import Clock, SystemClock
+from beast_ml.durable import write_durably
 from beast_ml.errors import BeastError, DataError, RegistryError
 from beast_ml.events import events
-from beast_ml.experiments.definitions import Experiment, Variant, read_experiments
+from beast_ml.experiments.definitions import Experiment, Variant
+from beast_ml.experiments.experiments_file import read_experiments
 from beast_ml.experiments.followed import FollowedExperiments
 from beast_ml.logs.store import LogStore
 from beast_ml.operations.drift.advice import Finding, find_causes

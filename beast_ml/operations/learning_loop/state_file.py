@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from beast_ml.cache.durable import write_durably
+from beast_ml.durable import write_durably
 from beast_ml.errors import DataError
 from beast_ml.operations.learning_loop.states import LoopState
 

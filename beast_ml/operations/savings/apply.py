@@ -11,7 +11,8 @@ import msgspec
 
 from beast_ml.bundle.write import with_policy
 from beast_ml.errors import InputError
-from beast_ml.experiments.definitions import EXPERIMENTS_FILE, Experiment, Guardrail, Variant, read_experiments
+from beast_ml.experiments.definitions import Experiment, Guardrail, Variant
+from beast_ml.experiments.experiments_file import EXPERIMENTS_FILE, read_experiments
 from beast_ml.experiments.followed import FollowedExperiments
 from beast_ml.operations.bundle_registration import register_bundle
 from beast_ml.operations.savings.report import RankedSwitch

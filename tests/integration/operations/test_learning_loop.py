@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from beast_ml.errors import RegistryError, RegistryUnavailableError
-from beast_ml.experiments.definitions import Experiment, read_experiments
+from beast_ml.experiments.definitions import Experiment
+from beast_ml.experiments.experiments_file import read_experiments
 from beast_ml.experiments.followed import FollowedExperiments
 from beast_ml.logs.simulate import simulate
 from beast_ml.logs.simulate.config import PolicyConfig, SimulationConfig, TrafficConfig

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from beast_ml.experiments import analyze, observe
-from beast_ml.experiments.definitions import read_experiments
+from beast_ml.experiments.experiments_file import read_experiments
 from beast_ml.experiments.log_metrics import shares_now
 from beast_ml.logs.compaction import compact
 from beast_ml.logs.store import LogStore

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from beast_ml.bundle.write import with_cache
 from beast_ml.cache.neighbours.command import Promise, neighbour_arguments
-from beast_ml.experiments.definitions import Experiment, Experiments, Variant, write_experiments
+from beast_ml.experiments.definitions import Experiment, Variant
+from beast_ml.experiments.experiments_file import Experiments, write_experiments
 from beast_ml.operations.keys.store import KeyStore
 from beast_ml.serving.answer_cache.config import AnswerCacheConfig
 from beast_ml.serving.answer_cache.trained import TrainedCaches

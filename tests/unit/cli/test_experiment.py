@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from beast_ml.experiments.definitions import Experiments, read_experiments, write_experiments
+from beast_ml.experiments.experiments_file import Experiments, read_experiments, write_experiments
 from beast_ml.testing.experiment_logs import experiment_of, experiment_store
 
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from beast_ml.errors import InputError
 from beast_ml.experiments.assignment import Assigner, Assigners, mixture_propensity, shadow_context
-from beast_ml.experiments.definitions import Experiment, Experiments, Variant
+from beast_ml.experiments.definitions import Experiment, Variant
+from beast_ml.experiments.experiments_file import Experiments
 
 
 def compared(control: float = 0.5, new: float = 0.5, **changes) -> Experiment:

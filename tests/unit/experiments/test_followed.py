@@ -1,7 +1,8 @@
 import msgspec
 import pytest
 
-from beast_ml.experiments.definitions import Experiment, Experiments, Variant, write_experiments
+from beast_ml.experiments.definitions import Experiment, Variant
+from beast_ml.experiments.experiments_file import Experiments, write_experiments
 from beast_ml.experiments.followed import FollowedExperiments
 
 

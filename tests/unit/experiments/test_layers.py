@@ -6,7 +6,8 @@ import pytest
 
 from beast_ml.errors import InputError
 from beast_ml.experiments.assignment import Assigner, Assigners
-from beast_ml.experiments.definitions import Experiment, Experiments, Guardrail, Variant
+from beast_ml.experiments.definitions import Experiment, Guardrail, Variant
+from beast_ml.experiments.experiments_file import Experiments
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ from beast_ml.bundle.manifest import verify
 from beast_ml.domain import Objective
 from beast_ml.errors import InputError
 from beast_ml.evaluation.off_policy.verdict import PolicyVerdict
-from beast_ml.experiments.definitions import EXPERIMENTS_FILE, read_experiments
+from beast_ml.experiments.experiments_file import EXPERIMENTS_FILE, read_experiments
 from beast_ml.operations.savings.apply import start_experiment
 from beast_ml.operations.savings.estimates import SwitchEstimate
 from beast_ml.operations.savings.report import RankedSwitch

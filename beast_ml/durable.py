@@ -29,7 +29,17 @@ def write_durably(path: Path, *parts: bytes) -> None:
                 stream.flush()
                 os.fsync(stream.fileno())
             Path(name).replace(path)
+            _sync(path.parent)
         finally:
             Path(name).unlink(missing_ok=True)
     except OSError as error:
         raise DataError(f"cannot write {path}: {error}") from error
+
+
+def _sync(folder: Path) -> None:
+    """Have it on the disk which files a folder holds."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
