@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -100,8 +101,7 @@ def routing(
         ],
         caption="Mean over seeds ± standard error over seeds [95% interval over queries].",
     )
-    written = ", ".join(path.name for path in pictures)
-    stdout.print(f"wrote {out}/report.md, report.json{written and f', {written}'}", highlight=False, markup=False)
+    _say_written(out, pictures)
 
 
 @app.command()
@@ -179,8 +179,7 @@ def serving(
         [(one.name, one.wanted, measured(one), words[one.met]) for one in found if one.met is not None],
         caption="Median over repetitions, and from the lowest to the highest.",
     )
-    written = ", ".join(path.name for path in pictures)
-    stdout.print(f"wrote {out}/report.md, report.json{written and f', {written}'}", highlight=False, markup=False)
+    _say_written(out, pictures)
 
 
 @app.command()
@@ -235,15 +234,16 @@ def cache(
     write_json(out / "report.json", found)
     write_bytes(out / "report.md", to_markdown(found, shlex.join(["beast", *sys.argv[1:]])).encode())
     replayed = found["sets"].get("replay")
+    pictures: list[Path] = []
     if replayed is not None:
-        draw_ladder(replayed, out / "ladder.png")
+        pictures.append(out / "ladder.png")
+        draw_ladder(replayed, pictures[0])
     if as_json:
         print_json(found)
         return
     for sheet in sheets(found):
         print_table(sheet.title, sheet.columns, sheet.rows)
-    picture = "" if replayed is None else ", ladder.png"
-    stdout.print(f"wrote {out}/report.md, report.json{picture}", highlight=False, markup=False)
+    _say_written(out, pictures)
 
 
 @app.command()
@@ -296,4 +296,9 @@ def learning(
     for one in results:
         for title, columns, rows in tables(one):
             print_table(title, columns, rows)
-    stdout.print(f"wrote {out}/report.md, report.json", highlight=False, markup=False)
+    _say_written(out)
+
+
+def _say_written(out: Path, pictures: Sequence[Path] = ()) -> None:
+    names = ", ".join(("report.md", "report.json", *(picture.name for picture in pictures)))
+    stdout.print(f"wrote {out}/{names}", highlight=False, markup=False)
