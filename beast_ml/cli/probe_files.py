@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -11,7 +12,7 @@ from beast_ml.errors import InputError
 if TYPE_CHECKING:
     from beast_ml.bundle.add_candidate import ProbeResults
 
-__all__ = ["PromptFile", "read_answers", "read_prompts", "write_probes"]
+__all__ = ["PromptFile", "read_answers", "read_prompts", "read_references", "write_probes", "write_table"]
 
 _MEASURES: Final = ("quality", "input_tokens", "output_tokens", "cost_usd", "latency_s", "ttft_s")
 
@@ -49,6 +50,20 @@ def read_prompts(path: Path) -> PromptFile:
     return PromptFile(tuple(key for key, _ in different), tuple(text for _, text in different))
 
 
+def read_references(path: Path) -> dict[str, str]:
+    """Return the answers that are known to be right, by query id: the column ``reference`` of a table, if it has one."""
+    if path.suffix == ".txt":
+        return {}
+    from beast_ml.logs.sources.raw_rows import raw_rows
+
+    rows = [line.row for line in raw_rows(path) if line.reason is None]
+    return {
+        str(row["query_id"]): str(row["reference"])
+        for row in rows
+        if isinstance(row.get("reference"), str) and row["reference"] and row.get("query_id") is not None
+    }
+
+
 def write_probes(path: Path, model: str, ids: list[str], prompts: list[str]) -> None:
     """Write a table of prompts to answer, with empty columns for what is to be filled in.
 
@@ -57,11 +72,25 @@ def write_probes(path: Path, model: str, ids: list[str], prompts: list[str]) -> 
     InputError
         If the name ends in none of .parquet, .csv and .jsonl.
     """
+    empty = dict.fromkeys(_MEASURES)
+    write_table(
+        path, [{"query_id": i, "model": model, "prompt": text, **empty} for i, text in zip(ids, prompts, strict=True)]
+    )
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """Write rows as a table; measures are numbers, also where all are missing.
+
+    Raises
+    ------
+    InputError
+        If the name ends in none of .parquet, .csv and .jsonl.
+    """
     import pandas as pd
 
-    frame = pd.DataFrame({"query_id": ids, "model": model, "prompt": prompts})
-    for name in _MEASURES:
-        frame[name] = pd.Series([None] * len(ids), dtype="Float64")
+    frame = pd.DataFrame(list(rows))
+    for name in set(_MEASURES) & set(frame.columns):
+        frame[name] = frame[name].astype("Float64")
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".parquet":
         frame.to_parquet(path, index=False)

@@ -18,7 +18,7 @@ from beast_ml.serving.request_ids import RequestIds
 if TYPE_CHECKING:
     from beast_ml.serving.gateway.gateway import Gateway
 
-__all__ = ["Doubt", "EqualAnswers", "Judge", "ModelJudge"]
+__all__ = ["Doubt", "EqualAnswers", "Judge", "ModelJudge", "same_words"]
 
 _INSTRUCTION: Final = (
     "You check a cache of answers. You are given a request and two answers: A was made for it, B for another request. "
@@ -76,7 +76,7 @@ class EqualAnswers:
         texts = text_of_completion(doubt.fresh), text_of_completion(doubt.cached)
         if texts[0] is None or texts[1] is None:
             return None
-        return _words(texts[0]) != _words(texts[1])
+        return not same_words(texts[0], texts[1])
 
 
 class ModelJudge:
@@ -122,6 +122,17 @@ class ModelJudge:
             return None
         word = (text_of_completion(answer.body) or "" if isinstance(answer, WholeAnswer) else "").strip().lower()
         return False if word.startswith("yes") else True if word.startswith("no") else None
+
+
+def same_words(a: str, b: str) -> bool:
+    """Return whether two answers differ in no more than blanks, case and a full stop.
+
+    Examples
+    --------
+    >>> same_words("Paris.", " paris"), same_words("Paris", "Rome")
+    (True, False)
+    """
+    return _words(a) == _words(b)
 
 
 def _words(text: str) -> list[str]:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import Any
-
-import msgspec
 
 from beast_ml.domain.endpoint import Endpoint
 from beast_ml.errors import (
@@ -17,7 +14,7 @@ from beast_ml.errors import (
     UnavailableError,
 )
 from beast_ml.events import events
-from beast_ml.serving.gateway.accounting import Usage, estimated_usage
+from beast_ml.serving.gateway.accounting import estimated_usage
 from beast_ml.serving.gateway.attempt import Attempt
 from beast_ml.serving.gateway.call import Call
 from beast_ml.serving.gateway.chat_request import ChatRequest
@@ -26,17 +23,9 @@ from beast_ml.serving.gateway.failures import Failure, failure_of_answer, failur
 from beast_ml.serving.gateway.parts import GatewayParts
 from beast_ml.serving.gateway.streamed import StreamedAnswer, opened_stream
 from beast_ml.serving.gateway.targets import Targets
+from beast_ml.serving.gateway.whole import read_completion
 
 __all__ = ["Gateway"]
-
-
-class _Completion(msgspec.Struct, frozen=True):
-    choices: list[msgspec.Raw]
-    usage: Usage | None = None
-    error: Any = None
-
-
-_decode_completion = msgspec.json.Decoder(_Completion).decode
 
 
 class Gateway:
@@ -166,19 +155,10 @@ class Gateway:
         return stream
 
     def _whole(self, call: Call, body: bytes) -> WholeAnswer | Failure:
-        try:
-            completion = _decode_completion(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return _no_completion(body)
-        if completion.error is not None or not completion.choices:
-            return _no_completion(body)
-        usage = completion.usage or estimated_usage(call.chat, sum(len(bytes(raw)) for raw in completion.choices))
+        completion = read_completion(body)
+        if isinstance(completion, Failure):
+            return completion
+        usage = completion.usage or estimated_usage(call.chat, completion.n_characters)
         headers = call.served(usage)
         call.witnessed(body)
         return WholeAnswer(body, headers)
-
-
-def _no_completion(body: bytes) -> Failure:
-    """Return what an answer with status 200 means that is none; some providers write their errors so."""
-    told = failure_of_answer(200, {}, body)
-    return Failure("provider", f"{told.said}, which is no chat completion", 200, may_cost=True)
