@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from beast_ml.serving.asking.round import GradedAnswer, Question
     from beast_ml.settings import Settings
 
-__all__ = ["JudgeOption", "MaxTokensOption", "MaxUsdOption", "LiveAnswers", "ask_live", "endpoint_of", "write_answers"]
+__all__ = ["JudgeOption", "LiveAnswers", "MaxTokensOption", "MaxUsdOption", "ask_live", "endpoint_of", "write_answers"]
 
 JudgeOption = Annotated[
     str | None,
@@ -83,7 +83,9 @@ class LiveAnswers:
             first = next(each.call for each in self.answers if each.call is not None and each.call.error_kind)
             say(f"warning: {self.n_failed} calls failed, the first by {first.error_kind}: {first.said}")
         if self.n_left_out:
-            say(f"warning: {self.n_left_out} prompts were left out, --max-usd {max_usd:g} is spent: raise it, run again")
+            say(
+                f"warning: {self.n_left_out} prompts were left out, --max-usd {max_usd:g} is spent: raise it, run again"
+            )
         ungraded = self.n_answered - sum(each.quality is not None for each in self.answers)
         if ungraded:
             say(f"warning: {ungraded} answers have no grade")
@@ -151,9 +153,7 @@ def ask_live(
 
     async def ask() -> LiveAnswers:
         began = time.perf_counter()
-        asker = Asker(
-            called, prices, os.environ, CallJournal(journal), max_usd=max_usd, max_tokens=max_tokens
-        )
+        asker = Asker(called, prices, os.environ, CallJournal(journal), max_usd=max_usd, max_tokens=max_tokens)
         grader = None if judge is None else EqualGrader() if judge == _EQUAL else ModelGrader(asker, judge)
         try:
             with progress_bar() as bar:

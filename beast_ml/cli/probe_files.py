@@ -10,11 +10,23 @@ from typing import TYPE_CHECKING, Final
 from beast_ml.errors import InputError
 
 if TYPE_CHECKING:
-    from beast_ml.bundle.add_candidate import ProbeResults
+    import pandas as pd
 
-__all__ = ["PromptFile", "read_answers", "read_prompts", "read_references", "write_probes", "write_table"]
+    from beast_ml.bundle.add_candidate import ProbeResults
+    from beast_ml.logs.store import LogStore
+
+__all__ = [
+    "PromptFile",
+    "logged_prompts",
+    "read_answers",
+    "read_prompts",
+    "read_references",
+    "write_probes",
+    "write_table",
+]
 
 _MEASURES: Final = ("quality", "input_tokens", "output_tokens", "cost_usd", "latency_s", "ttft_s")
+_MOST_LOGGED: Final = 2_000
 
 
 @dataclass(frozen=True)
@@ -50,18 +62,45 @@ def read_prompts(path: Path) -> PromptFile:
     return PromptFile(tuple(key for key, _ in different), tuple(text for _, text in different))
 
 
+def logged_prompts(store: LogStore, most: int = _MOST_LOGGED) -> PromptFile:
+    """Return the different prompts that a log had last, the latest first.
+
+    Raises
+    ------
+    InputError
+        If it holds none.
+    """
+    rows = store.sql(
+        "SELECT min(request_id) AS id, prompt FROM log WHERE prompt IS NOT NULL AND prompt <> '' "  # noqa: S608  a number
+        f"GROUP BY prompt ORDER BY max(received_at) DESC LIMIT {most}"
+    )
+    if not rows.num_rows:
+        raise InputError(
+            f"no `--prompts`, and the log at {store.path} holds none: the candidates are compared on prompts such as "
+            "your router sees, give a file"
+        )
+    return PromptFile(tuple(rows["id"].to_pylist()), tuple(rows["prompt"].to_pylist()))
+
+
 def read_references(path: Path) -> dict[str, str]:
-    """Return the answers that are known to be right, by query id: the column ``reference`` of a table, if it has one."""
+    """Return answers that are known to be right, by query id: the column ``reference`` of a table that has one."""
     if path.suffix == ".txt":
         return {}
-    from beast_ml.logs.sources.raw_rows import raw_rows
+    frame = _read_table(path)
+    if "reference" not in frame or "query_id" not in frame:
+        return {}
+    known = frame.dropna(subset=["query_id", "reference"])
+    return dict(zip(known["query_id"].astype(str), known["reference"].astype(str), strict=True))
 
-    rows = [line.row for line in raw_rows(path) if line.reason is None]
-    return {
-        str(row["query_id"]): str(row["reference"])
-        for row in rows
-        if isinstance(row.get("reference"), str) and row["reference"] and row.get("query_id") is not None
-    }
+
+def _read_table(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    from beast_ml.logs.sources.raw_rows import detect_format
+
+    if (kind := detect_format(path)) == "parquet":
+        return pd.read_parquet(path)
+    return pd.read_csv(path, dtype=str) if kind == "csv" else pd.read_json(path, lines=True, dtype=False)
 
 
 def write_probes(path: Path, model: str, ids: list[str], prompts: list[str]) -> None:
