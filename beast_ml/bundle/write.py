@@ -125,23 +125,35 @@ def with_policy(source: Path, policy: PolicySpec, folder: Path) -> Manifest:
 
 
 def with_predictors(
-    source: Path, predictors: PoolPredictors, candidates: tuple[CandidateModel, ...], folder: Path
+    source: Path,
+    predictors: PoolPredictors,
+    candidates: tuple[CandidateModel, ...],
+    folder: Path,
+    policy: PolicySpec | None = None,
 ) -> Manifest:
     """Write a copy of a bundle with other predictors, for other candidates, and return its manifest.
 
-    Features, policy and operating point stay. The headline does not: it was measured with the old predictors.
+    Features stay, and so do policy and operating point where no other policy is given. The headline does not: it was
+    measured with the old predictors.
 
     Raises
     ------
     BundleError
         If the folder exists and is not empty.
+    UnknownModelError
+        If the policy's model is not among the candidates.
     """
     manifest = verify(source)
+    if policy is not None:
+        _check_known(policy.model, predictors.models)
     arrays, calibration = _stored(predictors)
     with _Staging(folder) as staging:
         _copy_files(source, manifest, staging)
         _write_predictors(staging, arrays, calibration)
         changed = msgspec.structs.replace(manifest, candidates=candidates, headline={}, beast_version=__version__)
+        if policy is not None:
+            (staging / "policy.json").write_bytes(msgspec.json.encode(policy))
+            changed = msgspec.structs.replace(changed, kind=policy.kind)
         return _seal(staging, changed)
 
 

@@ -15,7 +15,7 @@ from beast_ml.predictors.contract import Floats, Rows
 from beast_ml.predictors.pool import Expected, PoolPredictors
 from beast_ml.registry.evidence import Evidence, Interval
 
-__all__ = ["Weakened", "weaken"]
+__all__ = ["Weakened", "choice_probabilities", "moved", "weaken"]
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ def weaken(
     """
     policy, at = before.policy, after.models.index(new)
     expected = after.predict(rows)
-    now = _probabilities(policy, after.models, expected)
+    now = choice_probabilities(policy, after.models, expected)
     taken = now[:, at].copy()
     if not taken.any():
         return Weakened(evidence, 0.0)
-    old = _probabilities(policy, before.predictors.models, before.predictors.predict(rows))
+    old = choice_probabilities(policy, before.predictors.models, before.predictors.predict(rows))
     displaced = np.insert(old, at, 0.0, axis=1) - now
     displaced[:, at] = 0.0
     lost = (displaced * expected.quality).sum(axis=1)
@@ -80,7 +80,7 @@ def weaken(
     weaker = msgspec.structs.replace(
         evidence,
         router_quality=float(np.clip(evidence.router_quality + middle, 0.0, 1.0)),
-        quality_gain=_moved(evidence.quality_gain, low, middle, high),
+        quality_gain=moved(evidence.quality_gain, low, middle, high),
     )
     return Weakened(_with_saving(weaker, after, expected, rows, taken, displaced, at), float(taken.mean()))
 
@@ -111,7 +111,7 @@ def _with_saving(
     ends = predictor.interval(rows)
     spared = (displaced * cost).sum(axis=1)
     low, middle, high = (float((spared - taken * own[:, at]).mean()) / reference for own in (ends[1], cost, ends[0]))
-    moved = _moved(saving, min(low, middle), middle, max(high, middle))
+    moved = moved(saving, min(low, middle), middle, max(high, middle))
     unit = reference if by_log else evidence.best_single_cost
     if unit is not None and paid is not None:
         paid = max(paid - middle * unit, 0.0)
@@ -124,11 +124,12 @@ def _logged_cost(evidence: Evidence) -> float | None:
     return None if saving is None or paid is None or saving.mean >= 1.0 else paid / (1.0 - saving.mean)
 
 
-def _moved(interval: Interval, low: float, middle: float, high: float) -> Interval:
+def moved(interval: Interval, low: float, middle: float, high: float) -> Interval:
+    """Return an interval that is moved by what is itself only known within ends, all of them bad at once."""
     return Interval(interval.mean + middle, interval.low + low, interval.high + high)
 
 
-def _probabilities(policy: PolicySpec, models: tuple[str, ...], expected: Expected) -> Floats:
+def choice_probabilities(policy: PolicySpec, models: tuple[str, ...], expected: Expected) -> Floats:
     """Return (n, m) probabilities of being chosen; zeros where the policy's constraints leave nobody."""
     standing, rate = Constraints.of(policy.objective), policy.exploration_rate
     out = np.zeros_like(expected.quality)
