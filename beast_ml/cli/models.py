@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from beast_ml.cli.models_add import add_model
+from beast_ml.cli.models_retire import retire_model
 
 __all__ = ["app"]
 
@@ -17,3 +18,4 @@ def _models() -> None:
 
 
 app.command("add")(add_model)
+app.command("retire")(retire_model)

@@ -55,9 +55,9 @@ def train(
     if outcomes is not None and log is None:
         _train_on_outcomes(outcomes, test, pool, name, seed, encoder, learner_settings, cost, context, as_json)
     elif log is not None and outcomes is None:
-        if test or pool or cost:
-            raise InputError("--test, --pool and --cost are for --outcomes; a log is split and judged by itself")
-        _train_on_log(log, name, seed, encoder, context, as_json)
+        if test or cost:
+            raise InputError("--test and --cost are for --outcomes; a log is split and judged by itself")
+        _train_on_log(log, pool, name, seed, encoder, context, as_json)
     else:
         raise InputError("give either --outcomes FILE or --log FOLDER to learn from")
 
@@ -95,7 +95,7 @@ def _train_on_outcomes(
     given = [each.matrix.priced(prices) for each in sets]
     matrices = (given[0], given[1]) if test is not None else split_for_test(given[0], seed)
     config = RoutingConfig(
-        pool=None if pool is None else tuple(part.strip() for part in pool.split(",") if part.strip()),
+        pool=None if pool is None else _names(pool),
         cost=None if cost is None else one_of("--cost", cost, COST_KINDS),
         seed=seed,
         quality_target=1.0 if told is None else told.quality_target,
@@ -136,7 +136,13 @@ def _train_on_outcomes(
 
 
 def _train_on_log(
-    log: Path, name: str | None, seed: int, encoder: str, context: tuple[ContextKey, ...], as_json: bool
+    log: Path,
+    pool: str | None,
+    name: str | None,
+    seed: int,
+    encoder: str,
+    context: tuple[ContextKey, ...],
+    as_json: bool,
 ) -> None:
     from beast_ml.features.kinds import KIND_TABLE
     from beast_ml.logs.store import LogStore
@@ -151,6 +157,8 @@ def _train_on_log(
         raise InputError(f"no log store in {log}: `beast logs ingest FILE` makes one")
     prices = known_prices(settings)
     logged = store.logged_outcomes().priced(prices)
+    if pool is not None:
+        logged = logged.pool(_names(pool))
     with progress_bar() as progress:
         result = train_from_log(
             logged,
@@ -194,3 +202,7 @@ def print_registered(registered: RegisteredRouter) -> None:
     """Print what was registered."""
     parts = ", ".join(f"{name} {version}" for name, version in sorted(registered.parts.items()))
     stdout.print(f"registered {registered.uri} ({parts})", highlight=False, markup=False)
+
+
+def _names(pool: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in pool.split(",") if part.strip())

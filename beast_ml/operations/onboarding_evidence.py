@@ -111,11 +111,11 @@ def _with_saving(
     ends = predictor.interval(rows)
     spared = (displaced * cost).sum(axis=1)
     low, middle, high = (float((spared - taken * own[:, at]).mean()) / reference for own in (ends[1], cost, ends[0]))
-    moved = moved(saving, min(low, middle), middle, max(high, middle))
+    better = moved(saving, min(low, middle), middle, max(high, middle))
     unit = reference if by_log else evidence.best_single_cost
     if unit is not None and paid is not None:
         paid = max(paid - middle * unit, 0.0)
-    return msgspec.structs.replace(evidence, cost_saving=moved, router_cost=paid)
+    return msgspec.structs.replace(evidence, cost_saving=better, router_cost=paid)
 
 
 def _logged_cost(evidence: Evidence) -> float | None:

@@ -1,0 +1,118 @@
+"""What still leans on a model that is to leave: settings, experiments, clients, and those it steps in for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from beast_ml.domain.endpoint import Endpoint
+from beast_ml.experiments.experiments_file import Experiments
+from beast_ml.logs.store import LogStore
+
+__all__ = ["Pin", "pins_in_log", "pins_of_experiments", "pins_of_settings"]
+
+
+@dataclass(frozen=True)
+class Pin:
+    """Something that leans on a model.
+
+    Parameters
+    ----------
+    what
+        Said for people.
+    advice
+        What to do about it.
+    breaks
+        Whether it would fail without the model; else it changes, as it is meant to.
+    """
+
+    what: str
+    advice: str
+    breaks: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields for a report."""
+        return asdict(self)
+
+
+def pins_of_settings(
+    name: str,
+    others: Collection[str],
+    endpoints: Sequence[Endpoint],
+    judge: str | None,
+    *,
+    has_budgets: bool,
+    is_cheapest: bool,
+) -> list[Pin]:
+    """Return what a deployment's settings lean on a model for.
+
+    Parameters
+    ----------
+    name, others
+        The model, and the candidates that stay.
+    endpoints
+        Of all models.
+    judge
+        What verifies cached answers.
+    has_budgets, is_cheapest
+        Whether any budget is set, and whether no other candidate is as cheap.
+    """
+    found = []
+    if judge == name:
+        found.append(Pin("it verifies cached answers (cache.judge)", "name another model there, or `equal`", True))
+    served = {each.model for each in endpoints}
+    if served and not served & set(others):
+        found.append(Pin("no other candidate has an endpoint", "name one under `endpoints` first", True))
+    for each in endpoints:
+        if each.model == name:
+            found.append(
+                Pin(
+                    f"endpoint {each.name!r} serves it",
+                    "once promoted, and no alias points at a router with it, take the line out of mlflow.yaml",
+                    False,
+                )
+            )
+    if has_budgets and is_cheapest:
+        found.append(
+            Pin("budgets fall back to it, the cheapest model, beyond their soft limit", "look at their limits", False)
+        )
+    return found
+
+
+def pins_of_experiments(experiments: Experiments) -> list[Pin]:
+    """Return the running experiments: their champion would be another one in the middle, and their challenger, too."""
+    return [
+        Pin(f"experiment {each.id!r} runs", f"let it end, or stop it: beast experiment stop {each.id}", True)
+        for each in experiments.running()
+    ]
+
+
+def pins_in_log(name: str, store: LogStore, days: int) -> list[Pin]:
+    """Return who needed a model in the log's last days: clients that named it, and models it stepped in for."""
+    if not store.days():
+        return []
+    model = name.replace("'", "''")
+    rows = store.sql(
+        f"""
+        WITH late AS (
+          SELECT * FROM log
+          WHERE received_at >= (SELECT max(received_at) FROM log) - INTERVAL {days} DAY
+        )
+        SELECT
+          count(*) FILTER (WHERE chosen_model = '{model}' AND (propensity IS NULL OR len(candidates) = 1)) AS named,
+          count(DISTINCT tenant_id) FILTER (
+            WHERE chosen_model = '{model}' AND (propensity IS NULL OR len(candidates) = 1)
+          ) AS tenants,
+          count(*) FILTER (WHERE served_model = '{model}' AND chosen_model <> '{model}') AS rescued
+        FROM late
+        """  # noqa: S608  an escaped name and a number
+    ).to_pylist()[0]
+    found = []
+    if rows["named"]:
+        what = f"{rows['named']:,} requests of {rows['tenants']} tenants named it themselves in {days} days"
+        found.append(Pin(what, "tell them: without it they are refused", True))
+    if rows["rescued"]:
+        what = f"it stepped in for another model {rows['rescued']:,} times in {days} days"
+        found.append(Pin(what, "the next in the ranking does so then", False))
+    return found
