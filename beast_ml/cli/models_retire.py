@@ -38,7 +38,7 @@ def retire_model(
 ) -> None:
     """Register the router without a model as challenger, say what changes, and what still leans on the model.
 
-    Nothing serves the new version before `beast promote` has let it through the gates. Old logs go on being learnt from:
+    Nothing serves the new version before `beast promote` has let it through the gates. Old logs are still learnt from:
     `beast train --log ... --pool` with the models that stay.
     """
     from beast_ml.cli.probe_files import logged_prompts, read_prompts

@@ -12,7 +12,7 @@ from beast_ml.errors import InputError, MissingExtraError, UnavailableError
 if TYPE_CHECKING:
     import httpx2
 
-__all__ = ["UrlOption", "call_server", "own_admin_key", "server_client"]
+__all__ = ["UrlOption", "call_server", "own_admin_key", "server_client", "server_text"]
 
 UrlOption = Annotated[
     str | None, typer.Option("--url", help="Address of the server; default: serving.host and serving.port.")
@@ -77,6 +77,28 @@ def call_server(
     UnavailableError
         If it does not answer, or cannot serve now.
     """
+    return _answered(method, path, body, url, key, needs).json()
+
+
+def server_text(path: str, *, url: str | None, key: str | None, needs: str) -> str:
+    """Return what a server answers in plain text, such as its metrics; arguments and errors as of `call_server`."""
+    return _answered("GET", path, None, url, key, needs).text
+
+
+def own_admin_key() -> str | None:
+    """Return the admin key of a server with these settings; None where it has not made one yet."""
+    from beast_ml.settings import load_settings
+
+    settings = load_settings()
+    if settings.admin_key is not None:
+        return settings.admin_key.get_secret_value()
+    kept = settings.serving.state / "admin.key"
+    return kept.read_text("utf-8").strip() if kept.exists() else None
+
+
+def _answered(
+    method: str, path: str, body: Mapping[str, Any] | None, url: str | None, key: str | None, needs: str
+) -> httpx2.Response:
     import httpx2
 
     with server_client(url, key) as client:
@@ -89,24 +111,13 @@ def call_server(
                 "with --url"
             ) from error
     if answer.is_success:
-        return answer.json()
+        return answer
     said = _said(answer)
     if answer.status_code in (401, 403):
         raise InputError(f"the server at {at} refuses the key: it must be {needs} ({said})")
     if answer.status_code in (400, 404, 405, 413, 422):
         raise InputError(f"the server at {at} refuses: {said}")
     raise UnavailableError(f"the server at {at} answered {answer.status_code}: {said}")
-
-
-def own_admin_key() -> str | None:
-    """Return the admin key of a server with these settings; None where it has not made one yet."""
-    from beast_ml.settings import load_settings
-
-    settings = load_settings()
-    if settings.admin_key is not None:
-        return settings.admin_key.get_secret_value()
-    kept = settings.serving.state / "admin.key"
-    return kept.read_text("utf-8").strip() if kept.exists() else None
 
 
 def _said(answer: httpx2.Response) -> str:

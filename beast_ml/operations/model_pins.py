@@ -64,15 +64,8 @@ def pins_of_settings(
     served = {each.model for each in endpoints}
     if served and not served & set(others):
         found.append(Pin("no other candidate has an endpoint", "name one under `endpoints` first", True))
-    for each in endpoints:
-        if each.model == name:
-            found.append(
-                Pin(
-                    f"endpoint {each.name!r} serves it",
-                    "once promoted, and no alias points at a router with it, take the line out of mlflow.yaml",
-                    False,
-                )
-            )
+    when = "once promoted, and no alias points at a router with it, take the line out of mlflow.yaml"
+    found += [Pin(f"endpoint {each.name!r} serves it", when, False) for each in endpoints if each.model == name]
     if has_budgets and is_cheapest:
         found.append(
             Pin("budgets fall back to it, the cheapest model, beyond their soft limit", "look at their limits", False)

@@ -164,7 +164,7 @@ def _fresh(bundle: RouterBundle, outcomes: OutcomeMatrix) -> OutcomeMatrix:
     if outcomes.digest() == bundle.manifest.training_digest:
         raise DataError("these outcomes are what the router was trained on: give some that it has not seen")
     found = outcomes.pool(bundle.predictors.models)
-    known = np.isfinite(found.quality).all(axis=1)
+    known = np.asarray(np.isfinite(found.quality).all(axis=1))
     if bundle.policy.cost != "none":
         known &= np.isfinite(found.cost_usd if bundle.policy.cost == "cost_usd" else found.latency_s).all(axis=1)
     if known.sum() < _LEAST_QUERIES:

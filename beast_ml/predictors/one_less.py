@@ -73,9 +73,17 @@ def _cost(
 
 
 def _amount(known: AmountPredictor, models: tuple[str, ...], at: int) -> AmountPredictor:
-    columns = {name: np.delete(getattr(known, name), at) for name in ("center", "scale", "smearing", "scale_center")}
-    heads = {"head": _head(known.head, at), "scale_head": _head(known.scale_head, at)}
-    return replace(known, models=models, spread=_spread(known.spread, at), **columns, **heads)
+    return replace(
+        known,
+        models=models,
+        head=_head(known.head, at),
+        center=np.delete(known.center, at),
+        scale=np.delete(known.scale, at),
+        smearing=np.delete(known.smearing, at),
+        scale_head=_head(known.scale_head, at),
+        scale_center=np.delete(known.scale_center, at),
+        spread=_spread(known.spread, at),
+    )
 
 
 def _reliability(known: ReliabilityPredictor, models: tuple[str, ...], at: int) -> ReliabilityPredictor:

@@ -14,17 +14,17 @@ from beast_ml.benchmarks.learning.simulated_logs import LogWorld
 from beast_ml.benchmarks.part_context import PartContext
 from beast_ml.benchmarks.partial_feedback import LOGGING_POLICIES, MMLU_PRO_POOL, PolicyName
 from beast_ml.benchmarks.sets import SETS, load_set
+from beast_ml.evaluation.proportion import wilson
 from beast_ml.logs.simulate.policies import logging_policy
 from beast_ml.policy.learner import get_encoder
 
-__all__ = ["measure_ope", "wilson"]
+__all__ = ["measure_ope"]
 
 _PART: Final = "ope"
 _SETS: Final = {"routerbench3": None, "mmlu_pro": MMLU_PRO_POOL, "bfcl": None, "mmlu": None}
 _LOGS, _QUICK_LOGS = 500, 30
 _ROUNDS: Final = 1_500
 _LABELLED: Final = 0.2
-_Z95: Final = 1.959963984540054
 
 
 def measure_ope(context: PartContext) -> PartResult:
@@ -52,20 +52,6 @@ def measure_ope(context: PartContext) -> PartResult:
         settings = {"set": pool.digest(), "logs": n_logs, "rounds": _ROUNDS, "labelled": _LABELLED}
         figures += context.kept(f"ope labels, {name}", settings, partial(_labels, name, world, n_logs))
     return PartResult(_PART, tuple(figures), tuple(notes))
-
-
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """Return the 95% interval of a share seen in n trials (Wilson 1927).
-
-    Examples
-    --------
-    >>> [round(end, 3) for end in wilson(0.95, 500)]
-    [0.927, 0.966]
-    """
-    z2 = _Z95**2 / n
-    middle = (share + z2 / 2) / (1 + z2)
-    half = _Z95 * ((share * (1 - share) + z2 / 4) / n) ** 0.5 / (1 + z2)
-    return middle - half, middle + half
 
 
 def _cells(where: str, policy: PolicyName, world: Callable[[], LogWorld], n_logs: int) -> tuple[Figure, ...]:

@@ -9,6 +9,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from beast_ml.evaluation.proportion import wilson
 from beast_ml.experiments.design import design_for_effect
 from beast_ml.experiments.moments import UnitMoments, difference
 from beast_ml.experiments.multiplicity import MULTIPLICITIES, Multiplicity, find
@@ -164,7 +165,7 @@ def false_alarms(
             later = slice(looks.start, None)
             ordinary += bool((np.abs(looks.effect[later]) > 1.96 * np.sqrt(looks.variance[later])).any())
         progress(f"false alarms: {name}", i + 1, n_simulations)
-    low, high = _wilson(claims, n_simulations)
+    low, high = wilson(claims / n_simulations, n_simulations)
     return FalseAlarms(name, n_simulations, n_looks, claims / n_simulations, low, high, ordinary / n_simulations)
 
 
@@ -282,10 +283,3 @@ def _compared(unit: NDArray[np.intp], values: Floats, treated: NDArray[np.bool_]
 
 def _moments(unit: NDArray[np.intp], values: Floats, own: NDArray[np.bool_]) -> UnitMoments:
     return running_moments(unit[own], values[own][:, None], np.ones(int(own.sum())), np.cumsum(own))
-
-
-def _wilson(k: int, n: int) -> tuple[float, float]:
-    z, share = 1.96, k / n
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * ((share * (1 - share) + z**2 / (4 * n)) / n) ** 0.5 / (1 + z**2 / n)
-    return centre - half, centre + half

@@ -17,9 +17,11 @@ from beast_ml.events import events
 from beast_ml.operations.health.balance import Balancer, Seat
 from beast_ml.operations.health.breaker import Breaker, BreakerSettings, BreakerState
 
-__all__ = ["EndpointHealth", "FleetHealth"]
+__all__ = ["FAULTS", "EndpointHealth", "FleetHealth"]
 
-_FAULTS: Final[frozenset[ErrorKind]] = frozenset({"provider", "timeout", "rate_limit", "auth"})
+FAULTS: Final[frozenset[ErrorKind]] = frozenset({"provider", "timeout", "rate_limit", "auth"})
+"""Failures that are the endpoint's own."""
+
 _ANSWERS: Final[frozenset[ErrorKind]] = frozenset({"context_length", "content_filter", "invalid_request"})
 """The endpoint did what it should, and is alive; other kinds say nothing about it."""
 
@@ -268,7 +270,7 @@ class FleetHealth:
             each.alive_at = now
             slow = each.latency.observe(latency_s, now, trial=breaker.state != "closed")
             changed = breaker.succeeded(slow=slow, began_at=began_at)
-        elif error_kind in _FAULTS:
+        elif error_kind in FAULTS:
             assert error_kind is not None  # noqa: S101  None is no fault
             changed = breaker.failed(began_at=began_at, retry_after_s=retry_after_s, cause=error_kind)
         elif error_kind in _ANSWERS:
@@ -336,7 +338,7 @@ class FleetHealth:
         each = self._by_name.get(endpoint)
         if each is None:
             return
-        if error_kind is None or error_kind not in _FAULTS:
+        if error_kind is None or error_kind not in FAULTS:
             changed = each.breaker.probe_succeeded()
         else:
             changed = each.breaker.probe_failed(cause=f"probe:{error_kind}", retry_after_s=retry_after_s)

@@ -1,0 +1,90 @@
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from beast_ml.errors import DataError
+from beast_ml.logs.store import LogStore
+from beast_ml.operations.uptime import uptime_report
+from beast_ml.testing.failing_logs import LOG_END, LOG_START, failing_log
+
+SINCE = LOG_START + timedelta(days=1)
+OUTAGE = (LOG_START + timedelta(days=3), LOG_START + timedelta(days=3, hours=6))
+
+
+def outage(row, rng):
+    if row["endpoint"] == "large-eu" and OUTAGE[0] <= row["received_at"] < OUTAGE[1]:
+        row |= {"status": "timeout", "error_kind": "timeout", "served_model": None}
+
+
+def too_long(row, rng):
+    if row["endpoint"] == "small-eu" and row["status"] == "ok" and rng.random() < 0.1:
+        row |= {"status": "error", "error_kind": "context_length", "served_model": None}
+
+
+def by_name(report):
+    return {(row.model, row.endpoint): row for row in report.rows}
+
+
+def test_an_outage_is_one_incident_of_its_endpoint_and_counts_as_time_that_it_was_down(tmp_path):
+    report = uptime_report(failing_log(tmp_path, outage, n=16_000, rate=0.0), SINCE)
+    rows = by_name(report)
+    assert list(rows) == [
+        ("large", ""), ("large", "large-eu"), ("large", "large-us"), ("small", ""), ("small", "small-eu"),
+    ]  # fmt: skip
+    found = rows["large", "large-eu"]
+    (incident,) = found.incidents
+    assert abs(incident.started_at - OUTAGE[0]) < timedelta(hours=1)
+    assert abs(incident.ended_at - OUTAGE[1]) < timedelta(hours=1)
+    assert incident.error_kind == "timeout"
+    assert incident.is_over
+    assert incident.n_failed == found.errors["timeout"]
+    assert found.uptime == pytest.approx(1 - 6 / (7 * 24), abs=0.01)
+    for other in ("large-us", "small-eu"):
+        row = rows[("large" if "large" in other else "small"), other]
+        assert row.incidents == ()
+        assert (row.availability, row.high, row.uptime) == (1.0, 1.0, 1.0)
+        assert 0.99 < row.low < 1.0
+    # Failures in one burst say less than as many apart.
+    width = found.high - found.low
+    n, p = found.n_calls, found.availability
+    assert width > 2 * 2 * 1.96 * (p * (1 - p) / n) ** 0.5
+
+
+def test_what_an_endpoint_was_right_to_refuse_is_an_answer(tmp_path):
+    rows = by_name(uptime_report(failing_log(tmp_path, too_long, rate=0.0), SINCE))
+    assert rows["small", ""].availability == 1.0
+    assert rows["small", ""].errors["context_length"] > 100
+
+
+def test_one_that_lasts_has_no_end(tmp_path):
+    def down(row, rng):
+        if row["model" if "model" in row else "chosen_model"] == "small" and row["received_at"] > LOG_END - timedelta(
+            days=1
+        ):
+            row |= {"status": "error", "error_kind": "provider", "served_model": None}
+
+    (incident,) = by_name(uptime_report(failing_log(tmp_path, down, rate=0.0), SINCE))["small", ""].incidents
+    assert not incident.is_over
+
+
+def test_intervals_cover_the_rate_of_failures_that_come_in_bursts(tmp_path):
+    covered, n_logs = 0, 40
+    for seed in range(n_logs):
+        draws = np.random.default_rng(1_000 + seed)
+        bad = draws.random(int((LOG_END - LOG_START).total_seconds() // 3600) + 1) < 0.1
+
+        def burst(row, rng, bad=bad):
+            hour = int((row["received_at"] - LOG_START).total_seconds() // 3600)
+            if row["chosen_model"] == "small" and bad[hour] and rng.random() < 0.3:
+                row |= {"status": "error", "error_kind": "provider", "served_model": None}
+
+        store = failing_log(tmp_path / str(seed), burst, n=1_500, rate=0.0, seed=seed)
+        row = by_name(uptime_report(store, SINCE))["small", ""]
+        covered += row.low <= 1 - 0.1 * 0.3 <= row.high
+    assert covered >= 34  # of 40, at 95% nominal, fewer than one run in a thousand of a right interval
+
+
+def test_an_empty_store_is_said_to_be(tmp_path):
+    with pytest.raises(DataError, match="holds no log"):
+        uptime_report(LogStore(tmp_path))
