@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from beast_ml.serving.asking.round import GradedAnswer, Question
     from beast_ml.settings import Settings
 
-__all__ = ["JudgeOption", "LiveAnswers", "MaxTokensOption", "MaxUsdOption", "ask_live", "endpoint_of", "write_answers"]
+__all__ = [
+    "JudgeOption",
+    "LiveAnswers",
+    "MaxTokensOption",
+    "MaxUsdOption",
+    "ask_live",
+    "endpoint_of",
+    "rows_of",
+    "write_answers",
+]
 
 JudgeOption = Annotated[
     str | None,
@@ -172,9 +181,15 @@ def write_answers(path: Path, answers: Sequence[GradedAnswer]) -> None:
     """Write answers as an outcome table, with what was said beside; those that there was no money for are left out."""
     from beast_ml.cli.probe_files import write_table
 
-    rows = [
+    write_table(path, rows_of(answers))
+
+
+def rows_of(answers: Sequence[GradedAnswer]) -> list[dict[str, Any]]:
+    """Return the rows of an outcome table; a call that failed has its cost and kind of error alone."""
+    return [
         {
             "query_id": each.question.query_id,
+            "task": each.question.task or None,
             "model": each.model,
             "prompt": each.question.prompt,
             "quality": each.quality,
@@ -188,4 +203,3 @@ def write_answers(path: Path, answers: Sequence[GradedAnswer]) -> None:
         for each in answers
         if each.call is not None
     ]
-    write_table(path, rows)

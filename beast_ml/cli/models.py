@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from beast_ml.cli.models_add import add_model
+from beast_ml.cli.models_compare import compare_models
 from beast_ml.cli.models_health import models_health
 from beast_ml.cli.models_retire import retire_model
 
@@ -20,4 +21,5 @@ def _models() -> None:
 
 app.command("add")(add_model)
 app.command("retire")(retire_model)
+app.command("compare")(compare_models)
 app.command("health")(models_health)

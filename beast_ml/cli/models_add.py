@@ -171,7 +171,9 @@ def _ask(
 
     references = {} if prompts is None else read_references(prompts)
     picked = pick_probes(base, new, queries.prompts, n_probes)
-    questions = [Question(queries.ids[i], queries.prompts[i], references.get(queries.ids[i])) for i in picked]
+    questions = [
+        Question(queries.ids[i], queries.prompts[i], references.get(queries.ids[i]), queries.tasks[i]) for i in picked
+    ]
     prices = known_prices(settings) | ({} if new.price is None else {new.name: new.price})
     journal = out.parent / f"{new.name.replace('/', '-')}.calls.jsonl"
     live = ask_live({new.name: address}, prices, questions, judge, settings, journal, **limits)

@@ -31,10 +31,11 @@ _MOST_LOGGED: Final = 2_000
 
 @dataclass(frozen=True)
 class PromptFile:
-    """Prompts with their ids."""
+    """Prompts with their ids, and what each is for, "" where that is not known."""
 
     ids: tuple[str, ...]
     prompts: tuple[str, ...]
+    tasks: tuple[str, ...]
 
 
 def read_prompts(path: Path) -> PromptFile:
@@ -49,17 +50,17 @@ def read_prompts(path: Path) -> PromptFile:
     """
     if path.suffix == ".txt":
         texts = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
-        pairs = [(f"line-{i:06d}", text) for i, text in enumerate(texts, 1)]
+        rows = [(f"line-{i:06d}", text, "") for i, text in enumerate(texts, 1)]
     else:
         from beast_ml.evaluation.outcome_files import read_outcome_set
 
         matrix = read_outcome_set(path, keep_every_query=True).matrix
-        pairs = list(zip(matrix.query_ids.tolist(), matrix.prompts, strict=True))
-    first = {text: key for key, text in reversed(pairs) if text}
+        rows = list(zip(matrix.query_ids.tolist(), matrix.prompts, matrix.tasks.tolist(), strict=True))
+    first = {text: key for key, text, _ in reversed(rows) if text}
     if not first:
         raise InputError(f"no prompt in {path}: give a table with `query_id` and `prompt`, or a text file")
-    different = [(key, text) for key, text in pairs if first.get(text) == key]
-    return PromptFile(tuple(key for key, _ in different), tuple(text for _, text in different))
+    different = [row for row in rows if first.get(row[1]) == row[0]]
+    return PromptFile(*(tuple(row[i] for row in different) for i in range(3)))
 
 
 def logged_prompts(store: LogStore, most: int = _MOST_LOGGED) -> PromptFile:
@@ -71,7 +72,7 @@ def logged_prompts(store: LogStore, most: int = _MOST_LOGGED) -> PromptFile:
         If it holds none.
     """
     rows = store.sql(
-        "SELECT min(request_id) AS id, prompt FROM log WHERE prompt IS NOT NULL AND prompt <> '' "  # noqa: S608  a number
+        "SELECT min(request_id) AS id, prompt, any_value(context['task']) AS task FROM log WHERE prompt IS NOT NULL AND prompt <> '' "  # noqa: S608  a number
         f"GROUP BY prompt ORDER BY max(received_at) DESC LIMIT {most}"
     )
     if not rows.num_rows:
@@ -79,7 +80,8 @@ def logged_prompts(store: LogStore, most: int = _MOST_LOGGED) -> PromptFile:
             f"no `--prompts`, and the log at {store.path} holds none: the candidates are compared on prompts such as "
             "your router sees, give a file"
         )
-    return PromptFile(tuple(rows["id"].to_pylist()), tuple(rows["prompt"].to_pylist()))
+    tasks = tuple(task or "" for task in rows["task"].to_pylist())
+    return PromptFile(tuple(rows["id"].to_pylist()), tuple(rows["prompt"].to_pylist()), tasks)
 
 
 def read_references(path: Path) -> dict[str, str]:

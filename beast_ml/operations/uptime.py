@@ -1,7 +1,7 @@
 """How well every model, and every endpoint, answered over a time: availability, incidents, errors, from the log.
 
-A call fails by the endpoint's fault where its error is one of `beast_ml.operations.health.fleet.FAULTS`, or of a kind that
-nobody told; a request that the endpoint was right to refuse (too long, a filter, malformed) is an answer.
+A call fails by the endpoint's fault where its error is one of `beast_ml.operations.health.fleet.FAULTS`, or of a kind
+that nobody told; a request that the endpoint was right to refuse (too long, a filter, malformed) is an answer.
 """
 
 from __future__ import annotations

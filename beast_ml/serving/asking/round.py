@@ -18,11 +18,12 @@ T = TypeVar("T")
 
 
 class Question(msgspec.Struct, frozen=True):
-    """A prompt; ``reference`` is an answer that is right, where one is known."""
+    """A prompt; ``reference`` is an answer that is right, where one is known, ``task`` what the prompt is for."""
 
     query_id: str
     prompt: str
     reference: str | None = None
+    task: str = ""
 
 
 class GradedAnswer(msgspec.Struct, frozen=True):
