@@ -71,9 +71,13 @@ def logged_prompts(store: LogStore, most: int = _MOST_LOGGED) -> PromptFile:
     InputError
         If it holds none.
     """
+    if not store.days():
+        raise InputError(f"no `--prompts`, and no log at {store.path}: give a file with prompts such as yours")
     rows = store.sql(
-        "SELECT min(request_id) AS id, prompt, any_value(context['task']) AS task FROM log WHERE prompt IS NOT NULL AND prompt <> '' "  # noqa: S608  a number
-        f"GROUP BY prompt ORDER BY max(received_at) DESC LIMIT {most}"
+        f"""
+        SELECT min(request_id) AS id, prompt, any_value(context['task']) AS task FROM log
+        WHERE prompt IS NOT NULL AND prompt <> '' GROUP BY prompt ORDER BY max(received_at) DESC LIMIT {most}
+        """  # noqa: S608  a number
     )
     if not rows.num_rows:
         raise InputError(

@@ -1,10 +1,13 @@
-"""The interval of a share."""
+"""The interval of a share, also where its trials come in bursts."""
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["wilson"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["effective_trials", "wilson"]
 
 _Z95: Final = 1.959963984540054
 
@@ -22,4 +25,32 @@ def wilson(share: float, n: float) -> tuple[float, float]:
     z2 = _Z95**2 / n
     middle = (share + z2 / 2) / (1 + z2)
     half = _Z95 * ((share * (1 - share) + z2 / 4) / n) ** 0.5 / (1 + z2)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return 0.0 if share == 0.0 else middle - half, 1.0 if share == 1.0 else middle + half
+
+
+def effective_trials(n: NDArray[np.int64], k: NDArray[np.int64]) -> float:
+    """Return how many independent trials would tell as much of their share as these clusters do.
+
+    The number of trials over the design effect: the variance between clusters over that of as many trials apart, at
+    least 1 (Korn, Graubard 1998).
+
+    Parameters
+    ----------
+    n, k
+        (c,) trials of each cluster, and how many of them succeeded.
+
+    Examples
+    --------
+    >>> effective_trials(np.array([10, 10, 10, 10]), np.array([2, 3, 2, 3]))
+    40.0
+    >>> round(effective_trials(np.array([10, 10, 10, 10]), np.array([0, 0, 0, 10])), 1)
+    3.0
+    """
+    tried = n > 0
+    n, k, total = n[tried], k[tried], int(n.sum())
+    share = k.sum() / total
+    plain = total * share * (1.0 - share)
+    if plain == 0.0 or len(n) < 2:
+        return float(total)
+    clustered = len(n) / (len(n) - 1) * float(((k - share * n) ** 2).sum())
+    return float(max(1.0, total / max(1.0, clustered / plain)))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from beast_ml.evaluation.proportion import wilson
+from beast_ml.evaluation.proportion import effective_trials, wilson
 from beast_ml.logs.store import LogStore
 from beast_ml.operations.error_counts import ErrorCounts, count_errors
 from beast_ml.operations.health.fleet import FAULTS
@@ -64,8 +64,7 @@ class Uptime:
         Whose end is known.
     availability, low, high
         Share of them that did not fail by the endpoint's fault, with 95% interval: Wilson's, at the effective number of
-        calls, for failures come in bursts (Korn, Graubard 1998: the variance between bins of time tells how many calls
-        say as much as they would alone).
+        calls, for failures come in bursts.
     uptime
         Share of the time outside of incidents.
     errors
@@ -144,23 +143,11 @@ def _uptime(counts: ErrorCounts, calls: pd.DataFrame, model: str, endpoint: str)
         endpoint,
         total,
         share,
-        *wilson(share, _effective(n, k)),
+        *wilson(share, effective_trials(n, k)),
         uptime=1.0 - min(down_s / window_s, 1.0) if window_s > 0 else float(not incidents),
         errors={str(kind): int(count) for kind, count in kinds.items() if kind},
         incidents=incidents,
     )
-
-
-def _effective(n: Counts, k: Counts) -> float:
-    """Return how many independent calls would tell as much as these do: n over the design effect of bins of time."""
-    called = n > 0
-    n, k, total = n[called], k[called], int(n.sum())
-    share = k.sum() / total
-    plain = total * share * (1.0 - share)
-    if plain == 0.0 or len(n) < 2:
-        return float(total)
-    clustered = len(n) / (len(n) - 1) * float(((k - share * n) ** 2).sum())
-    return float(max(1.0, total / max(1.0, clustered / plain)))
 
 
 def _incidents(counts: ErrorCounts, failed: pd.DataFrame, n: Counts, k: Counts) -> tuple[Incident, ...]:

@@ -1,6 +1,5 @@
 from datetime import timedelta
 
-import numpy as np
 import pytest
 
 from beast_ml.errors import DataError
@@ -64,23 +63,6 @@ def test_one_that_lasts_has_no_end(tmp_path):
 
     (incident,) = by_name(uptime_report(failing_log(tmp_path, down, rate=0.0), SINCE))["small", ""].incidents
     assert not incident.is_over
-
-
-def test_intervals_cover_the_rate_of_failures_that_come_in_bursts(tmp_path):
-    covered, n_logs = 0, 40
-    for seed in range(n_logs):
-        draws = np.random.default_rng(1_000 + seed)
-        bad = draws.random(int((LOG_END - LOG_START).total_seconds() // 3600) + 1) < 0.1
-
-        def burst(row, rng, bad=bad):
-            hour = int((row["received_at"] - LOG_START).total_seconds() // 3600)
-            if row["chosen_model"] == "small" and bad[hour] and rng.random() < 0.3:
-                row |= {"status": "error", "error_kind": "provider", "served_model": None}
-
-        store = failing_log(tmp_path / str(seed), burst, n=1_500, rate=0.0, seed=seed)
-        row = by_name(uptime_report(store, SINCE))["small", ""]
-        covered += row.low <= 1 - 0.1 * 0.3 <= row.high
-    assert covered >= 34  # of 40, at 95% nominal, fewer than one run in a thousand of a right interval
 
 
 def test_an_empty_store_is_said_to_be(tmp_path):

@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from beast_ml.errors import UnknownModelError
+from beast_ml.features.hashing import HashingEncoder
+from beast_ml.operations.comparison_in_log import compare_in_log
+from beast_ml.testing.exploring_logs import exploring_log
+from beast_ml.testing.worlds import make_world
+
+MODELS = ("large", "medium", "small")
+
+
+def test_what_each_would_have_got_on_all_requests_is_covered():
+    """The log chose the models by the request, so their means in it are not comparable; doubly robust ones are."""
+    logged = exploring_log(0, 2_000, epsilon=0.5)
+    world = make_world(np.random.default_rng(0), 900)
+    truth = dict(zip(world.outcomes.prompts, world.quality, strict=True))
+    means = np.stack([truth[prompt] for prompt in logged.matrix.prompts]).mean(axis=0)
+    found = compare_in_log(logged, MODELS, HashingEncoder())
+    assert found.source == "log"
+    for row, mean in zip(found.of("quality"), means, strict=True):
+        assert row.value.low - 0.03 <= mean <= row.value.high + 0.03
+        if row.difference is not None:
+            assert row.difference.low - 0.03 <= mean - means[0] <= row.difference.high + 0.03
+    assert found.of("quality")[2].is_told_apart
+    assert found.of("cost_usd")[2].difference.high < 0
+    assert found.of("latency_s")[2].difference.high < 0
+    assert set(found.trusted) == set(MODELS)
+    assert found.trusted["large"].startswith("trust")
+    assert found.to_dict()["log_can_tell"] == found.trusted
+
+
+def test_a_log_without_exploration_says_that_it_cannot_tell():
+    logged = exploring_log(1, 800, epsilon=0.01, failure_rate=0.1)
+    found = compare_in_log(logged, ("large", "small"), HashingEncoder())
+    assert any(not verdict.startswith("trust") for verdict in found.trusted.values())
+    assert found.of("errors")
+
+
+def test_a_model_that_the_log_never_had_is_refused():
+    with pytest.raises(UnknownModelError, match="huge"):
+        compare_in_log(exploring_log(0, 200), ("large", "huge"), HashingEncoder())
