@@ -71,7 +71,7 @@ def compare_outcomes(
         for kind in kinds_there(kinds[known]):
             at = np.flatnonzero(known & ((kinds == kind) | (kind == ALL)))
             draws = QueryBootstrap.draw_by_question(rng, np.unique(question[at], return_inverse=True)[1], _RESAMPLES)
-            means = draws.means(values[np.ix_(at, columns)])
+            means = draws.means(values[at][:, columns])
             rows += [
                 Compared(
                     measure,

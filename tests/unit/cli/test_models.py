@@ -83,3 +83,59 @@ def test_prompts_and_both_prices_are_asked_for(beast, router_folder):
     assert "--prompts" in beast("models", "add", "newest", "--from", router_folder)[2]
     prompts = ("--prompts", "x.csv", "--input-price", 1.0)
     assert beast("models", "add", "newest", "--from", router_folder, *prompts)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--endpoint", "http://x/v1", "--probes", "prompts.csv"), "one of the two"),
+        (("--endpoint", "x"), "http(s)://"),
+        (("--price", "1,2"), "one or the others"),
+        (("--endpoint", "http://127.0.0.1:9/v1", "--judge", "equal", "--expected-quality", 0.5), "reference"),
+        (("--endpoint", "http://127.0.0.1:9/v1", "--judge", "newest", "--expected-quality", 0.5), "its own answers"),
+        (("--endpoint", "http://127.0.0.1:9/v1", "--judge", "huge", "--expected-quality", 0.5), "no endpoint"),
+    ],
+)
+def test_what_is_wrong_with_asking_is_said(add, arguments, words):
+    code, _, err = add(*arguments)
+    assert code == 2
+    assert words in " ".join(err.split())
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("compare", "a", "b", "--live", "--outcomes", "x.csv"), "one of the two"),
+        (("compare", "a", "a", "--live"), "two different models"),
+        (("compare", "a", "b", "--live"), "no endpoint"),
+        (("compare", "a", "b"), "no log"),
+        (("health",), "holds no log"),
+        (("health", "--since", "soon"), "must be a time"),
+        (("retire", "a", "--from", "bundle"), "no registry address"),
+    ],
+)
+def test_other_commands_say_what_is_wrong(beast, command, words):
+    code, _, err = beast("models", *command)
+    assert code == 2
+    assert words in " ".join(err.split())
+
+
+def test_models_are_compared_by_an_outcome_table(beast, world, tmp_path):
+    outcomes = world.outcomes
+    rows = [
+        {"query_id": query, "prompt": prompt, "model": model, "quality": quality, "cost_usd": cost, "task": "code"}
+        for query, prompt, qualities, costs in zip(
+            outcomes.query_ids, outcomes.prompts, outcomes.quality, outcomes.cost_usd, strict=True
+        )
+        for model, quality, cost in zip(outcomes.models, qualities, costs, strict=True)
+    ]
+    pd.DataFrame(rows).to_parquet(tmp_path / "outcomes.parquet")
+    command = ("models", "compare", "large", "small", "--outcomes", "outcomes.parquet", "--out", "report")
+    code, out, _ = beast(*command)
+    assert code == 0
+    assert "small is worse than large by" in out
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["reference"] == "large"
+    assert {row["kind"] for row in report["compared"]} == {"all", "code"}
+    assert (tmp_path / "report" / "comparison.png").exists()
+    assert json.loads(beast(*command, "--json")[1]) == report
