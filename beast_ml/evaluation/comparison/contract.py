@@ -96,7 +96,7 @@ class ModelComparison:
             if not row.is_told_apart:
                 found.append(f"{row.model} and {reference} cannot be told apart in quality ({interval})")
             else:
-                found.append(f"{row.model} is {'better' if value > 0 else 'worse'} than {reference} by {interval}")
+                found.append(f"{row.model} is {'better' if value > 0 else 'worse'} than {reference}: {interval}")
         text = "; ".join(found) or "quality is not known of two of them on the same requests"
         return f"{text}, on {self.n_requests:,} requests."
 

@@ -47,7 +47,7 @@ def test_an_outage_is_one_incident_of_its_endpoint_and_counts_as_time_that_it_wa
     # Failures in one burst say less than as many apart.
     width = found.high - found.low
     n, p = found.n_calls, found.availability
-    assert width > 2 * 2 * 1.96 * (p * (1 - p) / n) ** 0.5
+    assert width > 1.5 * 2 * 1.96 * (p * (1 - p) / n) ** 0.5
 
 
 def test_what_an_endpoint_was_right_to_refuse_is_an_answer(tmp_path):
