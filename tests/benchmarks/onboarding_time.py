@@ -28,18 +28,20 @@ from beast_ml.bundle.manifest import verify
 from beast_ml.bundle.write import write_bundle
 from beast_ml.operations.bundle_registration import register_bundle
 from beast_ml.policy.learner import RouterLearner
+from beast_ml.predictors.pool import PoolFamilies
 from beast_ml.registry.config import TrackingConfig
 from beast_ml.registry.promotion import promote
 from beast_ml.testing.fake_provider import FakeProviderProcess, Outcome, ProviderScript
 from beast_ml.testing.registry import make_evidence
-from beast_ml.testing.router_fixtures import QUICK
 from beast_ml.testing.worlds import make_world
 
 
 def measure(folder: Path, n_probes: int, answer_s: float) -> dict[str, Any]:
     """Return times and findings of an onboarding in an empty folder."""
     world = make_world(np.random.default_rng(0), 300)
-    write_bundle(RouterLearner("hashing", families=QUICK).fit(world.outcomes), folder / "bundle")
+    write_bundle(
+        RouterLearner("hashing", families=PoolFamilies.of_names(("ridge",))).fit(world.outcomes), folder / "bundle"
+    )
     tracking = TrackingConfig(f"sqlite:///{folder}/mlflow.db", folder / "artifacts")
     evidence = make_evidence(data_digest=verify(folder / "bundle").training_digest)
     register_bundle(folder / "bundle", evidence, tracking=tracking, name="outcomes")

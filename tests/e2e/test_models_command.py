@@ -68,7 +68,11 @@ def served(deployment, tmp_path):
     port = free_port()
     arguments = ["--port", str(port), "--state", str(tmp_path / "data" / "serving")]
     server = ServerProcess.start(
-        [sys.executable, "-m", "beast_ml.cli", "serve", *arguments], port, tmp_path / "server.log", folder=tmp_path
+        [sys.executable, "-m", "beast_ml.cli", "serve", *arguments],
+        port,
+        tmp_path / "server.log",
+        within_s=240.0,
+        folder=tmp_path,
     )
     yield server, f"http://127.0.0.1:{port}"
     server.kill()
