@@ -108,7 +108,12 @@ def _by_log(models: list[str], store: Path | None, since: str | None, seed: int,
     from beast_ml.operations.comparison_in_log import compare_in_log
 
     start = None if since is None else past_time("--since", since)
-    logged = LogStore(store or settings.logs.store).logged_outcomes(start).priced(known_prices(settings))
+    log = LogStore(store or settings.logs.store)
+    if not log.days():
+        raise InputError(
+            f"no log store in {log.path}: `beast logs ingest FILE` makes one; or give --outcomes, or --live"
+        )
+    logged = log.logged_outcomes(start).priced(known_prices(settings))
     with progress_bar() as progress:
         bars = Bars(progress)
         encoder = static_encoder(progress=lambda done, total: bars.advance("distilling the encoder", done, total))

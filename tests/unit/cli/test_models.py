@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from beast_ml.bundle.read import read_bundle
+from beast_ml.testing.failing_logs import failing_log
 
 
 @pytest.fixture
@@ -139,3 +140,19 @@ def test_models_are_compared_by_an_outcome_table(beast, world, tmp_path):
     assert {row["kind"] for row in report["compared"]} == {"all", "code"}
     assert (tmp_path / "report" / "comparison.png").exists()
     assert json.loads(beast(*command, "--json")[1]) == report
+
+
+def test_health_by_the_log_is_told_where_no_server_answers(beast, tmp_path):
+    def outage(row, rng):
+        if row["endpoint"] == "large-eu" and 12 <= row["received_at"].hour < 18 and row["received_at"].day == 8:
+            row |= {"status": "timeout", "error_kind": "timeout", "served_model": None}
+
+    failing_log(tmp_path / "data" / "logs", outage, n=3_000, rate=0.0)
+    code, out, err = beast("models", "health", "--since", "2026-03-02")
+    assert code == 0
+    assert "does not answer" in " ".join(err.split())
+    assert "Incidents" in out
+    assert "timeout" in out
+    report = json.loads(beast("models", "health", "--since", "2026-03-02", "--json")[1])
+    assert report["now"] is None
+    assert report["log"]["models"][1]["incidents"][0]["error_kind"] == "timeout"
