@@ -26,6 +26,7 @@ from beast_ml.cli.quickstart import app as quickstart_app
 from beast_ml.cli.registry import app as registry_app
 from beast_ml.cli.report import app as report_app
 from beast_ml.cli.route import app as route_app
+from beast_ml.cli.scorecard import app as scorecard_app
 from beast_ml.cli.serve import app as serve_app
 from beast_ml.cli.train import app as train_app
 from beast_ml.cli.tune import app as tune_app
@@ -59,6 +60,7 @@ for _group in (
     experiment_app,
     report_app,
     bench_app,
+    scorecard_app,
 ):
     app.add_typer(_group)
 
