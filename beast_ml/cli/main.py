@@ -19,6 +19,7 @@ from beast_ml.cli.evaluate import app as evaluate_app
 from beast_ml.cli.experiment import app as experiment_app
 from beast_ml.cli.keys import app as keys_app
 from beast_ml.cli.learn import app as learn_app
+from beast_ml.cli.lineage import app as lineage_app
 from beast_ml.cli.logs import app as logs_app
 from beast_ml.cli.models import app as models_app
 from beast_ml.cli.output import stderr
@@ -52,6 +53,7 @@ for _group in (
     tune_app,
     cache_app,
     registry_app,
+    lineage_app,
     learn_app,
     route_app,
     serve_app,
