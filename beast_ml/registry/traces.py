@@ -58,9 +58,8 @@ def record_traces(
         If the store does not answer.
     """
     experiment, n_written = experiment_id(connect(config), config), 0
-    client = mlflow.tracing.client.TracingClient(
-        config.uri
-    )  # the client of runs would write to the process-wide store, and later
+    # The client of runs would write into the process-wide store, and at some later time.
+    client = mlflow.tracing.client.TracingClient(config.uri)
     for row in rows:
         with translated(config):
             trace = _trace_id(str(row["request_id"]))
