@@ -50,4 +50,4 @@ def trace_log(
         print_json({"sampled": len(rows), "written": n_written})
         return
     known = len(rows) - n_written
-    stdout.print(f"{n_written} traces written, {known} were there: beast ui, tab Traces", highlight=False)
+    stdout.print(f"{n_written} traces written, {known} were there: `beast ui`, GenAI, Traces", highlight=False)
