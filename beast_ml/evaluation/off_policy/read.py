@@ -231,10 +231,13 @@ def _table(path: Path, what: str, required: Sequence[str], optional: Sequence[st
     for i, name in enumerate(table.column_names):
         if name == "received_at":
             continue
+        needed = types.get(name, pa.string())
         try:
-            table = table.set_column(i, name, table[name].cast(types.get(name, pa.string())))
+            table = table.set_column(i, name, table[name].cast(needed))
         except pa.ArrowException as error:
-            raise DataError(f"column {name} of the {what} {path} holds {table[name].type}: {error}") from error
+            raise DataError(
+                f"column {name} of the {what} {path} holds {table[name].type}, must be {needed}: {error}"
+            ) from error
     return table
 
 

@@ -114,6 +114,14 @@ def test_a_missing_column_is_named(files):
         read_policy_data(*files(lambda log: log.pop("propensity")))
 
 
+def test_candidates_that_are_no_lists_are_refused_with_what_they_must_be(files):
+    def joined(columns):
+        columns["candidates"] = [",".join(names) for names in columns["candidates"]]
+
+    with pytest.raises(DataError, match=r"candidates of the log .* holds string, must be list<.*string>"):
+        read_policy_data(*files(joined))
+
+
 def test_a_file_that_is_no_parquet_is_refused(files, tmp_path):
     _, target = files()
     (tmp_path / "notes.txt").write_text("nothing")
