@@ -19,6 +19,7 @@ from beast_ml.domain.endpoint import Endpoint, ModelLimits
 from beast_ml.errors import BeastError, UnavailableError
 from beast_ml.events import events
 from beast_ml.experiments.followed import FollowedExperiments
+from beast_ml.experiments.kept_analyses import ANALYSES_FILE
 from beast_ml.logs.segments import SegmentWriter
 from beast_ml.operations.budgets.guard import BudgetGuard
 from beast_ml.operations.budgets.open_ledger import open_ledger
@@ -180,6 +181,7 @@ class Worker:
             limits=config.body,
             experiments=FollowedExperiments(config.state / "experiments.json"),
             implicit=ImplicitFeedback(),
+            analyses=config.state / ANALYSES_FILE,
             budgets=budgets,
         )
         ticks = Ticks(services, writer, keys)
