@@ -11,10 +11,10 @@ from rich.markup import escape
 
 from beast_ml.cli.output import Bars, JsonOption, print_json, print_table, progress_bar, say, stdout
 from beast_ml.cli.past_time import past_time
-from beast_ml.errors import InputError, RegistryError
+from beast_ml.cli.report_router import bundle_of
+from beast_ml.errors import InputError
 
 if TYPE_CHECKING:
-    from beast_ml.bundle.read import RouterBundle
     from beast_ml.domain import Price
     from beast_ml.operations.savings.report import SavingsReport
     from beast_ml.settings import Settings
@@ -62,7 +62,7 @@ def report_savings(
     start = None if since is None else past_time("--since", since)
     prices = dict(_price(text) for text in price or ())
     logged = LogStore(store or settings.logs.store).logged_outcomes(start).priced(known_prices(settings))
-    bundle = _bundle(router, settings)
+    bundle = bundle_of(router, settings)
     with progress_bar() as progress:
         bars = Bars(progress)
         encoder = static_encoder(progress=lambda done, total: bars.advance("distilling the encoder", done, total))
@@ -138,27 +138,6 @@ def _price(text: str) -> tuple[str, Price]:
     if not name:
         raise InputError(f"`--price` == {text!r}, must be MODEL=IN,OUT in USD per million tokens, as gpt-4o=2.5,10")
     return name, Price(per_input, per_output)
-
-
-def _bundle(router: str | None, settings: Settings) -> RouterBundle | None:
-    from beast_ml.bundle.read import read_bundle
-
-    if router == "none":
-        return None
-    address = router or settings.serving.router
-    folder = Path(address)
-    if not address.startswith("models:"):
-        return read_bundle(folder)
-    from beast_ml.registry.config import TrackingConfig
-    from beast_ml.registry.resolve import resolve
-
-    try:
-        return read_bundle(resolve(address, TrackingConfig(**settings.tracking.model_dump())))
-    except RegistryError as error:
-        if router is not None:
-            raise
-        say(f"no champion ({error}): routers are learnt from the log itself")
-        return None
 
 
 def _apply(report: SavingsReport, number: int, share: float, router: str | None, settings: Settings) -> str:
