@@ -80,9 +80,8 @@ config = LoopConfig(
 )
 log_set = prepare_log_set(outcomes, get_encoder("hashing"))
 month = run_year(log_set, 0, scenario=scenario, config=config)
-pd.DataFrame(month.records, columns=["day", "now", "because"]).set_index("day").style.set_properties(
-    subset=["because"], **{"text-align": "left", "white-space": "normal"}
-)
+pd.set_option("display.max_colwidth", None)
+pd.DataFrame(month.records, columns=["day", "now", "because"]).set_index("day")
 
 # %% [markdown]
 # ## What it was worth

@@ -58,7 +58,7 @@ def known_selection(
     near_best(np.zeros(1), epsilon)
     models = bundle.manifest.models
     pooled = outcomes.pool(models)
-    complete = np.isfinite(pooled.quality).all(axis=1)
+    complete = np.flatnonzero(np.isfinite(pooled.quality).all(axis=1))
     held = pooled.rows(complete)
     if held.n_queries < _LEAST:
         raise NotEnoughDataError(
@@ -75,7 +75,7 @@ def known_selection(
         "app": tuple(map(str, held.apps)),
     }
     groups = {name: values for name, values in fields.items() if len(set(values)) > 1}
-    left_out = int((~complete).sum())
+    left_out = pooled.n_queries - held.n_queries
     notes = [f"{left_out:,} queries lack the outcome of a candidate, and are left out"] if left_out else []
     found = accuracy_by_group(
         near_best(regret, epsilon), regret, question_numbers(held.prompts), groups, np.random.default_rng([seed, 5])
