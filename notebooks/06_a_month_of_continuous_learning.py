@@ -88,9 +88,10 @@ pd.DataFrame(month.records, columns=["day", "now", "because"]).set_index("day")
 #
 # Worth is quality less cost, in units of quality; the regret of a request is what it falls short of an oracle that
 # knows every outcome beforehand. Nobody reaches zero: `informed` knows the past outcomes of every model, also of those
-# that it did not choose, and stands for what can be learnt. The router that is retrained every day learns fast too, and
-# promotes whatever comes out: it pays for that wherever a day's luck misleads it, which a month with one shift hardly
-# shows.
+# that it did not choose, and stands for what can be learnt. `paretobandit` learns from every answer, by its own code;
+# another router is retrained every day and promoted without asking. Both are back sooner here than the loop, which
+# waits until live requests prove its candidate: that is the price of never promoting what is not proven. What such
+# gates save shows over a longer time (`beast_ml/operations/learning_loop/README.md`).
 
 # %%
 shift = scenario.degrades_at
