@@ -38,6 +38,7 @@ from beast_ml.operations.learning_loop.log_readings import (
 )
 from beast_ml.operations.learning_loop.promise import is_promising
 from beast_ml.operations.learning_loop.replay import replayed
+from beast_ml.operations.learning_loop.state_file import DRIFT_FILE
 from beast_ml.operations.learning_loop.states import LoopState
 from beast_ml.operations.learning_loop.surroundings import Collected, Compared, Judged, Shadowed
 from beast_ml.operations.log_training import train_from_log
@@ -235,7 +236,7 @@ class LiveSurroundings:
 
     def _drift(self, now: datetime) -> tuple[Finding, ...]:
         """Let the drift monitor read on, and return what it has found."""
-        path = self.folder / "drift.json"
+        path = self.folder / DRIFT_FILE
         monitor = _read_monitor(path) or DriftMonitor()
         since = None if monitor.last_at is None else monitor.last_at + timedelta(microseconds=1)
         if feed_log(monitor, self.store, since, now - self.label_delay):
@@ -310,10 +311,11 @@ def _cycle(state: LoopState) -> str:
 
 
 def _id(state: LoopState, step: str) -> str:
-    return f"loop-{state.cycle}-{step}"
+    return f"{_training_name(state)}-{step}"
 
 
 def _training_name(state: LoopState) -> str:
+    """Return a name that no other cycle has, not even one of the same number, after the state was removed."""
     assert state.rows_until is not None  # noqa: S101  written with the first step
     return f"loop-{state.cycle}-{state.rows_until:%Y%m%dT%H%M%S}"
 
