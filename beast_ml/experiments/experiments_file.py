@@ -21,6 +21,11 @@ EXPERIMENTS_FILE: Final = "experiments.json"
 class Experiments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The experiments of a deployment.
 
+    Parameters
+    ----------
+    experiments
+        Running ones, and those that were stopped.
+
     Raises
     ------
     InputError
