@@ -14,7 +14,7 @@ ROOT = Path(beast_ml.__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PAGES = [
     ROOT / "README.md",
-    *(page for folder in ("beast_ml", "data") for page in sorted((ROOT / folder).rglob("README.md"))),
+    *(page for folder in ("beast_ml", "data", "notebooks") for page in sorted((ROOT / folder).rglob("README.md"))),
 ]
 STANDS_FOR = {"...": [], "N": ["2"]}
 """What a reader puts in the place of a word, where it matters to the command line."""
