@@ -60,7 +60,15 @@ class KeyRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExactKey(msgspec.Struct, frozen=True):
-    """Enough to look up an equal request's answer, and not enough to keep one."""
+    """Enough to look up an equal request's answer, and not enough to keep one.
+
+    Parameters
+    ----------
+    partition
+        Hash of all that shapes an answer but the last message.
+    exact
+        Hash of the whole request.
+    """
 
     partition: bytes
     exact: bytes

@@ -18,7 +18,13 @@ _MEASURES: Final = ("quality", "input_tokens", "output_tokens", "cost_usd", "lat
 
 @dataclass(frozen=True)
 class PromptFile:
-    """Prompts with their ids."""
+    """Prompts with their ids.
+
+    Parameters
+    ----------
+    prompts
+        Their texts.
+    """
 
     ids: tuple[str, ...]
     prompts: tuple[str, ...]

@@ -16,6 +16,7 @@ from beast_ml.experiments.points import POINTS, TOLERANCE, first_points, gaps, m
 __all__ = ["EXPERIMENTS_FILE", "Experiments", "read_experiments", "write_experiments"]
 
 EXPERIMENTS_FILE: Final = "experiments.json"
+"""Its name in a server's state folder."""
 
 
 class Experiments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

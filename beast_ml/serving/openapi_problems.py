@@ -32,6 +32,7 @@ PROBLEM_SCHEMA: Final = {
     },
     "required": ["title", "status", "detail", "kind"],
 }
+"""Of every error's body."""
 
 _HEADERS: Final[Mapping[int, Mapping[str, Any]]] = {
     401: {"WWW-Authenticate": {"description": "How to send a key: `Bearer`.", "schema": {"type": "string"}}},

@@ -21,11 +21,16 @@ __all__ = ["BOOTSTRAP_DAYS", "DAYS", "PER_DAY", "SHIFTS", "START", "YEAR_POOL", 
 Floats = NDArray[np.float64]
 
 DAYS: Final = 365
+"""Length of the year."""
+
 PER_DAY: Final = 400
+"""Requests of a day."""
+
 BOOTSTRAP_DAYS: Final = 10
 """Days of uniform choice before the first: what every policy begins with."""
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""Its first moment."""
 
 SHIFTS: Final = {"a model degrades": 90, "a price falls": 180, "a new model arrives": 270}
 """Shift -> its day."""
@@ -45,6 +50,7 @@ YEAR_POOL: Final = (
     _ARRIVES,
     _CHEAPER,
 )
+"""The models of the year."""
 
 
 @dataclass(frozen=True)
