@@ -6,8 +6,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import typer
 
 import beast_ml
+from beast_ml.cli.main import app
 from beast_ml.testing.shown_commands import shown_commands, what_is_wrong
 
 ROOT = Path(beast_ml.__file__).parents[1]
@@ -18,6 +20,25 @@ PAGES = [
 ]
 STANDS_FOR = {"...": [], "N": ["2"]}
 """What a reader puts in the place of a word, where it matters to the command line."""
+
+
+GROUPS_OF_ONE = {
+    "beast data list": "tests/e2e/test_data_command.py",
+    "beast logs check": "tests/unit/cli/test_logs.py",
+    "beast logs compact": "tests/unit/cli/test_logs.py",
+}
+"""Commands whose tests name the group once for all of them."""
+
+
+def command_path(words):
+    """Return the words of a `beast` command up to its first option or argument."""
+    command, path = typer.main.get_command(app), []
+    for word in words:
+        command = getattr(command, "commands", {}).get(word)
+        if command is None:
+            break
+        path.append(word)
+    return path
 
 
 def complaint(words):
@@ -49,6 +70,23 @@ def test_every_command_shown_is_one(page):
         if said and not left_out:
             wrong[f"{page.name}:{shown.line}: {shown}"] = said
     assert wrong == {}
+
+
+def test_every_command_to_be_copied_is_run_by_a_test():
+    """Its words stand in a test as arguments of the command line: `"cache", "stats"`."""
+    texts = [path.read_text() for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__)]
+    tests = "\n".join(text for text in texts if "beast" in text)
+    copied = {
+        tuple(command_path(shown.words[1:]))
+        for page in PAGES
+        for shown in shown_commands(page)
+        if shown.words[0] == "beast" and not shown.is_mentioned
+    }
+    assert len(copied) > 25
+    assert all((ROOT / page).is_file() for page in GROUPS_OF_ONE.values())
+    quoted = {path: ", ".join(f'"{word}"' for word in path) for path in copied}
+    never_run = {f"beast {' '.join(path)}" for path, words in quoted.items() if words not in tests}
+    assert never_run <= set(GROUPS_OF_ONE)
 
 
 def test_commands_are_found_where_they_stand_and_wrong_ones_are_told(tmp_path):
