@@ -14,7 +14,7 @@ import typer
 
 from beast_ml.cli.main import app
 
-__all__ = ["ShownCommand", "shown_commands", "what_is_wrong"]
+__all__ = ["ShownCommand", "command_path", "shown_commands", "what_is_wrong"]
 
 _PROGRAMS: Final = ("beast", "curl", "pip", "poe", "python")
 _BLOCK: Final = re.compile(r"^(?: {4,}(?P<indented>\S.*)|(?P<fence>```)(?P<language>\w*).*|(?P<flush>\S.*)?)$")
@@ -103,6 +103,17 @@ def _commands(line: str) -> Iterator[tuple[str, ...]]:
 @cache
 def _command_line() -> Any:
     return typer.main.get_command(app)
+
+
+def command_path(arguments: Sequence[str]) -> tuple[str, ...]:
+    """Return the arguments of `beast` up to its first option or value: which command it is."""
+    command, path = _command_line(), []
+    for word in arguments:
+        command = getattr(command, "commands", {}).get(word)
+        if command is None:
+            break
+        path.append(word)
+    return tuple(path)
 
 
 def what_is_wrong(arguments: Sequence[str]) -> str | None:

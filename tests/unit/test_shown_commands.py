@@ -6,11 +6,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import typer
 
 import beast_ml
-from beast_ml.cli.main import app
-from beast_ml.testing.shown_commands import shown_commands, what_is_wrong
+from beast_ml.testing.shown_commands import command_path, shown_commands, what_is_wrong
 
 ROOT = Path(beast_ml.__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -28,17 +26,6 @@ GROUPS_OF_ONE = {
     "beast logs compact": "tests/unit/cli/test_logs.py",
 }
 """Commands whose tests name the group once for all of them."""
-
-
-def command_path(words):
-    """Return the words of a `beast` command up to its first option or argument."""
-    command, path = typer.main.get_command(app), []
-    for word in words:
-        command = getattr(command, "commands", {}).get(word)
-        if command is None:
-            break
-        path.append(word)
-    return path
 
 
 def complaint(words):
@@ -77,7 +64,7 @@ def test_every_command_to_be_copied_is_run_by_a_test():
     texts = [path.read_text() for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__)]
     tests = "\n".join(text for text in texts if "beast" in text)
     copied = {
-        tuple(command_path(shown.words[1:]))
+        command_path(shown.words[1:])
         for page in PAGES
         for shown in shown_commands(page)
         if shown.words[0] == "beast" and not shown.is_mentioned
