@@ -221,7 +221,7 @@ class EndpointSettings(_Part):
     region
         For the log.
     timeout_s
-        Seconds that an answer may take.
+        Seconds to wait for the first token, and for each next one.
     """
 
     name: str

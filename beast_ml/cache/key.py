@@ -64,10 +64,8 @@ class ExactKey(msgspec.Struct, frozen=True):
 
     Parameters
     ----------
-    partition
-        Hash of all that shapes an answer but the last message.
-    exact
-        Hash of the whole request.
+    partition, exact
+        As in `beast_ml.cache.entry.CacheKey`.
     """
 
     partition: bytes

@@ -35,9 +35,9 @@ class PutPlan:
     Parameters
     ----------
     gone
-        Ids of rows to delete.
+        Rows to delete, by the id of their entry.
     outshone
-        Ids of rows that lose their normalised key.
+        Rows that lose their normalised key, likewise.
     new
         Rows to insert, with the entry of each.
     """

@@ -59,7 +59,7 @@ class OnlineState(msgspec.Struct, frozen=True):
     n_lookups, n_verified, n_alarms
         Counts so far.
     n_since
-        Verified lookups since the last alarm.
+        Verified lookups since the last alarm, from 1.
     sums
         Of the evidence on each threshold.
     """
