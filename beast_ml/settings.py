@@ -44,7 +44,17 @@ class _Part(BaseModel):
 
 
 class TrackingSettings(_Part):
-    """Where MLflow keeps runs and models."""
+    """Where MLflow keeps runs and models.
+
+    Parameters
+    ----------
+    uri
+        SQLite file, or address of an MLflow server.
+    artifacts
+        Folder of a SQLite registry's files.
+    experiment
+        In which runs are recorded.
+    """
 
     uri: str = "sqlite:///mlflow.db"
     artifacts: Path = Path("mlartifacts")
@@ -52,7 +62,19 @@ class TrackingSettings(_Part):
 
 
 class GateSettings(_Part):
-    """What a router must prove before it becomes champion."""
+    """What a router must prove before it becomes champion.
+
+    Parameters
+    ----------
+    quality_margin
+        Most quality that it may lose (95% bound) when it costs less.
+    max_excess_ece
+        Most calibration error beyond what sampling alone gives.
+    min_coverage, max_coverage
+        Bounds of the share of costs inside their 90% intervals.
+    min_test_queries
+        With fewer nothing is proved.
+    """
 
     quality_margin: float = Field(0.01, ge=0, le=1)
     max_excess_ece: float = Field(0.03, ge=0, le=1)
@@ -94,7 +116,15 @@ class LearningSettings(_Part):
 
 
 class LogSettings(_Part):
-    """Where routed-request logs are kept."""
+    """Where routed-request logs are kept.
+
+    Parameters
+    ----------
+    store
+        Folder of routed requests, Parquet partitioned by day.
+    quarantine
+        Folder of bad rows, with the reason beside each.
+    """
 
     store: Path = Path("data/logs")
     quarantine: Path = Path("data/quarantine")
@@ -174,7 +204,25 @@ class CandidateSettings(_Part):
 
 
 class EndpointSettings(_Part):
-    """Where a candidate answers; see `beast_ml.domain.endpoint.Endpoint`."""
+    """Where a candidate answers; see `beast_ml.domain.endpoint.Endpoint`.
+
+    Parameters
+    ----------
+    name
+        Of the endpoint, in logs and headers.
+    model
+        The candidate that answers there.
+    base_url
+        OpenAI-compatible, with ``/v1``.
+    provider_model
+        What the provider calls the model; empty: the same.
+    api_key_env
+        Environment variable that holds the provider's key; empty: none is sent.
+    region
+        For the log.
+    timeout_s
+        Seconds to wait for the first token, and for each next one.
+    """
 
     name: str
     model: str
@@ -324,6 +372,10 @@ class ServingSettings(_Part):
         Seconds between compactions of the log's segments into the store; 0: only `beast logs compact` does it.
     keep_logs_days
         Days after which stored requests are deleted; None: never.
+    host, port
+        Where it listens.
+    workers
+        Processes; one a core.
     """
 
     host: str = "127.0.0.1"
@@ -344,8 +396,21 @@ class ServingSettings(_Part):
 
 
 class Settings(BaseSettings):
-    """Everything a deployment can set."""
+    """Everything a deployment can set.
 
+    Parameters
+    ----------
+    tracking, gates, logs, learning, serving, cache
+        One part of the system each.
+    endpoints
+        Where candidates answer, for the gateway.
+    budgets
+        Hard limits on spending.
+    candidates
+        Prices and limits of your own candidates.
+    """
+
+    # BEAST_SERVING__PORT sets serving.port.
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="BEAST_", env_nested_delimiter="__")
 
     tracking: TrackingSettings = TrackingSettings()

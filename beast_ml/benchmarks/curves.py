@@ -15,7 +15,13 @@ _SHOWN: Final = ("beast", "knn", "best_per_task")
 
 
 class Curve(msgspec.Struct, frozen=True):
-    """Vertices of a line: mean costs and mean qualities."""
+    """Vertices of a line: mean costs and mean qualities.
+
+    Parameters
+    ----------
+    cost, quality
+        One entry a vertex, from cheap to dear.
+    """
 
     cost: tuple[float, ...]
     quality: tuple[float, ...]

@@ -19,6 +19,7 @@ __all__ = ["QUALITY_TARGETS", "Decided", "FoldResult", "Target", "gather", "join
 Floats = NDArray[np.float64]
 Choices = NDArray[np.int16]
 Target = str
+"""What is predicted, such as ``quality``."""
 
 QUALITY_TARGETS: Final[dict[Target, float]] = {"100": 1.0, "99": 0.99, "95": 0.95}
 """Shares of the best single model's quality to which operating points are held, in percent as figures name them."""

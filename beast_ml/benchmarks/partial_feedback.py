@@ -49,6 +49,7 @@ __all__ = [
 ]
 
 PolicyName = Literal["uniform", "softmax", "epsilon-0.2", "epsilon-0.05"]
+"""Policies that write the logs."""
 
 LOGGING_POLICIES: Final[dict[PolicyName, PolicyConfig]] = {
     "uniform": PolicyConfig(kind="uniform"),

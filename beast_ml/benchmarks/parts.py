@@ -34,6 +34,7 @@ SCORED_PARTS: Final[Mapping[str, Callable[[ScoredSet], PartResult]]] = {
     "calibration": measure_calibration,
     "cost": measure_cost,
 }
+"""Parts that measure one outcome set, by name."""
 
 OWN_PARTS: Final[Mapping[str, Callable[[PartContext], PartResult]]] = {
     "amounts": measure_amounts_of_sets,
@@ -44,6 +45,7 @@ OWN_PARTS: Final[Mapping[str, Callable[[PartContext], PartResult]]] = {
     "new_models": measure_new_models,
     "pooling": measure_pooling,
 }
+"""Parts that find their own data, by name."""
 
 PARTS: Final = (*SCORED_PARTS, *OWN_PARTS)
 """Every part, in the order of reports."""

@@ -65,7 +65,17 @@ class Newcomer:
 
 @dataclass(frozen=True)
 class ProbeResults:
-    """Judged answers of the new model; arrays are (k,), NaN where something was not measured."""
+    """Judged answers of the new model; arrays are (k,), NaN where something was not measured.
+
+    Parameters
+    ----------
+    prompts
+        What was asked.
+    quality
+        Judged (0..1).
+    input_tokens, output_tokens, cost_usd, latency_s, ttft_s
+        Of each answer.
+    """
 
     prompts: tuple[str, ...]
     quality: Floats

@@ -15,7 +15,11 @@ from beast_ml.errors import BundleError, BundleIntegrityError
 __all__ = ["CACHE_FOLDER", "FORMAT_VERSION", "MANIFEST", "Manifest", "file_sha256", "verify"]
 
 FORMAT_VERSION: Final = 3
+"""Of the folder; another one is refused."""
+
 MANIFEST: Final = "manifest.json"
+"""Name of its file in a bundle."""
+
 CACHE_FOLDER: Final = "cache"
 """Where a bundle keeps the trained cache that goes with it, if there is one; see `beast_ml.cache.artefact`."""
 

@@ -22,7 +22,10 @@ from beast_ml.predictors.contract import Floats, Predictor
 __all__ = ["PARTS", "EncoderPart", "PartName", "PredictorPart", "available_parts", "read_part", "write_part"]
 
 PartName = Literal["encoder", "quality", "cost", "latency"]
+"""What a bundle is made of."""
+
 PARTS: Final[tuple[PartName, ...]] = ("encoder", "quality", "cost", "latency")
+"""All of `PartName`."""
 
 _TARGETS: Final[dict[str, tuple[str, ...]]] = {
     "quality": ("quality",),

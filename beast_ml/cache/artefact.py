@@ -81,7 +81,19 @@ class CacheManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 @dataclass(frozen=True)
 class CacheParts:
-    """A trained cache, loaded: what the process of the host works with."""
+    """A trained cache, loaded: what the process of the host works with.
+
+    Parameters
+    ----------
+    manifest
+        What it was made of.
+    encoder
+        MiniLM.
+    gate
+        The static vectors that spare it most misses.
+    known
+        Vectors of prompts that are known beforehand.
+    """
 
     manifest: CacheManifest
     encoder: OnnxEncoder

@@ -18,13 +18,28 @@ __all__ = [
 ]
 
 CACHE_MANIFEST: Final = "manifest.json"
+"""Hashes of all files."""
+
 CURVES_FILE: Final = "curves.json"
+"""Operating points of the verifier."""
+
 GATE_FILE: Final = "gate.safetensors"
+"""The static gate."""
+
 KNOWN_FILE: Final = "known.safetensors"
+"""Vectors of known prompts."""
+
 MODEL_FILE: Final = "minilm.onnx"
+"""MiniLM as ONNX."""
+
 TABLE_FILE: Final = "table.safetensors"
+"""The static table."""
+
 TOKENIZER_FILE: Final = "tokenizer.json"
+"""The tokenizer of both encoders."""
+
 VERIFIER_FOLDER: Final = "verifier"
+"""The verifier's own folder."""
 
 _FILES: Final = frozenset({CACHE_MANIFEST, CURVES_FILE, GATE_FILE, KNOWN_FILE, MODEL_FILE, TABLE_FILE, TOKENIZER_FILE})
 _OF_VERIFIER: Final = re.compile(rf"{VERIFIER_FOLDER}/\w[\w.-]*\.(json|npz|safetensors)")

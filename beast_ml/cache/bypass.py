@@ -102,7 +102,15 @@ class Bypass(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """How far the cache may go for a request, with everything that was found; a reason may hold without weighing."""
+    """How far the cache may go for a request, with everything that was found; a reason may hold without weighing.
+
+    Parameters
+    ----------
+    level
+        How far.
+    reasons
+        What was found.
+    """
 
     level: CacheLevel
     reasons: tuple[BypassReason, ...] = ()

@@ -12,6 +12,7 @@ AnswerKind = Literal["answer", "refusal", "error"]
 """Refusals and errors are kept for a short while, so that a broken request is not paid for over and over."""
 
 HitKind = Literal["exact", "normalised", "semantic"]
+"""By which likeness an answer was found."""
 
 
 class CacheKey(msgspec.Struct, frozen=True, kw_only=True):

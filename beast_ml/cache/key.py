@@ -60,7 +60,13 @@ class KeyRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExactKey(msgspec.Struct, frozen=True):
-    """Enough to look up an equal request's answer, and not enough to keep one."""
+    """Enough to look up an equal request's answer, and not enough to keep one.
+
+    Parameters
+    ----------
+    partition, exact
+        As in `beast_ml.cache.entry.CacheKey`.
+    """
 
     partition: bytes
     exact: bytes

@@ -20,7 +20,13 @@ _DEFAULT_WAIT_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Landed(Generic[T]):
-    """An answer that another request has made meanwhile."""
+    """An answer that another request has made meanwhile.
+
+    Parameters
+    ----------
+    value
+        The answer.
+    """
 
     value: T
 

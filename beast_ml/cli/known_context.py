@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 __all__ = ["UseApp", "UseTask", "known_context"]
 
 UseTask = Annotated[bool, typer.Option("--use-task", help="Let the router read the task of a request, where known.")]
+"""The option `--use-task`."""
+
 UseApp = Annotated[bool, typer.Option("--use-app", help="Let the router read which app asks, where known.")]
+"""The option `--use-app`."""
 
 
 def known_context(use_task: bool, use_app: bool) -> tuple[ContextKey, ...]:

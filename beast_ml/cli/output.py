@@ -30,9 +30,13 @@ __all__ = [
 T = TypeVar("T", bound=str)
 
 stdout = Console(soft_wrap=True)
+"""For results."""
+
 stderr = Console(stderr=True, soft_wrap=True)
+"""For errors, and what is said beside a result."""
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of tables.")]
+"""The option `--json`."""
 
 
 def print_json(value: Any) -> None:

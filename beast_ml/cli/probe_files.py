@@ -31,7 +31,15 @@ _MOST_LOGGED: Final = 2_000
 
 @dataclass(frozen=True)
 class PromptFile:
-    """Prompts with their ids, and what each is for, "" where that is not known."""
+    """Prompts with their ids.
+
+    Parameters
+    ----------
+    prompts
+        Their texts.
+    tasks
+        What each is for, "" where that is not known.
+    """
 
     ids: tuple[str, ...]
     prompts: tuple[str, ...]

@@ -26,7 +26,7 @@ def serve(
         str | None, typer.Option(help="Bundle folder, or registry address whose alias is followed.")
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen at; beyond this machine only with keys.")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535)] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="To listen at; 0: any that is free.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a core.")] = None,
     state: Annotated[Path | None, typer.Option(help="Folder of what must outlive a restart.")] = None,
 ) -> None:

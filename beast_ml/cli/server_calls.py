@@ -17,6 +17,7 @@ __all__ = ["UrlOption", "call_server", "own_admin_key", "server_client", "server
 UrlOption = Annotated[
     str | None, typer.Option("--url", help="Address of the server; default: serving.host and serving.port.")
 ]
+"""The option `--url`."""
 
 _PATIENCE_S: Final = 30.0
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  a server there is reached here

@@ -14,6 +14,13 @@ class Forecast(msgspec.Struct, frozen=True):
 
     For cost, latency and tokens the interval holds the realised amount; for quality it holds the mean quality over
     requests that are predicted alike.
+
+    Parameters
+    ----------
+    value
+        Expected.
+    low, high
+        Ends of the interval.
     """
 
     value: float
@@ -25,6 +32,17 @@ class ModelForecast(msgspec.Struct, frozen=True):
     """What is expected of one candidate on one request; None where the training data did not tell.
 
     ``price`` is what its cost was computed with, where that is price x predicted tokens.
+
+    Parameters
+    ----------
+    model
+        The candidate.
+    quality, cost_usd, latency_s, ttft_s, output_tokens
+        Of its answer; ``ttft_s`` is the time to the first token.
+    failure_probability
+        That its call fails or times out (0..1).
+    price
+        With which its cost was computed, where that is price x predicted tokens.
     """
 
     model: str

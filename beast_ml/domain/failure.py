@@ -21,6 +21,7 @@ ErrorKind = Literal[
 ]
 
 ERROR_KINDS: Final[tuple[ErrorKind, ...]] = get_args(ErrorKind)
+"""All of `ErrorKind`."""
 
 RETRIED_ELSEWHERE: Final[frozenset[ErrorKind]] = frozenset(
     {"provider", "timeout", "rate_limit", "context_length", "content_filter", "auth"}

@@ -11,6 +11,7 @@ from beast_ml.errors import InputError
 __all__ = ["NANO_PER_USD", "nano_usd", "usd"]
 
 NANO_PER_USD: Final = 1_000_000_000
+"""Nano-dollars of a dollar."""
 
 _EXACT_TO: Final = 2**62
 

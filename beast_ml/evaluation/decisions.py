@@ -19,6 +19,8 @@ Floats = NDArray[np.float64]
 Choices = NDArray[np.int16]
 
 DECISION_COLUMNS: Final = ("router", "tradeoff", "query_id", "model", "predicted_quality", "predicted_cost_usd")
+"""Of `decisions.parquet`, in their order."""
+
 OPERATING: Final = "operating"
 """The trade-off label of the operating point."""
 

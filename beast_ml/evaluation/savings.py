@@ -14,6 +14,7 @@ from beast_ml.evaluation.routing_metrics import Points, Scoreboard
 __all__ = ["QUALITY_FRACTIONS", "Saving", "savings_at"]
 
 QUALITY_FRACTIONS: Final = (1.0, 0.99, 0.95)
+"""Shares of the best single model's quality at which savings are told."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ __all__ = [
 ]
 
 ShadowPolicy = Literal["challenger", "shadow"]
+"""Aliases that may decide without being served."""
+
 Unit = Literal["user", "session", "request"]
 
 _SERVED: Final = re.compile(r"champion|challenger(-[A-Za-z0-9_-]{1,48})?")

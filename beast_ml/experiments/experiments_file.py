@@ -16,10 +16,16 @@ from beast_ml.experiments.points import POINTS, TOLERANCE, first_points, gaps, m
 __all__ = ["EXPERIMENTS_FILE", "Experiments", "read_experiments", "write_experiments"]
 
 EXPERIMENTS_FILE: Final = "experiments.json"
+"""Its name in a server's state folder."""
 
 
 class Experiments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The experiments of a deployment.
+
+    Parameters
+    ----------
+    experiments
+        Running ones, and those that were stopped.
 
     Raises
     ------

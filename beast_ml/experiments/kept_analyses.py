@@ -41,7 +41,13 @@ class KeptAnalysis(msgspec.Struct, frozen=True):
 
 
 class KeptAnalyses(msgspec.Struct, frozen=True):
-    """The last analysis of each metric of each experiment."""
+    """The last analysis of each metric of each experiment.
+
+    Parameters
+    ----------
+    analyses
+        One entry a metric of an experiment.
+    """
 
     analyses: tuple[KeptAnalysis, ...] = ()
 

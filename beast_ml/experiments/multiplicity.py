@@ -21,7 +21,10 @@ from numpy.typing import NDArray
 __all__ = ["MULTIPLICITIES", "Findings", "Multiplicity", "find"]
 
 Multiplicity = Literal["holm", "fdr", "none"]
+"""How comparisons of several variants are corrected."""
+
 MULTIPLICITIES: Final[tuple[Multiplicity, ...]] = get_args(Multiplicity)
+"""All of `Multiplicity`."""
 
 Floats = NDArray[np.float64]
 

@@ -20,6 +20,7 @@ CONTROL: Final = "control"
 """The variant that the others are compared with."""
 
 OBSERVATION_COLUMNS: Final = ("unit_id", "variant", "value", "observed_at")
+"""Of the data of an analysis."""
 
 Floats = NDArray[np.float64]
 

@@ -12,6 +12,7 @@ from beast_ml.experiments.analysis import Comparison, ExperimentAnalysis
 __all__ = ["Decision", "ExperimentVerdict", "reach_verdict"]
 
 Decision = Literal["ship", "keep control", "keep running"]
+"""What an analysis advises."""
 
 
 @dataclass(frozen=True)

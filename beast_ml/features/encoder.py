@@ -74,7 +74,7 @@ class StaticEncoder:
 
     table: NDArray[np.float16]
     tokenizer_json: bytes
-    name: str = "static"
+    name: str = "static"  # as manifests call it
 
     @property
     def dim(self) -> int:

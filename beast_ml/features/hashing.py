@@ -32,7 +32,7 @@ class HashingEncoder:
     """
 
     dim: int = 512
-    name: str = "hashing"
+    name: str = "hashing"  # as manifests call it
 
     @property
     def hash(self) -> str:

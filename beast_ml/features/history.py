@@ -27,12 +27,19 @@ from beast_ml.errors import InputError, UnknownModelError
 __all__ = ["BY", "STATISTICS", "By", "History", "HistorySpec", "HistoryState", "MeansState", "Statistic", "to_us"]
 
 Statistic = Literal["quality", "failure", "log_latency"]
+"""What is remembered of a model's answers."""
+
 By = Literal["tenant", "kind"]
+"""Of whose requests."""
+
 Observed = tuple[int, str, str, int, float]
 """(microseconds, tenant, kind, cell, value); heaps compare it, so ties in time are broken by content."""
 
 STATISTICS: Final[tuple[Statistic, ...]] = ("quality", "failure", "log_latency")
+"""All of `Statistic`."""
+
 BY: Final[tuple[By, ...]] = ("tenant", "kind")
+"""All of `By`."""
 
 _ALL: Final = "all"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

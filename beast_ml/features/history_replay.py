@@ -22,7 +22,17 @@ _ASSUMED_DELAY_S: Final = 600.0
 
 
 class Observation(NamedTuple):
-    """What became known of one model's answer at one time; None is what did not."""
+    """What became known of one model's answer at one time; None is what did not.
+
+    Parameters
+    ----------
+    known_us
+        When it became known, microseconds since 1970.
+    tenant, kind
+        Of the request.
+    quality, failed, latency_s
+        Of the answer.
+    """
 
     known_us: int
     model: str
@@ -34,7 +44,13 @@ class Observation(NamedTuple):
 
 
 class Received(NamedTuple):
-    """A request: when it was received (microseconds since 1970), whose it is, and its kind."""
+    """A request: when it was received (microseconds since 1970), whose it is, and its kind.
+
+    Parameters
+    ----------
+    at_us, tenant
+        When, and whose.
+    """
 
     at_us: int
     tenant: str

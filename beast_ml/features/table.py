@@ -22,7 +22,10 @@ __all__ = ["FEATURES_FILE", "SPEC_FILE", "FeatureTable", "feature_table", "read_
 Rows = NDArray[np.float32]
 
 FEATURES_FILE: Final = "features.parquet"
+"""The features of a folder."""
+
 SPEC_FILE: Final = "spec.json"
+"""What they are, beside them."""
 
 
 @dataclass(frozen=True)

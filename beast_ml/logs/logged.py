@@ -56,6 +56,7 @@ class LoggedOutcomes:
         Requests without a choice or without a prompt, which are not in here.
     """
 
+    # Of the log, as far as learning reads them.
     COLUMNS: ClassVar[tuple[str, ...]] = (
         "request_id",
         "received_at",

@@ -18,13 +18,25 @@ __all__ = [
 ]
 
 ColumnType = Literal["string", "float", "int", "time", "strings", "map", "attempts"]
+"""Types of the log's columns."""
+
 Status = Literal["ok", "error", "timeout", "rejected", "cancelled"]
+"""How a request ended."""
+
 CacheResult = Literal["miss", "exact", "semantic", "bypass"]
+"""What the cache said."""
+
 QualitySource = Literal["judge", "user", "test", "heuristic"]
+"""Who judged."""
 
 STATUSES: Final[tuple[Status, ...]] = get_args(Status)
+"""All of `Status`."""
+
 CACHE_RESULTS: Final[tuple[CacheResult, ...]] = get_args(CacheResult)
+"""All of `CacheResult`."""
+
 QUALITY_SOURCES: Final[tuple[QualitySource, ...]] = get_args(QualitySource)
+"""All of `QualitySource`."""
 
 MAX_ID_CHARACTERS: Final = 512
 """Longer ids are quarantined: ids lie in fixed-width arrays, so that the longest sets the width of all."""

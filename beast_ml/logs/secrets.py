@@ -9,6 +9,7 @@ from typing import Any, Final
 __all__ = ["REMOVED", "without_secrets"]
 
 REMOVED: Final = "[removed]"
+"""What stands in a secret's place."""
 
 _NAMES = re.compile(
     r"(^|_|-)(api_?key|api-key|key_hash|authorization|auth_metadata|password|secret|cookie|ip_address|custom_headers)"

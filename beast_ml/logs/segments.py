@@ -32,7 +32,11 @@ __all__ = [
 ]
 
 SEALED_SUFFIX: Final = ".jsonl"
+"""Ends the name of a segment that is written no more."""
+
 OPEN_SUFFIX: Final = ".open.jsonl"
+"""Ends the name of one that is being written."""
+
 _NEW_PREFIX: Final = ".new-"
 
 

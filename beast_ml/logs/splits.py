@@ -22,6 +22,7 @@ Groups = Literal["question", "task"]
 """What is never on both sides of a split: a question, or a task with all its questions."""
 
 GROUPS: Final[tuple[Groups, ...]] = ("question", "task")
+"""All of `Groups`."""
 
 
 def normalise_question(text: str) -> str:

@@ -32,7 +32,15 @@ _PLOTTED: Final = 96
 
 @dataclass(frozen=True)
 class FailureRate:
-    """Failures among calls, with the 95% interval of their share."""
+    """Failures among calls, with the 95% interval of their share.
+
+    Parameters
+    ----------
+    n_failed, n_calls
+        Counts.
+    value, low, high
+        The share, and its interval.
+    """
 
     n_failed: int
     n_calls: int

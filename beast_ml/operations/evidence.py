@@ -18,6 +18,7 @@ from beast_ml.registry.evidence import Evidence, Interval
 __all__ = ["COST_UNITS", "evidence_of", "interval_coverage"]
 
 COST_UNITS: Final[dict[CostKind, Literal["USD", "s"] | None]] = {"cost_usd": "USD", "latency_s": "s", "none": None}
+"""The unit of each kind of cost; None: it has none."""
 
 
 def evidence_of(evaluation: RoutingEvaluation, router: FittedRouter, test: OutcomeMatrix) -> Evidence:

@@ -18,6 +18,7 @@ from beast_ml.errors import InputError
 __all__ = ["WEAK_QUALITY", "ImplicitFeedback", "SignalKind", "WeakSignal"]
 
 SignalKind = Literal["retry", "regeneration", "abandonment"]
+"""What a user did that may say something of the answer."""
 
 WEAK_QUALITY: Final[dict[SignalKind, float]] = {"retry": 0.3, "regeneration": 0.2, "abandonment": 0.4}
 """What an answer that is followed by this is worth, in 0..1, where nothing better is known."""

@@ -36,6 +36,11 @@ _CONSTRAINTS: Final = ("min_quality", "max_cost_usd", "max_latency_s")
 class Constraints:
     """The tightest of what a policy and a request ask for; None asks for nothing.
 
+    Parameters
+    ----------
+    min_quality, max_cost_usd, max_latency_s
+        On what is predicted; None: no such constraint.
+
     Raises
     ------
     InputError

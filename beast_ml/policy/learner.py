@@ -31,7 +31,10 @@ from beast_ml.predictors.pool import POOL_FAMILIES, Expected, FittedPool, PoolFa
 __all__ = ["ENCODERS", "EncoderName", "FittedRouter", "RouterLearner", "UndistilledRouter", "get_encoder"]
 
 EncoderName = Literal["static", "tuned", "minilm", "hashing"]
+"""Encoders that can be chosen by name."""
+
 ENCODERS: Final[tuple[EncoderName, ...]] = ("static", "tuned", "minilm", "hashing")
+"""All of `EncoderName`."""
 
 _N_FOLDS: Final = 5
 _MIN_QUERIES: Final = 50

@@ -16,6 +16,7 @@ CostKind = Literal["cost_usd", "latency_s", "none"]
 """What plays the part of cost: dollars, seconds, or nothing."""
 
 COST_KINDS: Final[tuple[CostKind, ...]] = get_args(CostKind)
+"""All of `CostKind`."""
 
 _GRID_POINTS: Final = 48
 

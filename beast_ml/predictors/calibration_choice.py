@@ -17,7 +17,10 @@ from beast_ml.predictors.routing_error import centred
 __all__ = ["CALIBRATIONS", "Calibration", "CalibrationName", "choose_calibration"]
 
 CalibrationName = Literal["platt_common_slope", "platt", "isotonic", "venn_abers"]
+"""Maps from scores to probabilities."""
+
 CALIBRATIONS: Final[tuple[CalibrationName, ...]] = get_args(CalibrationName)
+"""All of `CalibrationName`."""
 
 _KNOTS: Final = 33
 _RANGE: Final = float(logit(np.array(1.0)))

@@ -31,7 +31,11 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
+"""An array of floats."""
+
 Rows = NDArray[np.float32]
+"""Feature rows, one a request."""
+
 Progress = Callable[[str, int, int], None]
 """Called with (what is being fitted, steps done, steps in all)."""
 
@@ -136,6 +140,7 @@ class FamilyScore:
 
 
 P_co = TypeVar("P_co", covariant=True)
+"""The predictor that was fitted."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ __all__ = ["Metric", "NeighbourSums", "Neighbours", "metrics_of", "nearest", "ne
 Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
 Neighbours = NDArray[np.int64]
+"""Of each row: the indices of the training rows that are nearest."""
+
 Metric = Literal["cosine", "correlation", "euclidean"]
 """Near in what sense: ``correlation`` is the cosine after the mean vector is taken out."""
 

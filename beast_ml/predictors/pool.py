@@ -27,6 +27,13 @@ class Expected:
     """What is expected of every candidate: (n, m) arrays, None for what the training data did not tell.
 
     ``caution`` is what to take off the quality before acting on it, for a router that learnt from a log.
+
+    Parameters
+    ----------
+    cost_usd, latency_s
+        Of a call.
+    failure
+        Probability of one (0..1).
     """
 
     quality: Floats
@@ -100,6 +107,11 @@ class FittedPool:
 
     ``targets`` has what was fitted, one entry a target: "quality", "cost" or "input_tokens" and "output_tokens",
     "latency", "ttft", "reliability". ``kind`` is the classifier of kinds, where there is one.
+
+    Parameters
+    ----------
+    out_of_fold
+        What was said of the training queries.
     """
 
     predictors: PoolPredictors

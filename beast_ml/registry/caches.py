@@ -25,6 +25,7 @@ EXAMPLE_PAIRS: Final = np.array(
         ["How do I turn on two-factor authentication?", "How can I disable 2FA?"],
     ]
 )
+"""Input example of a registered cache."""
 
 
 @dataclass(frozen=True)

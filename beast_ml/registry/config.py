@@ -14,8 +14,13 @@ from beast_ml.features.distill import user_cache
 __all__ = ["CHAMPION", "PREVIOUS", "ROUTER", "TrackingConfig", "default_cache_dir"]
 
 ROUTER: Final = "beast-router"
+"""The registered model that is a bundle."""
+
 CHAMPION: Final = "champion"
+"""Alias of what serves."""
+
 PREVIOUS: Final = "previous"
+"""Alias of what served before; `beast rollback` goes back to it."""
 
 _SQLITE: Final = "sqlite:///"
 _USER_INFO: Final = re.compile(r"//[^/\s]+@")

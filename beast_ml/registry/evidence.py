@@ -13,7 +13,13 @@ __all__ = ["Evidence", "Interval"]
 
 
 class Interval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A mean with its 95% interval, from a bootstrap that resamples queries in pairs."""
+    """A mean with its 95% interval, from a bootstrap that resamples queries in pairs.
+
+    Parameters
+    ----------
+    low, high
+        Its ends.
+    """
 
     mean: float
     low: float

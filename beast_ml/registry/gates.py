@@ -52,7 +52,15 @@ class Gates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One gate: what was got, what is needed, and why it is asked."""
+    """One gate: what was got, what is needed, and why it is asked.
+
+    Parameters
+    ----------
+    name
+        What was checked.
+    passed
+        Whether it held.
+    """
 
     name: str
     passed: bool
@@ -62,7 +70,13 @@ class Check(msgspec.Struct, frozen=True):
 
 
 class GateReport(msgspec.Struct, frozen=True):
-    """All gates; the router passes when each does."""
+    """All gates; the router passes when each does.
+
+    Parameters
+    ----------
+    checks
+        All that were made.
+    """
 
     checks: tuple[Check, ...]
 

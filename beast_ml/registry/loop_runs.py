@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 TriedAlias = Literal["challenger", "shadow"]
+"""Aliases under which the loop tries a candidate."""
 
 _CYCLE_TAG: Final = "learning_loop"
 _DATA_TAG: Final = "data"

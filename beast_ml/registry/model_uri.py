@@ -16,7 +16,13 @@ _URI: Final = re.compile(r"models:/(?P<name>[^/@:\s]+)(@(?P<alias>[A-Za-z][\w.\-
 
 @dataclass(frozen=True)
 class ModelUri:
-    """A registered model, at an alias or at a version (exactly one of the two is set)."""
+    """A registered model, at an alias or at a version (exactly one of the two is set).
+
+    Parameters
+    ----------
+    name
+        Of the registered model.
+    """
 
     name: str
     alias: str | None = None

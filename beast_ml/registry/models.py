@@ -36,10 +36,18 @@ __all__ = [
 ]
 
 EVIDENCE_TAG: Final = "evidence"
+"""Version tag with the evidence that gates read."""
+
 _ENCODER_HASH_TAG: Final = "encoder_hash"
 KIND_TAG: Final = "kind"
+"""Version tag: a router, or a single model."""
+
 VERDICT_TAG: Final = "verdict"
+"""Version tag with the verdict."""
+
 EXAMPLE_PROMPTS: Final = np.array(["What is the capital of France?", "Write a function that reverses a string."])
+"""Input example of a registered router."""
+
 _NOT_JUDGED: Final = "not judged yet: run `beast promote`"
 
 

@@ -21,8 +21,13 @@ __all__ = ["CACHE_SCRIPT", "PART_SCRIPT", "ROUTER_SCRIPT", "LoggedModel", "log_p
 
 _SCRIPTS: Final = Path(__file__).with_name("scripts")
 CACHE_SCRIPT: Final = _SCRIPTS / "cache.py"
+"""Loads a registered cache."""
+
 PART_SCRIPT: Final = _SCRIPTS / "part.py"
+"""Loads a part of a bundle."""
+
 ROUTER_SCRIPT: Final = _SCRIPTS / "router.py"
+"""Loads a bundle."""
 
 _CARD: Final = "model_card.md"
 

@@ -37,7 +37,15 @@ EXIT_CODES: Final[dict[int, type[BeastError]]] = {
 
 @dataclass(frozen=True)
 class ResolvedBundle:
-    """A verified bundle in the cache, and the version of the router it is."""
+    """A verified bundle in the cache, and the version of the router it is.
+
+    Parameters
+    ----------
+    path
+        Its folder on this host.
+    digest
+        Of its manifest.
+    """
 
     path: Path
     version: int

@@ -38,7 +38,22 @@ _STEP_S: Final = 0.05
 
 
 class BudgetLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A limit on what may be spent; see `beast_ml.operations.budgets.rules.BudgetRule`."""
+    """A limit on what may be spent; see `beast_ml.operations.budgets.rules.BudgetRule`.
+
+    Parameters
+    ----------
+    scope
+        For all (``global``), each ``tenant``, or each ``user`` of a tenant.
+    limit_usd
+        What would overspend it is refused.
+    key
+        The tenant; ``tenant/user`` or ``tenant/*``; ``*``: each one has this budget for itself. The narrowest
+        holds.
+    period
+        UTC.
+    soft_share
+        The share of the limit from which on cheaper models are preferred, more and more.
+    """
 
     scope: Literal["global", "tenant", "user"]
     limit_usd: Annotated[float, Meta(ge=0, le=1e9)]
@@ -52,13 +67,37 @@ class BudgetLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class BudgetRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All rules that are to hold from now on."""
+    """All rules that are to hold from now on.
+
+    Parameters
+    ----------
+    rules
+        What is not among them holds no longer.
+    """
 
     rules: Annotated[list[BudgetLimit], Meta(max_length=10_000)]
 
 
 class BudgetState(msgspec.Struct, frozen=True):
-    """Where a budget stands in the period that runs; see `beast_ml.operations.budgets.rules.BudgetStatus`."""
+    """Where a budget stands in the period that runs; see `beast_ml.operations.budgets.rules.BudgetStatus`.
+
+    Parameters
+    ----------
+    budget
+        Its name, such as ``tenant:acme:day``.
+    scope, key, period, limit_usd, soft_share
+        As in its rule.
+    spent_usd
+        Settled.
+    reserved_usd
+        Upper amounts of requests in flight.
+    lost_usd
+        Upper amounts of requests that ended without telling what they cost: counted as spent until they do.
+    left_usd
+        What new requests may still reserve.
+    resets_at
+        When the next period begins.
+    """
 
     budget: str
     scope: str
@@ -91,13 +130,25 @@ class BudgetState(msgspec.Struct, frozen=True):
 
 
 class BudgetList(msgspec.Struct, frozen=True):
-    """Where budgets stand."""
+    """Where budgets stand.
+
+    Parameters
+    ----------
+    budgets
+        One entry a budget.
+    """
 
     budgets: list[BudgetState]
 
 
 class ReloadAnswer(msgspec.Struct, frozen=True):
-    """What serves after a look at the registry."""
+    """What serves after a look at the registry.
+
+    Parameters
+    ----------
+    router
+        Version, how it came to serve, and what was refused.
+    """
 
     router: RuntimeStatus
 

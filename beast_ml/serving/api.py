@@ -107,6 +107,7 @@ async def _feedback(services: Services, body: FeedbackReport | list[FeedbackRepo
 ROUTE = Operation(
     "POST", "/v1/route", RouteRequest, RouteAnswer, _route, "Decide which model answers a request.", statuses=(402, 404)
 )
+"""`POST /v1/route`, which is served on bare ASGI."""
 
 OPERATIONS: tuple[Operation, ...] = (
     ROUTE,

@@ -20,7 +20,17 @@ _PREFIX: Final = "beast_cache_"
 
 
 class TenantUsage(msgspec.Struct, frozen=True):
-    """What a tenant has in a tier."""
+    """What a tenant has in a tier.
+
+    Parameters
+    ----------
+    tenant
+        Whose entries.
+    entries
+        How many.
+    bytes
+        What they take.
+    """
 
     tenant: str
     entries: int
@@ -63,7 +73,24 @@ class TierFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SemanticFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """How the process of a host is doing that finds alike requests; see `beast_ml.cache.neighbours.frames.Figures`."""
+    """How the process of a host is doing that finds alike requests; see `beast_ml.cache.neighbours.frames.Figures`.
+
+    Parameters
+    ----------
+    entries, waiting
+        Entries that can be found, and entries that are not embedded yet.
+    lookups, gated, embedded
+        Lookups; of these: answered by the static gate, embedded by MiniLM.
+    memory_bytes
+        Resident memory of the process.
+    start_s
+        Seconds from its start until it listened.
+    threshold
+        Score from which on a candidate may be served where a partition has no evidence of its own; null: none
+        may.
+    verified, alarms
+        Verified lookups so far, and how often they said that something had changed for the worse.
+    """
 
     entries: int
     waiting: int

@@ -10,10 +10,16 @@ from beast_ml.errors import InputError
 __all__ = ["JSON", "BodyTooLargeError", "ClientGoneError", "Receive", "Scope", "Send", "bearer", "read_body", "respond"]
 
 Scope = MutableMapping[str, Any]
+"""What ASGI says of a request."""
+
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+"""Gives its body, part by part."""
+
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+"""Takes its answer."""
 
 JSON: Final = b"application/json"
+"""The media type."""
 
 
 class BodyTooLargeError(InputError):

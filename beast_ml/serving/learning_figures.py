@@ -14,7 +14,15 @@ __all__ = ["DriftAlarm", "FollowedLearning", "LearningFigures"]
 
 
 class DriftAlarm(msgspec.Struct, frozen=True):
-    """A stream that has drifted; see `beast_ml.operations.drift.monitor.Alarm`."""
+    """A stream that has drifted; see `beast_ml.operations.drift.monitor.Alarm`.
+
+    Parameters
+    ----------
+    key
+        Of the stream: signal, policy, model, kind.
+    raised_at
+        When it was found.
+    """
 
     key: tuple[str, str, str, str]
     raised_at: datetime

@@ -22,6 +22,7 @@ from beast_ml.serving.metric_cells import CellFiles, Counters, Gauges, Histogram
 __all__ = ["CONTENT_TYPE", "ServingMetrics", "clear_metrics"]
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+"""Of Prometheus' text format."""
 
 _REQUEST_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _DECISION_S: Final = (25e-6, 50e-6, 1e-4, 1.5e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2)

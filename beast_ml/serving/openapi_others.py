@@ -37,12 +37,20 @@ _MESSAGE: Final = {
     "type": "object",
     "description": "One turn of a conversation; all of it is sent on.",
     "properties": {
-        "role": {"type": "string", "minLength": 1, "maxLength": 64},
-        "content": {"anyOf": [{"type": "string"}, {"type": "array", "items": _JSON_OBJECT}, {"type": "null"}]},
+        "role": {"type": "string", "description": "Whose turn it is.", "minLength": 1, "maxLength": 64},
+        "content": {
+            "description": "Text, or parts of text and pictures.",
+            "anyOf": [{"type": "string"}, {"type": "array", "items": _JSON_OBJECT}, {"type": "null"}],
+        },
     },
     "required": ["role"],
 }
-_TOKENS: Final = {"type": ["integer", "null"], "minimum": 1, "maximum": 10_000_000}
+_TOKENS: Final = {
+    "type": ["integer", "null"],
+    "description": "Most tokens of each answer.",
+    "minimum": 1,
+    "maximum": 10_000_000,
+}
 
 _CHAT: Final = {
     "operationId": "post_v1_chat_completions",
@@ -57,13 +65,33 @@ _CHAT: Final = {
                     "type": "object",
                     "description": "OpenAI's fields; those that are not named here are sent on as they are.",
                     "properties": {
-                        "model": {"type": "string", "minLength": 1, "maxLength": 256, "examples": ["beast"]},
-                        "messages": {"type": "array", "minItems": 1, "items": _MESSAGE},
-                        "stream": {"type": ["boolean", "null"]},
+                        "model": {
+                            "type": "string",
+                            "description": "`beast`: the router chooses; or the name of a candidate.",
+                            "minLength": 1,
+                            "maxLength": 256,
+                            "examples": ["beast"],
+                        },
+                        "messages": {
+                            "type": "array",
+                            "description": "The conversation so far.",
+                            "minItems": 1,
+                            "items": _MESSAGE,
+                        },
+                        "stream": {"type": ["boolean", "null"], "description": "Answer as server-sent events."},
                         "max_tokens": _TOKENS,
                         "max_completion_tokens": _TOKENS,
-                        "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 128},
-                        "user": {"type": ["string", "null"], "maxLength": 256},
+                        "n": {
+                            "type": ["integer", "null"],
+                            "description": "How many answers to choose from.",
+                            "minimum": 1,
+                            "maximum": 128,
+                        },
+                        "user": {
+                            "type": ["string", "null"],
+                            "description": "Who asks; budgets heed it.",
+                            "maxLength": 256,
+                        },
                         "beast": {
                             "type": ["object", "null"],
                             "description": "What the router is to heed: fields of `/v1/route`, such as `min_quality`.",
@@ -79,7 +107,9 @@ _CHAT: Final = {
             "description": "The answer; headers `x-beast-...` say who gave it, and what it cost. "
             "`x-beast-propensity` and `x-beast-predicted-cost-usd` are of `x-beast-chosen-model`, also where another "
             "model had to step in, which `x-beast-fallback: true` says.",
-            "headers": {"x-beast-request-id": {"schema": {"type": "string"}}},
+            "headers": {
+                "x-beast-request-id": {"description": "To be given with feedback.", "schema": {"type": "string"}}
+            },
             "content": {
                 "application/json": {"schema": _JSON_OBJECT},
                 "text/event-stream": {"schema": {"type": "string"}},

@@ -14,9 +14,14 @@ PROBLEM_SCHEMA: Final = {
     "type": "object",
     "description": "What went wrong, as RFC 9457 has it.",
     "properties": {
-        "type": {"type": "string", "format": "uri-reference", "default": "about:blank"},
+        "type": {
+            "type": "string",
+            "description": "Always `about:blank`: `kind` tells problems apart.",
+            "format": "uri-reference",
+            "default": "about:blank",
+        },
         "title": {"type": "string", "description": "The error in two words."},
-        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "status": {"type": "integer", "description": "The HTTP status.", "minimum": 400, "maximum": 599},
         "detail": {"type": "string", "description": "What was got, what is allowed, what to do."},
         "kind": {
             "type": "string",
@@ -27,9 +32,10 @@ PROBLEM_SCHEMA: Final = {
     },
     "required": ["title", "status", "detail", "kind"],
 }
+"""Of every error's body."""
 
 _HEADERS: Final[Mapping[int, Mapping[str, Any]]] = {
-    401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
+    401: {"WWW-Authenticate": {"description": "How to send a key: `Bearer`.", "schema": {"type": "string"}}},
     429: {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}},
     503: {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}},
 }

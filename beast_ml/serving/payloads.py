@@ -37,7 +37,15 @@ Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One turn of a conversation, as OpenAI writes it; other fields are passed over."""
+    """One turn of a conversation, as OpenAI writes it; other fields are passed over.
+
+    Parameters
+    ----------
+    role
+        Whose turn it is: ``user``, ``assistant``, ``system``, ...
+    content
+        Text, or parts of text and pictures.
+    """
 
     role: Annotated[str, Meta(min_length=1, max_length=64)]
     content: str | list[dict[str, Any]] | None = None
@@ -89,7 +97,17 @@ class RouteRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class Predicted(msgspec.Struct, frozen=True):
-    """What is expected of the chosen model; null where the training data did not tell."""
+    """What is expected of the chosen model; null where the training data did not tell.
+
+    Parameters
+    ----------
+    quality
+        Expected quality (0..1).
+    cost_usd
+        Expected cost of the call.
+    latency_s
+        Expected seconds until the answer is complete.
+    """
 
     quality: float
     cost_usd: float | None = None
@@ -127,13 +145,27 @@ class RouteAnswer(msgspec.Struct, frozen=True):
 
 
 class BatchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Many requests at once."""
+    """Many requests at once.
+
+    Parameters
+    ----------
+    requests
+        Each as for `/v1/route`.
+    """
 
     requests: Annotated[list[RouteRequest], Meta(min_length=1, max_length=MAX_BATCH)]
 
 
 class BatchProblem(msgspec.Struct, frozen=True):
-    """Why the request at a position of the batch (from 0) was not decided."""
+    """Why the request at a position of the batch (from 0) was not decided.
+
+    Parameters
+    ----------
+    position
+        Of the request in the batch, from 0.
+    kind, detail, status
+        As in a `Problem` of its own.
+    """
 
     position: int
     kind: str
@@ -142,14 +174,28 @@ class BatchProblem(msgspec.Struct, frozen=True):
 
 
 class BatchAnswer(msgspec.Struct, frozen=True):
-    """One decision a request, in their order; null where ``problems`` says why there is none."""
+    """One decision a request, in their order; null where ``problems`` says why there is none.
+
+    Parameters
+    ----------
+    decisions
+        In the order of the requests.
+    problems
+        Of those that have no decision.
+    """
 
     decisions: list[RouteAnswer | None]
     problems: list[BatchProblem] = []
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """What every candidate would cost, how good and how slow it would be, before anything is sent."""
+    """What every candidate would cost, how good and how slow it would be, before anything is sent.
+
+    Parameters
+    ----------
+    candidates
+        All that the request allows.
+    """
 
     candidates: tuple[ModelForecast, ...]
 
@@ -185,13 +231,31 @@ class OutcomeReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """How many rows are in the log now."""
+    """How many rows are in the log now.
+
+    Parameters
+    ----------
+    recorded
+        How many rows were written.
+    """
 
     recorded: int
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
-    """A candidate model."""
+    """A candidate model.
+
+    Parameters
+    ----------
+    id
+        Its name, as requests give it.
+    object, owned_by
+        Always the same; OpenAI's clients ask for them.
+    available
+        Whether it may be called now: not all of its endpoints are out.
+    endpoints
+        Names of the addresses where it answers; empty where clients call it themselves.
+    """
 
     id: str
     object: Literal["model"] = "model"
@@ -201,7 +265,15 @@ class ModelInfo(msgspec.Struct, frozen=True):
 
 
 class ModelList(msgspec.Struct, frozen=True):
-    """The candidates, as OpenAI lists models."""
+    """The candidates, as OpenAI lists models.
+
+    Parameters
+    ----------
+    data
+        One entry a candidate.
+    object
+        Always ``list``.
+    """
 
     data: list[ModelInfo]
     object: Literal["list"] = "list"

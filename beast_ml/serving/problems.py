@@ -24,6 +24,7 @@ from beast_ml.errors import (
 __all__ = ["PROBLEM_JSON", "Problem", "problem_of"]
 
 PROBLEM_JSON: Final = b"application/problem+json"
+"""The media type of errors (RFC 9457)."""
 
 _PROVIDER_STATUS: Final = {
     "timeout": 504,

@@ -12,6 +12,7 @@ from beast_ml.serving.payloads import Message
 __all__ = ["PromptKeeping", "PromptPrivacy", "estimated_tokens", "routed_text", "text_of"]
 
 PromptKeeping = Literal["keep", "hash", "withhold"]
+"""What the log keeps of a prompt's text."""
 
 _BYTES_PER_TOKEN: Final = 4.0
 

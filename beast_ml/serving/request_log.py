@@ -32,7 +32,13 @@ class RowSink(Protocol):
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One call of a model."""
+    """One call of a model.
+
+    Parameters
+    ----------
+    status, error_kind, latency_s
+        How the call ended, and how long it took.
+    """
 
     model: str
     status: Status
@@ -41,7 +47,27 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class RequestRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="table", tag="requests"):
-    """A row of the routed-request log; the names are those of `beast_ml.logs.schema.REQUEST_COLUMNS`."""
+    """A row of the routed-request log; the names are those of `beast_ml.logs.schema.REQUEST_COLUMNS`.
+
+    Parameters
+    ----------
+    request_id, received_at, tenant_id, user_id, session_id, app, context, prompt, input_tokens
+        What was asked, by whom, and when.
+    candidates, chosen_model, propensity, policy_version, request_kind, price_version
+        The decision.
+    experiment_id, variant
+        Where it takes part in an experiment.
+    predicted_quality, predicted_cost_usd, predicted_latency_s
+        Of the chosen model.
+    decision_us
+        Microseconds that deciding took.
+    cache_result, cache_tier, cache_similarity
+        What the cache said.
+    status, error_kind, attempts, served_model, endpoint, region
+        How it ended, and who answered.
+    ttft_s, latency_s, output_tokens, cost_usd
+        Of the answer.
+    """
 
     request_id: str
     received_at: datetime

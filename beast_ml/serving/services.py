@@ -33,7 +33,13 @@ __all__ = ["BodyLimits", "Services"]
 
 @dataclass(frozen=True)
 class BodyLimits:
-    """The largest and the deepest body that is read."""
+    """The largest and the deepest body that is read.
+
+    Parameters
+    ----------
+    max_bytes, max_depth
+        Larger or deeper bodies are refused.
+    """
 
     max_bytes: int
     max_depth: int

@@ -57,7 +57,39 @@ METRICS_FOLDER: Final = "metrics"
 
 @dataclass(frozen=True)
 class ServingConfig:
-    """All that a worker is told; see `beast_ml.settings.ServingSettings`."""
+    """All that a worker is told; see `beast_ml.settings.ServingSettings`.
+
+    Parameters
+    ----------
+    router, state, tracking_uri
+        What is served, where state is kept, and where the registry is.
+    body
+        How large requests may be.
+    requests_per_s
+        Of each tenant on this worker; None: no limit.
+    prompts, prompts_of
+        What the log keeps of prompts; the same for single tenants.
+    sync_s
+        Seconds after which a logged row is on the disk at the latest.
+    chores
+        What the leading worker does for the host.
+    open_without_keys
+        Serve anybody until the first key is made.
+    admin_key, secret
+        None: kept in the state folder.
+    redis_url, database_url
+        State that hosts share; None: a host's own.
+    prices
+        By candidate, over those of the bundle.
+    endpoints, limits
+        Where candidates answer, and what they can take.
+    budgets
+        Rules to begin with.
+    cache
+        None: no cache.
+    learning
+        Folder where the learning loop keeps its state, for the metrics; None: they say nothing of it.
+    """
 
     router: str
     state: Path

@@ -13,6 +13,8 @@ __all__ = ["ASK", "FORMS", "OTHER", "chat", "create", "made_as", "wrong"]
 Messages = list[dict[str, str]]
 
 ASK: Final[Messages] = [{"role": "user", "content": "What is the capital of France, and why is it there?"}]
+"""A conversation to ask with."""
+
 OTHER: Final[Messages] = [{"role": "user", "content": "How does a hash table resolve collisions between keys?"}]
 """Two plain questions that have nothing to do with each other."""
 

@@ -12,6 +12,7 @@ from beast_ml.cli import main as command_line
 __all__ = ["Run", "beast"]
 
 Run = Callable[..., tuple[int, str, str]]
+"""Runs a command; gives exit code, and what it printed on both streams."""
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from beast_ml.operations.drift.signals import DriftRow
 __all__ = ["LOG_START", "drifting_log", "drifting_rows"]
 
 LOG_START = datetime(2026, 1, 1, tzinfo=UTC)
+"""When the log begins."""
 
 
 def drifting_rows(

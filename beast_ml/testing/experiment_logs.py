@@ -18,6 +18,7 @@ from beast_ml.logs.store import LogStore
 __all__ = ["BEGAN", "experiment_of", "experiment_store"]
 
 BEGAN: Final = datetime(2026, 3, 2, tzinfo=UTC)
+"""When the experiment began."""
 
 
 def experiment_of(*variants: str, **changed: Any) -> Experiment:

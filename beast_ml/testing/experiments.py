@@ -14,6 +14,7 @@ from beast_ml.experiments.observations import Observations
 __all__ = ["NOW", "arms", "observations"]
 
 NOW: Final = datetime(2026, 11, 1, tzinfo=UTC)
+"""The time of the tests."""
 
 
 def arms(**shares: float) -> tuple[Variant, ...]:

@@ -16,7 +16,10 @@ from beast_ml.logs.store import LogStore
 __all__ = ["LOG_END", "LOG_START", "Break", "failing_log"]
 
 LOG_START: Final = datetime(2026, 3, 1, tzinfo=UTC)
+"""When the log begins."""
+
 LOG_END: Final = datetime(2026, 3, 9, tzinfo=UTC)
+"""When it ends."""
 
 Break = Callable[[dict[str, Any], np.random.Generator], None]
 """Changes a request that was answered, in place."""

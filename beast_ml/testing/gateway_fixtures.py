@@ -26,8 +26,13 @@ from beast_ml.testing.fake_provider.server import listening_socket
 __all__ = ["ASK", "MODELS", "PRICES", "Gateway", "gateway_config", "provider", "serve"]
 
 MODELS = ("large", "medium", "small")
+"""Candidates of the bundle that is served."""
+
 ASK: list[Any] = [{"role": "user", "content": "python loop compile stack regex thread"}]
+"""A conversation to ask with."""
+
 PRICES = {"large": Price(10.0, 30.0), "medium": Price(1.0, 3.0), "small": Price(0.1, 0.3)}
+"""Of the candidates."""
 
 
 class Gateway:

@@ -20,7 +20,11 @@ from beast_ml.operations.budgets.rules import BudgetRule
 __all__ = ["ACCOUNT", "DAY", "LedgerConformance", "state_of"]
 
 ACCOUNT = "tenant:acme:day"
+"""The account that most tests spend from."""
+
 DAY = "2025-11-25"
+"""Its window."""
+
 _CHARGES: tuple[Charge, ...] = ((ACCOUNT, DAY),)
 
 

@@ -28,6 +28,30 @@ class LoopSurroundings:
         Ends the process at the so many-th moment: before and after every effect are moments.
     away
         Whether the registry does not answer.
+    serving
+        Version of the champion; None: there is none.
+    labelled, collected
+        What of the log is new.
+    trainable, passes, promising, refuses
+        How training, gates, evaluation and registry answer.
+    canary_effect, watch_effect
+        Value and ends of its interval.
+    harm
+        Why a guardrail stops the candidate; None: none does.
+    undecided
+        Looks at an experiment that say nothing yet.
+    changes
+        What drifted.
+    time
+        That it is.
+    versions
+        Cycle -> the version that it registered.
+    line
+        Versions that were champion, the present one last.
+    exposed
+        What users see beside the champion.
+    calls, recorded
+        What was asked of it, and what the loop recorded.
     """
 
     serving: int | None = 1

@@ -42,7 +42,13 @@ def config(tmp_path: Path, migrated_store: Path) -> TrackingConfig:
 
 
 class Bundle(msgspec.Struct, frozen=True):
-    """A fitted bundle, and feature rows that its predictors take."""
+    """A fitted bundle, and feature rows that its predictors take.
+
+    Parameters
+    ----------
+    folder, features
+        Where it lies, and feature rows for it.
+    """
 
     folder: Path
     features: NDArray[np.float32]

@@ -20,6 +20,7 @@ from beast_ml.serving.worker import ServingConfig, Worker
 __all__ = ["ADMIN_KEY", "Api", "serving"]
 
 ADMIN_KEY = "an-admin-key-of-the-tests"
+"""Of the server that is tested."""
 
 
 class Api:

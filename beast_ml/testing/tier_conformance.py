@@ -48,7 +48,13 @@ class _Now:
 
 
 class TierConformance:
-    """The behaviour that the hierarchy relies on."""
+    """The behaviour that the hierarchy relies on.
+
+    Parameters
+    ----------
+    n_examples, n_lookups
+        How often properties are tried.
+    """
 
     n_examples: ClassVar[int] = 40
     n_lookups: ClassVar[int] = 2000

@@ -50,6 +50,7 @@ class ReplaySize:
 
 
 QUICK_REPLAY: Final = ReplaySize(1_500, 1_600, 4)
+"""A replay for a rough look."""
 
 
 def resized(setting: StreamSetting, n_requests: int) -> StreamSetting:

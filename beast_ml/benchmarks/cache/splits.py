@@ -20,7 +20,11 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 EPSILONS: Final = (0.005, 0.01, 0.02)
+"""Wrong hits over lookups that the training half is to allow."""
+
 RATES: Final = (0.005, 0.01, 0.02, 0.05)
+"""Wrong hits over lookups at which hit rates are compared."""
+
 _RESAMPLES: Final = 50
 
 
@@ -38,8 +42,10 @@ class SplitResult:
         By method, the hit rate at each of `RATES`, were the threshold chosen with the labels of the test half.
     resampled
         By method, (r, len(RATES)) the same on resamples of the test half, the same resamples for all methods.
-    auc_rows
-        By method, the scores of the test half.
+    scores
+        By method, those of the test half.
+    right
+        Which of its pairs are duplicates.
     """
 
     n_train: int

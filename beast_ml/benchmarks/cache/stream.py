@@ -101,6 +101,8 @@ class StreamSetting:
 
 
 ORDINARY: Final = StreamSetting("ordinary")
+"""Traffic as of one product."""
+
 HOSTILE: Final = StreamSetting(
     "hostile",
     zipf_exponent=0.7,
@@ -116,6 +118,7 @@ HOSTILE: Final = StreamSetting(
     },
     dispersion=1.0,
 )
+"""Traffic that is hard on a cache."""
 
 
 def make_stream(setting: StreamSetting, seed: int = 0, data: Path | None = None) -> Stream:

@@ -85,7 +85,13 @@ class Correctness:
 
 @dataclass(frozen=True)
 class StreamCounts:
-    """What a stream of lookups came to."""
+    """What a stream of lookups came to.
+
+    Parameters
+    ----------
+    n_lookups, n_hits, n_wrong
+        Requests; those that were answered from the cache; of these, those with another question's answer.
+    """
 
     n_lookups: int
     n_hits: int

@@ -78,7 +78,15 @@ class DriftStream:
 
 @dataclass(frozen=True)
 class Swap:
-    """What the main model turns into: a column, and how much lower its mean quality is."""
+    """What the main model turns into: a column, and how much lower its mean quality is.
+
+    Parameters
+    ----------
+    other
+        Column of the model that it becomes.
+    size
+        How much lower its mean quality is.
+    """
 
     other: int
     size: float

@@ -24,6 +24,7 @@ BOOTSTRAP_DAYS: Final = 10
 """Days of uniform choice before the first: what every policy begins with."""
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""Its first moment."""
 
 
 @dataclass(frozen=True)

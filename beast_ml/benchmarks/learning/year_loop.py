@@ -43,7 +43,17 @@ _RESAMPLES: Final = 50
 
 @dataclass(frozen=True)
 class Promoted:
-    """A champion that the loop made, or took back: what changed, and when."""
+    """A champion that the loop made, or took back: what changed, and when.
+
+    Parameters
+    ----------
+    day
+        Of the year, from 0.
+    before, after
+        Versions.
+    rolled_back
+        The later one was taken back.
+    """
 
     day: int
     before: int
@@ -65,6 +75,20 @@ class YearLoop:
         Of choices and assignments.
     canary_share, watch_share
         Of the requests, for the other policy.
+    versions
+        Routers that were trained, in their order.
+    of_cycle
+        Cycle -> the version that it trained.
+    line
+        Versions that were champion, the present one last.
+    changes
+        Promotions and what was taken back.
+    records
+        What the loop recorded: cycle, step, text.
+    day
+        Of the year.
+    monitor
+        Watches the log for drift.
     """
 
     year: Year

@@ -21,6 +21,8 @@ EXPLORED: Final = 0.1
 """Share of the requests on which every policy but ParetoBandit, which explores by itself, chooses any model."""
 
 MIN_OUTCOMES: Final = 30
+"""Outcomes of a model before it is judged by them."""
+
 _TEMPERATURE: Final = 0.15  # so much less worth, and a model is tried a third as often
 _FOLDS: Final = 5
 _PRIOR: Final = RidgePrior(10.0, 25.0)

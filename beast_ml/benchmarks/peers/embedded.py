@@ -53,6 +53,7 @@ Score = Callable[[Vectors], Floats]
 """(n, d) vectors to (n, m) scores in 0..1: how good the peer takes each candidate to be, in its own terms."""
 
 FitScores = Callable[[Examples], Score]
+"""Learns from examples how to score a query."""
 
 
 def _as_they_are(costs: Floats) -> Floats:

@@ -24,6 +24,7 @@ PEERS: Final[Mapping[str, Callable[[Encoder], EmbeddedLearner]]] = {
 """Peer -> what makes its learner, given an encoder."""
 
 PeersHere = tuple[dict[str, EmbeddedLearner], dict[str, str]]
+"""Peers that are installed, by name; and why the others are not there."""
 
 
 def peers_here(encoder: Encoder) -> PeersHere:

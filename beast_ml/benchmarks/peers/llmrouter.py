@@ -35,10 +35,16 @@ __all__ = ["FAMILIES", "ROW_ORDERS", "Family", "RowOrder", "fit_scores", "llmrou
 
 Floats = NDArray[np.float64]
 Family = Literal["knn", "mlp", "mf"]
+"""Its families of routers."""
+
 RowOrder = Literal["cheap_first", "dear_first"]
+"""Which model's row comes first, which decides its ties."""
 
 FAMILIES: Final[tuple[Family, ...]] = get_args(Family)
+"""All of `Family`."""
+
 ROW_ORDERS: Final[tuple[RowOrder, ...]] = get_args(RowOrder)
+"""All of `RowOrder`."""
 
 # As in the configurations that come with the package's source; kNN has none there and keeps its defaults.
 _SETTINGS: Final[dict[Family, dict[str, Any]]] = {

@@ -123,7 +123,13 @@ class Repeat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """The median of repetitions, the lowest and the highest."""
+    """The median of repetitions, the lowest and the highest.
+
+    Parameters
+    ----------
+    low, high
+        The extremes.
+    """
 
     median: float
     low: float

@@ -76,7 +76,13 @@ class Ground:
 
 @dataclass(frozen=True)
 class Logged:
-    """A row of the request log, as far as it matters here."""
+    """A row of the request log, as far as it matters here.
+
+    Parameters
+    ----------
+    request_id, policy_version, at
+        Its id, the bundle that decided, and when it was received.
+    """
 
     request_id: str
     policy_version: str

@@ -29,7 +29,13 @@ _CONNECTIONS: Final = 64
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
-    """One measurement of each."""
+    """One measurement of each.
+
+    Parameters
+    ----------
+    direct, through
+        Calls of the provider itself, and through the gateway.
+    """
 
     direct: Measured
     through: Measured

@@ -70,7 +70,13 @@ class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Quantiles(msgspec.Struct, frozen=True):
-    """How long something takes, in microseconds."""
+    """How long something takes, in microseconds.
+
+    Parameters
+    ----------
+    p50_us, p95_us, p99_us, max_us
+        Median, upper quantiles, and the longest.
+    """
 
     p50_us: float
     p95_us: float

@@ -16,6 +16,8 @@ from beast_ml.errors import NotEnoughDataError
 __all__ = ["N_TOKENS", "base_prompts", "batches", "chats", "routes", "varied", "write_bodies"]
 
 N_TOKENS: Final = 50
+"""About so many tokens a prompt has."""
+
 _N_BASE: Final = 4000
 
 

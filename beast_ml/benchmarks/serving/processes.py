@@ -26,7 +26,13 @@ _TAIL: Final = 2000
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process has used: CPU seconds since it began, and bytes of memory now."""
+    """What a process has used: CPU seconds since it began, and bytes of memory now.
+
+    Parameters
+    ----------
+    cpu_s, rss_bytes
+        In this order.
+    """
 
     cpu_s: float
     rss_bytes: int

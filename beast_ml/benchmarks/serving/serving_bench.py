@@ -96,7 +96,15 @@ class ServingConfig:
 
 @dataclass(frozen=True)
 class ServingResult:
-    """All of a run; what was not measured is empty or None, and ``left_out`` says why."""
+    """All of a run; what was not measured is empty or None, and ``left_out`` says why.
+
+    Parameters
+    ----------
+    cases, gateway, faults, soak, hit
+        One a part.
+    seconds
+        The run took.
+    """
 
     cases: tuple[CaseResult, ...]
     gateway: tuple[GatewayResult, ...]

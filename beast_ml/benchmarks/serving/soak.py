@@ -28,7 +28,13 @@ _BLOCKS: Final = 20
 
 
 class Slope(msgspec.Struct, frozen=True):
-    """Growth in megabytes an hour, with its 95% interval."""
+    """Growth in megabytes an hour, with its 95% interval.
+
+    Parameters
+    ----------
+    mb_per_h, low, high
+        In this order.
+    """
 
     mb_per_h: float
     low: float

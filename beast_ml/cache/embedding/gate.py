@@ -46,7 +46,7 @@ class GateEncoder:
     static: Encoder
     mean: NDArray[np.float32]
     directions: NDArray[np.float32]
-    name: str = "gate"
+    name: str = "gate"  # as manifests call it
 
     @classmethod
     def fit(cls, static: Encoder, texts: Sequence[str], vectors: Vectors) -> GateEncoder:

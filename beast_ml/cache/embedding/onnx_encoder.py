@@ -55,7 +55,7 @@ class OnnxEncoder:
     words: WordPieceIds
     ends: tuple[int, int]
     hash: str
-    name: str = "minilm"
+    name: str = "minilm"  # as manifests call it
 
     @classmethod
     def load(cls, folder: Path, threads: int = 1) -> OnnxEncoder:

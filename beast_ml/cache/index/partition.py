@@ -24,7 +24,13 @@ Stored = NDArray[np.float16] | NDArray[np.float32]
 
 
 class Neighbour(msgspec.Struct, frozen=True, array_like=True):
-    """An entry near a text; ``similarity`` is the cosine of their vectors."""
+    """An entry near a text; ``similarity`` is the cosine of their vectors.
+
+    Parameters
+    ----------
+    entry_id
+        Which entry.
+    """
 
     entry_id: str
     similarity: float

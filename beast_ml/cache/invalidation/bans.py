@@ -19,6 +19,7 @@ from beast_ml.errors import InputError
 __all__ = ["NEAR", "Ban", "FalseHit", "RadiusBan", "Vector", "false_hit", "none_alike", "radius_ban", "request_names"]
 
 Vector = NDArray[np.float32]
+"""Of a request, as the encoder gives it."""
 
 NEAR: Final = 0.03
 """Cosine distance within which a request counts as the reported one, said in other words."""
@@ -100,6 +101,7 @@ class FalseHit(msgspec.Struct, frozen=True, kw_only=True, tag="false_hit"):
 
 
 Ban = RadiusBan | FalseHit
+"""What may no longer be answered from the cache."""
 
 
 def request_names(key: CacheKey) -> tuple[bytes, ...]:

@@ -14,6 +14,7 @@ from beast_ml.errors import InputError
 __all__ = ["EVERYTHING", "TENANT", "Scope", "ScopeKind", "scope_names"]
 
 ScopeKind = Literal["all", "tenant", "partition", "entry", "tag", "model", "policy_version", "document"]
+"""By what entries are named that are to go."""
 
 _SHARED: Final = "tag", "model", "policy_version", "document"  # names that several tenants may use
 _LETTERS: Final = {

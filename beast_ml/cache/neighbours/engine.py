@@ -34,7 +34,13 @@ class KnownVectors(Protocol):
 
 @dataclass
 class EngineCounts:
-    """What was done since the start; see `beast_ml.cache.neighbours.frames.Figures`."""
+    """What was done since the start; see `beast_ml.cache.neighbours.frames.Figures`.
+
+    Parameters
+    ----------
+    gated, embedded, late
+        Lookups by what became of them.
+    """
 
     gated: int = 0
     embedded: int = 0
@@ -58,6 +64,8 @@ class Engine:
         Vectors that need not be computed.
     thresholds
         What verified lookups have taught; None: candidates are looked for, none may be served.
+    counts
+        Since the start.
     """
 
     static: Encoder

@@ -39,7 +39,13 @@ because too many wait, it would be too late, or there is no process that could."
 
 
 class NewEntry(msgspec.Struct, frozen=True, array_like=True):
-    """An entry to be found from now on; see `beast_ml.cache.entry.CacheKey` for partition and text."""
+    """An entry to be found from now on; see `beast_ml.cache.entry.CacheKey` for partition and text.
+
+    Parameters
+    ----------
+    entry_id
+        By which it is found.
+    """
 
     entry_id: str
     partition: bytes
@@ -78,14 +84,28 @@ class Lookup(msgspec.Struct, frozen=True, tag="lookup"):
 
 
 class Add(msgspec.Struct, frozen=True, tag="add"):
-    """Take entries in, when there is time; the reply says how many there was room for."""
+    """Take entries in, when there is time; the reply says how many there was room for.
+
+    Parameters
+    ----------
+    id
+        Of the message; the reply has it, too.
+    """
 
     id: int
     entries: list[NewEntry]
 
 
 class Remove(msgspec.Struct, frozen=True, tag="remove"):
-    """Forget entries, or all of some partitions."""
+    """Forget entries, or all of some partitions.
+
+    Parameters
+    ----------
+    id
+        Of the message; the reply has it, too.
+    entry_ids
+        Which entries.
+    """
 
     id: int
     entry_ids: list[str]
@@ -93,7 +113,15 @@ class Remove(msgspec.Struct, frozen=True, tag="remove"):
 
 
 class Rebuild(msgspec.Struct, frozen=True, tag="rebuild"):
-    """Begin or end to name all entries that there are; at the end those that were not named are forgotten."""
+    """Begin or end to name all entries that there are; at the end those that were not named are forgotten.
+
+    Parameters
+    ----------
+    id
+        Of the message; the reply has it, too.
+    ended
+        It ends; else it begins.
+    """
 
     id: int
     ended: bool
@@ -126,7 +154,13 @@ class Verified(msgspec.Struct, frozen=True, tag="verified"):
 
 
 class Stats(msgspec.Struct, frozen=True, tag="stats"):
-    """Ask for figures."""
+    """Ask for figures.
+
+    Parameters
+    ----------
+    id
+        Of the message; the reply has it, too.
+    """
 
     id: int
 
@@ -171,7 +205,15 @@ class Found(msgspec.Struct, frozen=True, tag="found"):
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
-    """Reply to what changes the index: how many entries it was about."""
+    """Reply to what changes the index: how many entries it was about.
+
+    Parameters
+    ----------
+    id
+        Of the message that it answers.
+    n
+        How many entries.
+    """
 
     id: int
     n: int
@@ -195,6 +237,8 @@ class Figures(msgspec.Struct, frozen=True, tag="figures"):
         Score from which on a candidate may be served where a partition has no evidence of its own; None: none may.
     verified, alarms
         Verified lookups so far, and how often they said that something had changed for the worse.
+    id
+        Of the message that it answers.
     """
 
     id: int
@@ -215,13 +259,22 @@ class Figures(msgspec.Struct, frozen=True, tag="figures"):
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
-    """The last thing that is said to somebody who sends what is no message."""
+    """The last thing that is said to somebody who sends what is no message.
+
+    Parameters
+    ----------
+    reason
+        In a sentence.
+    """
 
     reason: str
 
 
 Request = Lookup | Add | Remove | Rebuild | Verified | Stats
+"""What a worker may send."""
+
 Reply = Welcome | Found | Done | Figures | Refused
+"""What it may get."""
 
 T = TypeVar("T")
 

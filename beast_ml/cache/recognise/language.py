@@ -10,6 +10,7 @@ from beast_ml.cache.recognise.patterns import words
 __all__ = ["Reading", "reading_of"]
 
 Reading = Literal["english", "other", "unsure"]
+"""The language of a text, as far as rules for English need it."""
 
 _WORD: Final = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 _ENGLISH: Final = words(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 __all__ = ["Form", "Stream", "StreamRequest"]
 
 Form = Literal["usual", "surface", "paraphrase", "near_miss"]
+"""How a request of the stream came from an earlier question."""
 
 
 @dataclass(frozen=True, slots=True)

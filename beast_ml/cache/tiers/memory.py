@@ -56,7 +56,7 @@ class MemoryTier:
     (True, None)
     """
 
-    name = "memory"
+    name = "memory"  # see `Tier`
 
     def __init__(
         self,

@@ -65,7 +65,7 @@ class SqlTier:
         Seconds since the epoch.
     """
 
-    name = "sql"
+    name = "sql"  # see `Tier`
 
     def __init__(
         self,

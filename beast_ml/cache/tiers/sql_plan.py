@@ -12,7 +12,13 @@ __all__ = ["KeptRow", "PutPlan", "plan_put"]
 
 @dataclass(frozen=True, slots=True)
 class KeptRow:
-    """What a row says of its entry; ``normalised`` is None where another entry holds that key."""
+    """What a row says of its entry; ``normalised`` is None where another entry holds that key.
+
+    Parameters
+    ----------
+    entry_id, tenant, exact, created_at, size
+        Its id, whose it is, its exact key, when it was made (seconds since 1970), and its bytes.
+    """
 
     entry_id: str
     tenant: str
@@ -24,7 +30,17 @@ class KeptRow:
 
 @dataclass(slots=True)
 class PutPlan:
-    """Rows to delete, rows that lose their normalised key, and rows to insert with the entry of each."""
+    """Rows to delete, rows that lose their normalised key, and rows to insert with the entry of each.
+
+    Parameters
+    ----------
+    gone
+        Rows to delete, by the id of their entry.
+    outshone
+        Rows that lose their normalised key, likewise.
+    new
+        Rows to insert, with the entry of each.
+    """
 
     gone: dict[str, KeptRow] = field(default_factory=dict)
     outshone: dict[str, KeptRow] = field(default_factory=dict)

@@ -9,11 +9,16 @@ import sqlalchemy as sa
 __all__ = ["ENTRIES", "META", "SCHEMA_VERSION", "TABLES", "TENANTS"]
 
 SCHEMA_VERSION: Final = "1"
+"""Of the tables; another one is refused."""
 
 TABLES: Final = sa.MetaData()
+"""All tables of the tier."""
+
 META: Final = sa.Table(
     "cache_meta", TABLES, sa.Column("name", sa.Text, primary_key=True), sa.Column("value", sa.Text, nullable=False)
 )
+"""Facts about the tables: name and value."""
+
 ENTRIES: Final = sa.Table(
     "cache_entries",
     TABLES,

@@ -49,7 +49,7 @@ class ValkeyTier:
         Seconds since the epoch.
     """
 
-    name = "valkey"
+    name = "valkey"  # see `Tier`
 
     def __init__(
         self,

@@ -58,6 +58,7 @@ local function tidy(tenant, now)
   if call('ZCARD', d) ~= call('ZCARD', p) or math.max(0, n - 2) ~= call('ZCARD', d) then call('DEL', m, d, p) end
 end
 """
+"""What stands before every script."""
 
 GET: Final = """
 local found = {}
@@ -74,12 +75,14 @@ for i = 1, #ARGV do
 end
 return found
 """
+"""Entries by their keys."""
 
 BY_ID: Final = """
 local found = {}
 for i = 1, #ARGV do found[i] = call('HGET', P..'e:'..ARGV[i], 'b') end
 return found
 """
+"""Entries by their ids."""
 
 REMOVE: Final = """
 local now, n = tonumber(ARGV[1]), 0
@@ -90,6 +93,7 @@ for i = 2, #ARGV do
 end
 return n
 """
+"""Take entries out."""
 
 USAGE: Final = """
 local rows = {}
@@ -104,6 +108,7 @@ for _, tenant in ipairs(call('SMEMBERS', P..'tenants')) do
 end
 return rows
 """
+"""What tenants have."""
 
 PUT: Final = """
 local now, max_entries, max_bytes = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -149,3 +154,4 @@ for i = 4, #ARGV, 9 do
 end
 return 1
 """
+"""Take an entry in, and make room for it."""

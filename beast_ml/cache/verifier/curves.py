@@ -17,7 +17,13 @@ _LARGEST_SHARE: Final = 0.1
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with its 95% interval over resamples; None where it is not defined."""
+    """A figure with its 95% interval over resamples; None where it is not defined.
+
+    Parameters
+    ----------
+    value, low, high
+        In this order.
+    """
 
     value: float | None
     low: float | None = None

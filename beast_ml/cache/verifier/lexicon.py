@@ -32,6 +32,7 @@ NEGATIONS: Final = frozenset(
     "not no never none nobody nothing neither nor cannot without unable nowhere hardly barely lack lacks lacking "
     "except excluding minus refuse refuses refused avoid prevent stop".split()
 )
+"""Words that turn a sentence into its opposite."""
 
 CONTRACTIONS: Final = {
     "can't": "cannot",
@@ -56,6 +57,7 @@ CONTRACTIONS: Final = {
 """Besides those in n't, 'm, 're, 've, 'll and 'd, which are taken apart by rule."""
 
 QUESTION_WORDS: Final = ("what", "how", "why", "when", "where", "who", "which")
+"""What a question asks for."""
 
 DIRECTIONS: Final = frozenset(
     "from to into onto by than before after over under above below behind against without with for between until "
@@ -135,6 +137,7 @@ NUMBER_WORDS: Final = {
     "fifth": 5.0,
     "single": 1.0,
 }
+"""Written numbers, and their values."""
 
 MONTHS: Final = {
     name: i
@@ -145,12 +148,14 @@ MONTHS: Final = {
     )
     for name in names.split()
 }
+"""Names of months, and their numbers."""
 
 DATE_WORDS: Final = frozenset(
     "monday tuesday wednesday thursday friday saturday sunday mondays tuesdays wednesdays thursdays fridays saturdays "
     "sundays today tomorrow yesterday tonight weekend weekday weekends weekdays daily weekly monthly yearly annually "
     "quarterly hourly nightly christmas easter spring autumn fall".split()
 )
+"""Words that place something in time."""
 
 UNITS: Final[dict[str, tuple[str, float]]] = {
     name: (dimension, scale)

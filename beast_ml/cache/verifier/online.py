@@ -48,7 +48,21 @@ _LOST_MEMORY: Final = 2.0  # one lost verdict in so many times bound / epsilon l
 
 
 class OnlineState(msgspec.Struct, frozen=True):
-    """What an `OnlineThreshold` has learnt, as plain values."""
+    """What an `OnlineThreshold` has learnt, as plain values.
+
+    Parameters
+    ----------
+    grid
+        Thresholds that are weighed.
+    start
+        The threshold that it began with; None: none was allowed.
+    n_lookups, n_verified, n_alarms
+        Counts so far.
+    n_since
+        Verified lookups since the last alarm, from 1.
+    sums
+        Of the evidence on each threshold.
+    """
 
     grid: list[float]
     start: float | None
@@ -74,6 +88,8 @@ class OnlineThreshold:
     start
         Threshold to begin with, from labelled pairs; looser ones need evidence, it and stricter ones do not. It joins
         the grid. Infinity: nothing hits before there is evidence.
+    n_lookups, n_verified, n_alarms
+        Lookups, verified ones, and how often something had changed for the worse.
 
     Raises
     ------

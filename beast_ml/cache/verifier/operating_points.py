@@ -16,6 +16,8 @@ from beast_ml.cache.verifier.trained import TrainedVerifier
 __all__ = ["EPSILONS", "OperatingPoint", "VerifierCurves", "verifier_curves"]
 
 EPSILONS: Final = (0.005, 0.01, 0.02)
+"""Wrong hits over lookups that reports are made for."""
+
 _MOST: Final = 0.1
 _POINTS: Final = 101
 

@@ -25,7 +25,21 @@ _Name = TypeVar("_Name", bound=Hashable)
 
 
 class PartitionState(msgspec.Struct, frozen=True):
-    """What a `PartitionThresholds` has learnt, as plain values."""
+    """What a `PartitionThresholds` has learnt, as plain values.
+
+    Parameters
+    ----------
+    pooled
+        Of all tenants together.
+    own
+        Of partitions, by their key.
+    tenants
+        Of tenants, by name.
+    counted
+        Verified lookups of each tenant in the pooled one.
+    n_verified
+        Verified lookups altogether.
+    """
 
     pooled: OnlineState
     own: dict[bytes, OnlineState]

@@ -28,7 +28,10 @@ from beast_ml.evaluation.off_policy.rounds import Floats, LoggedRounds, Target, 
 __all__ = ["ESTIMATORS", "EstimatorName", "PerRound", "TargetRounds", "estimate_rounds"]
 
 EstimatorName = Literal["dm", "ips", "snips", "clipped_ips", "dr", "switch_dr"]
+"""Estimators of a policy's value."""
+
 ESTIMATORS: Final[tuple[EstimatorName, ...]] = get_args(EstimatorName)
+"""All of `EstimatorName`."""
 
 _THRESHOLDS: Final = 20
 

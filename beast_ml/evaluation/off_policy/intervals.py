@@ -35,9 +35,13 @@ __all__ = [
 ]
 
 IntervalKind = Literal["normal", "bootstrap", "bernstein", "always_valid"]
+"""How an interval is made."""
+
 INTERVALS: Final[tuple[IntervalKind, ...]] = get_args(IntervalKind)
+"""All of `IntervalKind`."""
 
 Interval = tuple[float, float]
+"""Its two ends."""
 
 _ALPHA: Final = 0.05
 _LEAST_UNITS: Final = 2

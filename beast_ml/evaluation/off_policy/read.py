@@ -23,7 +23,10 @@ from beast_ml.evaluation.off_policy.rounds import Floats
 __all__ = ["METRICS", "Metric", "PolicyData", "Usage", "read_policy_data"]
 
 Metric = Literal["quality", "cost_usd"]
+"""What of an outcome is averaged."""
+
 METRICS: Final[tuple[Metric, ...]] = get_args(Metric)
+"""All of `Metric`."""
 
 _LOG: Final = ("request_id", "chosen_model", "propensity", "candidates", "prompt")
 _OPTIONAL: Final = ("received_at", "served_model")

@@ -26,6 +26,8 @@ from beast_ml.errors import InputError
 __all__ = ["Floats", "LoggedRounds", "Target", "effective_sample_size", "normal_interval", "standard_error"]
 
 Floats = NDArray[np.float64]
+"""An array of floats."""
+
 Target = NDArray[np.intp] | Floats
 """(n,) decisions or (n, m) probabilities."""
 

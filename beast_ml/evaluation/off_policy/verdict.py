@@ -11,6 +11,7 @@ from beast_ml.evaluation.off_policy.diagnostics import Diagnostics
 __all__ = ["Answer", "PolicyVerdict", "judge_log"]
 
 Answer = Literal["trust", "widen exploration", "cannot be answered by this log"]
+"""What to do with an estimate."""
 
 ENOUGH: Final = 100.0
 """Effective questions from which 95% intervals of the doubly robust estimate cover about 95%."""

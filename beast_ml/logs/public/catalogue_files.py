@@ -106,7 +106,10 @@ gsm8k-train humaneval_test humaneval_train javascript mbpp mmlu_test
 """.split()  # noqa: SIM905 - a block of names reads better than a list of quoted ones
 
 QUICKSTART_VAL_FILES: Final = _quickstart("val")
+"""Of the set that quickstart learns from."""
+
 QUICKSTART_TEST_FILES: Final = _quickstart("test")
+"""Of the set that it measures on."""
 
 ROUTELLM_FILES: Final[tuple[SourceFile, ...]] = (
     *(
@@ -125,6 +128,7 @@ ROUTELLM_FILES: Final[tuple[SourceFile, ...]] = (
         )
     ),
 )
+"""Of RouteLLM's outcomes."""
 
 ROUTERBENCH_FILES: Final[tuple[SourceFile, ...]] = tuple(
     _github(*_ROUTERBENCH, f"datasets/routerbench_zs/{name}.csv", f"{name}.csv")
@@ -137,6 +141,7 @@ ROUTERBENCH_FILES: Final[tuple[SourceFile, ...]] = tuple(
         "winograde_train",
     )
 )
+"""Of RouterBench."""
 
 ROUTERDC_FILES: Final[tuple[SourceFile, ...]] = (
     *(_github(*_ROUTERDC, f"datasets/split2_model7/{name}.json", f"{name}.json") for name in _ROUTERDC_TASKS),
@@ -145,14 +150,17 @@ ROUTERDC_FILES: Final[tuple[SourceFile, ...]] = (
         for name in ("cmmlu_train", "mmlu_train")
     ),
 )
+"""Of RouterDC."""
 
 MMLU_PRO_FILES: Final[tuple[SourceFile, ...]] = tuple(
     _github(*_MMLU_PRO, f"eval_results/model_outputs_{model}_5shots.zip", f"model_outputs_{model}_5shots.zip")
     for model in _MMLU_PRO_MODELS
 )
+"""Of the MMLU-Pro outcomes."""
 
 ZEROEVAL_FILES: Final[tuple[SourceFile, ...]] = tuple(
     _github(*_ZEROEVAL, f"result_dirs/{folder}/{model}.json", f"{folder}/{model}.json")
     for folder, models in (("gsm", _ZEROEVAL_GSM), ("crux", _ZEROEVAL_CRUX))
     for model in models
 )
+"""Of ZeroEval."""

@@ -40,7 +40,13 @@ class LocalSet:
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """One model in a set: rows, mean quality, mean cost in USD, mean latency in seconds (None where not known)."""
+    """One model in a set: rows, mean quality, mean cost in USD, mean latency in seconds (None where not known).
+
+    Parameters
+    ----------
+    n_queries, cost_usd, latency_s
+        Rows, and the means.
+    """
 
     model: str
     n_queries: int

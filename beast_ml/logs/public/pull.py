@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 __all__ = ["DIGESTS_FILE", "OUTCOMES_FILE", "FileProgress", "Pulled", "pull"]
 
 OUTCOMES_FILE: Final = "outcomes.parquet"
+"""The table of a pulled set."""
+
 DIGESTS_FILE: Final = "digests.json"
+"""Digests of what it was made from."""
+
 _QUARANTINE_FILE: Final = "quarantine.jsonl"
 _DOWNLOADS: Final = ".downloads"
 _PACKAGE: Final = "package:quickstart/"

@@ -28,10 +28,13 @@ __all__ = [
 ]
 
 QUICKSTART_FILES: Final = {"val": "val.jsonl", "test": "test_holdout.jsonl"}
+"""Files of the package, by split."""
+
 QUICKSTART_SHA256: Final = {
     "val": "9590556ee832bb8e27b0e838eb4fd6b656e69e39c99ef067fc6379abc7f168ef",
     "test": "b2f7e0e034902d254b3620770d98824cb932ad9cbecd38b9ce00345620a70665",
 }
+"""Their digests."""
 
 
 def quickstart_folder() -> Path:

@@ -27,11 +27,18 @@ __all__ = [
 ]
 
 PolicyKind = Literal["uniform", "epsilon-greedy", "softmax", "deterministic"]
+"""Logging policies that can be simulated."""
+
 ArrivalKind = Literal["poisson", "diurnal", "trace"]
+"""How requests arrive."""
+
 DelayKind = Literal["exponential", "lognormal"]
 
 POLICY_KINDS: Final[tuple[PolicyKind, ...]] = get_args(PolicyKind)
+"""All of `PolicyKind`."""
+
 ARRIVAL_KINDS: Final[tuple[ArrivalKind, ...]] = get_args(ArrivalKind)
+"""All of `ArrivalKind`."""
 
 MONDAY: Final = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -276,6 +283,9 @@ class SimulationConfig:
         models than that is taken as it is.
     chunk_rows
         Requests made at a time; bounds the memory and changes nothing else.
+    policy, arrivals, traffic, failures, latency, labels
+        Who chooses, when requests come, whose and which they are, what fails, how long answers take, and who
+        judges them.
     """
 
     requests: int = 100_000

@@ -19,7 +19,11 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 OK: Final = 0
+"""Code of a call that went well."""
+
 TIMEOUT: Final = 1
+"""Code of one that timed out."""
+
 ERROR_KINDS: Final = ("ok", "timeout", "server_error", "rate_limited", "connection")
 """What a result code means; codes from 2 on are errors."""
 

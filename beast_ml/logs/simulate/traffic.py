@@ -17,7 +17,13 @@ Indices = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Asked:
-    """Per request: the index of its tenant, user and query."""
+    """Per request: the index of its tenant, user and query.
+
+    Parameters
+    ----------
+    tenants, users, queries
+        (n,) indices each.
+    """
 
     tenants: Indices
     users: Indices

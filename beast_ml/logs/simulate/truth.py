@@ -22,7 +22,10 @@ __all__ = ["OUTCOMES_FILE", "REQUESTS_FILE", "PolicyValue", "counterfactuals", "
 Floats = NDArray[np.float64]
 
 REQUESTS_FILE: Final = "requests.parquet"
+"""What is true of each request."""
+
 OUTCOMES_FILE: Final = "outcomes.parquet"
+"""Every model's outcome on each query."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from beast_ml.logs.sources.raw_rows import detect_format, raw_rows
 __all__ = ["SOURCES", "SourceName", "detect_source", "row_mapper"]
 
 SourceName = Literal["jsonl", "parquet", "litellm", "openai"]
+"""Forms of log files that are read."""
+
 SOURCES: Final[tuple[SourceName, ...]] = get_args(SourceName)
 """``jsonl`` and ``parquet`` are the routed-request log itself; ``jsonl`` may also be CSV."""
 

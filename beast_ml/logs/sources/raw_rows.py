@@ -21,6 +21,7 @@ from beast_ml.logs.sources.lines import read_json_lines
 __all__ = ["FileFormat", "RawRow", "batch_rows", "check_names", "damaged", "detect_format", "raw_rows", "rows_of_table"]
 
 FileFormat = Literal["parquet", "jsonl", "csv"]
+"""How rows are written in a file."""
 
 _SUFFIXES: Final[dict[str, FileFormat]] = {
     ".parquet": "parquet",

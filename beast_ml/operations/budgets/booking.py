@@ -27,7 +27,15 @@ CONTENDED_S: Final = 3.0
 
 @dataclass
 class AccountRow:
-    """Nano-dollars of an account in a window; ``reserved`` is the part of ``leased`` that stands for open requests."""
+    """Nano-dollars of an account in a window; ``reserved`` is the part of ``leased`` that stands for open requests.
+
+    Parameters
+    ----------
+    settled, lost
+        What was spent, and what counts as spent because nobody told.
+    wanted_at
+        When a holder last lacked money, seconds since 1970.
+    """
 
     settled: int = 0
     lost: int = 0
@@ -38,7 +46,15 @@ class AccountRow:
 
 @dataclass
 class LeaseRow:
-    """Nano-dollars that one holder has of an account; ``expired`` counts as lost until the holder comes back."""
+    """Nano-dollars that one holder has of an account; ``expired`` counts as lost until the holder comes back.
+
+    Parameters
+    ----------
+    amount
+        Of the lease.
+    open
+        Of it, what stands for open requests.
+    """
 
     amount: int = 0
     open: int = 0

@@ -30,6 +30,8 @@ from beast_ml.operations.budgets.ledger import Batch, Charge, Entry, LostReserva
 __all__ = ["SUFFIX", "Journal", "Replayed", "boot_id", "final_batch", "lock_abandoned", "replay"]
 
 SUFFIX: Final = ".journal"
+"""Ends the name of a journal."""
+
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -164,6 +166,8 @@ class Replayed(msgspec.Struct):
         Settlements for the ledger.
     whole
         Nothing can be missing: the machine has not restarted since, and every line is readable.
+    holder
+        Whose journal it was.
     """
 
     holder: str

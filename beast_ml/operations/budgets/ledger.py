@@ -60,7 +60,15 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class LostReservation(msgspec.Struct, frozen=True):
-    """A reservation nobody settled in time; its upper amount is in the ``lost`` of the entries beside it."""
+    """A reservation nobody settled in time; its upper amount is in the ``lost`` of the entries beside it.
+
+    Parameters
+    ----------
+    reservation_id
+        Which.
+    charges
+        What it reserved, of which accounts.
+    """
 
     reservation_id: str
     upper: int
@@ -89,6 +97,8 @@ class Batch(msgspec.Struct, frozen=True):
         The holder ends: its leases end too, and it may not come back.
     lose_rest
         With ``final``: nobody knows how much of the leases was spent, so all of them count as spent.
+    entries
+        What changed on each account.
     """
 
     holder: str
@@ -107,6 +117,13 @@ class Balance(msgspec.Struct, frozen=True):
     """An account after a step; ``lease`` is the holder's own, ``limit`` None where no rule holds any more.
 
     ``contended``: another holder lacks money that idle leases may have.
+
+    Parameters
+    ----------
+    window
+        The day or month.
+    settled, lost, leased, reserved
+        As in `AccountState`.
     """
 
     account: str
@@ -138,6 +155,8 @@ class Answer(msgspec.Struct, frozen=True):
         The number to ask on from.
     clock_s
         Seconds since 1970 by the ledger's own clock; 0 where it does not say.
+    balances
+        Of the accounts of the batch.
     """
 
     state: Literal["applied", "closed", "stale"]
@@ -150,7 +169,15 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class AccountState(msgspec.Struct, frozen=True):
-    """An account in the window that runs."""
+    """An account in the window that runs.
+
+    Parameters
+    ----------
+    settled, lost
+        Nano-dollars that were spent, and that count as spent because nobody told.
+    leased, reserved
+        What holders may spend, and the part of it that stands for open requests.
+    """
 
     account: str
     window: str

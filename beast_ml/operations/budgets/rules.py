@@ -36,6 +36,8 @@ Scope = Literal["global", "tenant", "user"]
 Period = Literal["day", "month"]
 
 PERIODS: Final[tuple[Period, ...]] = ("day", "month")
+"""All of `Period`."""
+
 _SCOPES: Final[tuple[Scope, ...]] = ("global", "tenant", "user")
 _MAX_NANO: Final = 2**62
 
@@ -112,6 +114,8 @@ class BudgetStatus(msgspec.Struct, frozen=True):
         What new requests may still reserve.
     resets_at
         When the next period begins.
+    scope, key, period, limit_nano, soft_share
+        As in its rule.
     """
 
     budget: str

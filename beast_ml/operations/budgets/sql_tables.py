@@ -9,11 +9,16 @@ import sqlalchemy as sa
 __all__ = ["ACCOUNTS", "FORWARDED", "HOLDERS", "LEASES", "LOST", "META", "RULES", "SCHEMA_VERSION", "TABLES"]
 
 SCHEMA_VERSION: Final = "1"
+"""Of the tables; another one is refused."""
 
 TABLES: Final = sa.MetaData()
+"""All tables of the ledger."""
+
 META: Final = sa.Table(
     "budget_meta", TABLES, sa.Column("name", sa.Text, primary_key=True), sa.Column("value", sa.Text, nullable=False)
 )
+"""Facts about the ledger: name and value."""
+
 RULES: Final = sa.Table(
     "budget_rules",
     TABLES,
@@ -22,6 +27,8 @@ RULES: Final = sa.Table(
     sa.Column("rule", sa.Text, nullable=False),
     sa.Column("limit_nano", sa.BigInteger, nullable=False),
 )
+"""The rules that hold."""
+
 ACCOUNTS: Final = sa.Table(
     "budget_accounts",
     TABLES,
@@ -35,6 +42,8 @@ ACCOUNTS: Final = sa.Table(
     sa.Column("wanted_at", sa.Double, nullable=False),
     sa.Column("touched_at", sa.Double, nullable=False),
 )
+"""What each account has settled and lost, by window."""
+
 HOLDERS: Final = sa.Table(
     "budget_holders",
     TABLES,
@@ -43,6 +52,8 @@ HOLDERS: Final = sa.Table(
     sa.Column("seen_at", sa.Double, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
 )
+"""Who holds leases, and how far its steps were applied."""
+
 LEASES: Final = sa.Table(
     "budget_leases",
     TABLES,
@@ -53,6 +64,8 @@ LEASES: Final = sa.Table(
     sa.Column("open", sa.BigInteger, nullable=False),
     sa.Column("expired", sa.BigInteger, nullable=False),
 )
+"""What each holder may still spend."""
+
 LOST: Final = sa.Table(
     "budget_lost",
     TABLES,
@@ -61,6 +74,8 @@ LOST: Final = sa.Table(
     sa.Column("charges", sa.Text, nullable=False),
     sa.Column("at", sa.Double, nullable=False),
 )
+"""Reservations that nobody settled in time."""
+
 FORWARDED: Final = sa.Table(
     "budget_forwarded",
     TABLES,
@@ -70,3 +85,4 @@ FORWARDED: Final = sa.Table(
     sa.Column("at", sa.Double, nullable=False),
     sqlite_autoincrement=True,
 )
+"""Settlements that wait for the holder of their reservation."""

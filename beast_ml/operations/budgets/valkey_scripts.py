@@ -91,8 +91,10 @@ end
 """
 
 PRELUDE: Final = _CONSTANTS + _FUNCTIONS
+"""What stands before every script."""
 
 RULES: Final = "return rule_book()"
+"""The rules that hold."""
 
 SET_RULES: Final = """
 if given(asked.declared) and asked.declared == meta('declared') then return rule_book() end
@@ -103,6 +105,7 @@ call('HINCRBY', P..'meta', 'rules_version', 1)
 if given(asked.declared) then call('HSET', P..'meta', 'declared', asked.declared) end
 return rule_book()
 """
+"""Replace them."""
 
 EXCHANGE: Final = """
 local batch = asked.batch
@@ -283,11 +286,13 @@ return '{"state":"applied","version":'..int(num(meta('rules_version')))..',"bala
   ..',"day":'..cjson.encode(day)..',"month":'..cjson.encode(month)..',"settlements":'..array(settlements)
   ..',"last":'..int(last)..',"clock":'..int(clock)..'}'
 """
+"""Apply one step of a holder."""
 
 APPLIED: Final = """
 local row = call('HMGET', P..'h:'..asked.holder, 'seq', 'state')
 return '{"seq":'..(row[2] == 'closed' and '-1' or int(num(row[1])))..'}'
 """
+"""The last step of a holder that was applied."""
 
 EXPIRE: Final = """
 local silent = call('ZRANGEBYSCORE', P..'seen', '-inf', '('..string.format('%.6f', asked.now_s - asked.ttl_s))
@@ -313,6 +318,7 @@ for _, name in ipairs(call('ZRANGE', P..'f', 0, 999)) do
 end
 return '{"n":'..#silent..'}'
 """
+"""End the leases of holders that are silent."""
 
 ACCOUNTS: Final = """
 local found, day, month = {}, meta('day'), meta('month')
@@ -332,3 +338,4 @@ for _, tenant in ipairs(of) do
 end
 return '{"accounts":'..array(found)..'}'
 """
+"""Where accounts stand."""

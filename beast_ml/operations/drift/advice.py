@@ -11,6 +11,7 @@ from beast_ml.operations.drift.monitor import Alarm
 __all__ = ["Cause", "Finding", "find_causes"]
 
 Cause = Literal["labels", "provider", "better", "predictions", "scores", "traffic"]
+"""What may lie behind a drift."""
 
 _OF_OUTCOMES: Final = ("quality", "answer length")
 _OF_QUALITY: Final = ("quality", "calibration")

@@ -47,7 +47,7 @@ class AmountDetector:
     (1, True)
     """
 
-    name: ClassVar[str] = "amounts"
+    name: ClassVar[str] = "amounts"  # in reports
 
     def __init__(self, low: float, high: float) -> None:
         if not low < high:

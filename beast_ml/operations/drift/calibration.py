@@ -48,7 +48,7 @@ class CalibrationDetector:
     True
     """
 
-    name: ClassVar[str] = "calibration"
+    name: ClassVar[str] = "calibration"  # in reports
 
     def __init__(self, tolerance: float = 0.05) -> None:
         if not 0.0 <= tolerance < 1.0:

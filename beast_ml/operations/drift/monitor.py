@@ -94,6 +94,14 @@ class DriftMonitor:
     ----------
     config
         How sure to be.
+    alarms
+        By stream.
+    drift_detected
+        Whether there is any.
+    n_rows
+        Rows read.
+    first_at, last_at
+        Times of the first and of the last of them.
     """
 
     config: MonitorConfig = MonitorConfig()

@@ -23,6 +23,8 @@ _NONE: Final = np.zeros(2 * len(STAKES))
 _ON_SHIFT: Final = np.concatenate((_STAKES, -_STAKES, _NONE))
 _ON_SPREAD: Final = np.concatenate((_NONE, _STAKES, -_STAKES))
 N_STRATEGIES: Final = 4 * len(STAKES)
+"""Bets that are mixed."""
+
 _MASK: Final = 2**64 - 1
 
 

@@ -16,6 +16,7 @@ from beast_ml.operations.drift.mix import MixDetector
 __all__ = ["DETECTORS", "LOG_COLUMNS", "DriftRow", "Signal", "StreamKey", "new_detector", "signals_of"]
 
 Signal = Literal["request mix", "prompt length", "predicted quality", "calibration", "quality", "answer length"]
+"""What is watched."""
 
 LOG_COLUMNS: Final = (
     "received_at",
@@ -29,6 +30,7 @@ LOG_COLUMNS: Final = (
     "predicted_quality",
     "quality",
 )
+"""Columns of the log that it takes."""
 
 DETECTORS: Final = {each.name: each for each in (MixDetector, AmountDetector, CalibrationDetector)}
 """By the name that a state file calls them."""
@@ -37,7 +39,15 @@ _MOST_TOKENS: Final = 1_000_000
 
 
 class StreamKey(NamedTuple):
-    """What a stream is of; empty where it is of all."""
+    """What a stream is of; empty where it is of all.
+
+    Parameters
+    ----------
+    signal
+        What is watched.
+    policy, model, kind
+        Of whose requests; None: of all.
+    """
 
     signal: Signal
     policy: str
@@ -59,6 +69,10 @@ class DriftRow:
         Of the request: as the log says, else its task, else "".
     policy
         Version of what decided.
+    input_tokens, output_tokens
+        As logged.
+    predicted_quality, quality
+        What was expected of the model that answered, and what it was.
     """
 
     at: datetime

@@ -14,6 +14,7 @@ from beast_ml.operations.health.window import RecentCalls
 __all__ = ["Breaker", "BreakerSettings", "BreakerState"]
 
 BreakerState = Literal["closed", "open", "half_open"]
+"""Whether calls go through: all, none, or trials."""
 
 _LONGEST_REST_S: Final = 86_400.0
 """No endpoint is left alone for longer than a day, whatever it asks for."""

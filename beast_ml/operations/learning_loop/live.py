@@ -90,6 +90,8 @@ class LiveSurroundings:
         The drift monitor reads a request when it is that old: labels that come later are not seen by it.
     say
         Called with what is being done.
+    clock
+        Says what time it is.
     """
 
     store: LogStore

@@ -23,6 +23,7 @@ __all__ = ["Differ", "broken_rows", "compared_in", "count_new", "shadowed_in", "
 
 Floats = NDArray[np.float64]
 Differ = Callable[[Sequence[str]], NDArray[np.bool_]]
+"""Of prompts, whether a candidate would decide otherwise than the champion."""
 
 _CLOCKS_DIFFER: Final = timedelta(minutes=5)
 _MOST_MORE_ERRORS: Final = 0.02

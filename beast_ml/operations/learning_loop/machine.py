@@ -20,7 +20,13 @@ __all__ = ["Waiting", "advance"]
 
 @dataclass(frozen=True)
 class Waiting:
-    """Nothing to do yet, and why."""
+    """Nothing to do yet, and why.
+
+    Parameters
+    ----------
+    reason
+        In a sentence.
+    """
 
     reason: str
 

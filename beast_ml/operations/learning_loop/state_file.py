@@ -17,6 +17,8 @@ from beast_ml.operations.learning_loop.states import LoopState
 __all__ = ["DRIFT_FILE", "LOOP_FILE", "StateFile"]
 
 LOOP_FILE: Final = "loop.json"
+"""Where the loop stands, in its state folder."""
+
 DRIFT_FILE: Final = "drift.json"
 """Within the folder of the loop: its own state, and that of the drift monitor which it lets read on."""
 

@@ -21,15 +21,27 @@ __all__ = ["STEPS", "Finished", "LoopState", "Proof", "Step", "Verdict"]
 Step = Literal[
     "collect", "validate", "train", "evaluate", "shadow", "canary", "promote", "watch", "roll_back", "conclude"
 ]
+"""Where the loop can stand."""
+
 STEPS: Final[tuple[Step, ...]] = get_args(Step)
+"""All of `Step`."""
 
 Verdict = Literal["promoted", "rejected", "rolled back"]
+"""How a cycle can end."""
 
 _REMEMBERED: Final = 50
 
 
 class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What live requests proved of a candidate: its quality less the champion's, always valid, on so many units."""
+    """What live requests proved of a candidate: its quality less the champion's, always valid, on so many units.
+
+    Parameters
+    ----------
+    effect, low, high
+        Mean difference, and its interval.
+    n_units
+        How many.
+    """
 
     effect: float
     low: float

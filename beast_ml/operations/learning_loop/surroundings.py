@@ -66,7 +66,13 @@ class Judged:
 
 @dataclass(frozen=True)
 class Shadowed:
-    """What a candidate did on live requests without being served: how many it was asked, and how many it decided."""
+    """What a candidate did on live requests without being served: how many it was asked, and how many it decided.
+
+    Parameters
+    ----------
+    n_asked, n_decided
+        In this order.
+    """
 
     n_asked: int
     n_decided: int

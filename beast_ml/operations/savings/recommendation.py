@@ -15,7 +15,13 @@ __all__ = ["Recommendation", "SwitchFigures", "read_recommendation", "recommenda
 
 
 class SwitchFigures(msgspec.Struct, frozen=True):
-    """What a switch comes to; see `beast_ml.operations.savings.estimates.SwitchEstimate`."""
+    """What a switch comes to; see `beast_ml.operations.savings.estimates.SwitchEstimate`.
+
+    Parameters
+    ----------
+    saving, saving_low, saving_high, quality, quality_low, quality_high, effective
+        As there: changes, their intervals, and the effective sample size.
+    """
 
     saving: float
     saving_low: float

@@ -15,7 +15,10 @@ from beast_ml.policy.spec import PolicySpec
 __all__ = ["SWITCH_KINDS", "Redecided", "Switch", "SwitchKind", "always", "deciding", "from_repeats", "without"]
 
 SwitchKind = Literal["one model", "router", "floor", "willingness", "without a model", "cache", "soft limit", "price"]
+"""What can be changed to save money."""
+
 SWITCH_KINDS: Final[tuple[SwitchKind, ...]] = get_args(SwitchKind)
+"""All of `SwitchKind`."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from beast_ml.predictors.pooled_ridge import RidgePrior, predict_out_of_fold
 __all__ = ["ContextValue", "Worth", "context_columns", "value_of_context", "worth_on_log"]
 
 Worth = Callable[[NDArray[np.intp]], Floats]
+"""What decisions by some rows are worth on each."""
 
 _MOST_VALUES: Final = 40
 _LEAST_OF_VALUE: Final = 10

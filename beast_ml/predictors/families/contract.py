@@ -18,6 +18,7 @@ from beast_ml.predictors.shrinkage import PRIOR_QUERIES
 __all__ = ["FamilyFit", "KindPosterior", "Loss", "Problem", "silent"]
 
 Loss = Literal["probability", "squared"]
+"""What a family minimises."""
 
 
 def silent(label: str, step: int, total: int) -> None:

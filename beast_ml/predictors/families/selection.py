@@ -29,7 +29,10 @@ __all__ = ["FAMILIES", "FamiliesConfig", "FamilyName", "Selection", "select_fami
 FamilyName = Literal[
     "prior", "task_means", "kind_means", "neighbours", "ridge", "low_rank", "kernel", "trees", "network"
 ]
+"""Families that can be named."""
+
 FAMILIES: Final[tuple[FamilyName, ...]] = get_args(FamilyName)
+"""All of `FamilyName`."""
 
 _MANY_CELLS: Final = 100_000
 """Outcomes from which on a single network is fitted: averaging several gains little there, and costs minutes."""

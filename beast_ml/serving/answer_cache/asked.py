@@ -17,6 +17,7 @@ from beast_ml.serving.gateway.contract import WholeAnswer, Witness
 __all__ = ["Asked", "Make", "Relayed", "Write"]
 
 Write = Callable[[bytes, bool], Awaitable[None]]
+"""Sends a part of an answer; and whether more follows."""
 
 
 class Relayed(Protocol):

@@ -82,7 +82,13 @@ def text_of_completion(body: bytes) -> str | None:
 
 
 class KeptError(msgspec.Struct, frozen=True):
-    """An error of a provider: what it says, and of which kind."""
+    """An error of a provider: what it says, and of which kind.
+
+    Parameters
+    ----------
+    said
+        The provider's own words.
+    """
 
     kind: ErrorKind
     said: str

@@ -20,7 +20,13 @@ _LONGEST_WAIT_S: Final = 60.0
 
 
 class InUse(msgspec.Struct, frozen=True):
-    """A verifier, and the least score that its threshold can ever come down to."""
+    """A verifier, and the least score that its threshold can ever come down to.
+
+    Parameters
+    ----------
+    floor
+        That least score.
+    """
 
     verifier: Verifier
     floor: float

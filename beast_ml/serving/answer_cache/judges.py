@@ -65,7 +65,7 @@ class Judge(Protocol):
 class EqualAnswers:
     """Takes a cached answer for wrong unless it says the same in the same words: for labels, extracts and the like."""
 
-    is_free = True
+    is_free = True  # as `Judge` has it
 
     def may_see(self, models: Collection[str] | None) -> bool:
         """Return True: no model sees anything."""
@@ -90,7 +90,7 @@ class ModelJudge:
         Which one.
     """
 
-    is_free = False
+    is_free = False  # as `Judge` has it
 
     def __init__(self, gateway: Gateway, ids: RequestIds, model: str) -> None:
         self._gateway, self._ids, self._model = gateway, ids, model

@@ -24,7 +24,13 @@ _UNSAID_OUTPUT_TOKENS: Final = 4096
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens of a call, as the provider counts them."""
+    """Tokens of a call, as the provider counts them.
+
+    Parameters
+    ----------
+    prompt_tokens, completion_tokens
+        As OpenAI counts them.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0

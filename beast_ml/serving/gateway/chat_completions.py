@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["PATH", "ChatCompletions"]
 
 PATH: Final = "/v1/chat/completions"
+"""Where OpenAI's clients ask."""
 
 _CLIENT_GONE: Final = 499
 

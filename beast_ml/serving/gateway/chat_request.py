@@ -104,6 +104,13 @@ class RoutingOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """What a client may tell the router: the field ``beast`` of the body, or ``extra_body`` of OpenAI's client.
 
     The fields are those of ``/v1/route``.
+
+    Parameters
+    ----------
+    context, user_id, session_id, app
+        As in `beast_ml.serving.payloads.RouteRequest`.
+    min_quality, max_cost_usd, max_latency_s, candidates
+        Likewise.
     """
 
     context: Annotated[dict[Name, Annotated[str, Meta(max_length=1024)]], Meta(max_length=64)] = {}

@@ -66,7 +66,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AttemptRecord(msgspec.Struct, frozen=True):
-    """One call of a provider: what the log keeps of it."""
+    """One call of a provider: what the log keeps of it.
+
+    Parameters
+    ----------
+    model, endpoint
+        Who was called, and where.
+    status, error_kind
+        How it ended.
+    latency_s
+        How long it took.
+    """
 
     model: str
     endpoint: str
@@ -76,7 +86,21 @@ class AttemptRecord(msgspec.Struct, frozen=True):
 
 
 class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a request; its columns are those of the request log."""
+    """What became of a request; its columns are those of the request log.
+
+    Parameters
+    ----------
+    status, error_kind, attempts
+        How it ended, and all calls that were made for it.
+    served_model, endpoint, region
+        Who answered, and where.
+    ttft_s, latency_s
+        Of the answer.
+    input_tokens, output_tokens, cost_usd
+        What it took.
+    cache_result
+        What the cache said; None: it was not asked.
+    """
 
     status: Status
     error_kind: ErrorKind | None = None
@@ -93,7 +117,13 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WholeAnswer(msgspec.Struct, frozen=True):
-    """An answer that is not streamed: the provider's body, and what is said about it."""
+    """An answer that is not streamed: the provider's body, and what is said about it.
+
+    Parameters
+    ----------
+    headers
+        Ours, `x-beast-...`.
+    """
 
     body: bytes
     headers: dict[str, str]

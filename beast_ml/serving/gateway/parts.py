@@ -28,7 +28,23 @@ class Patience:
 
 @dataclass(frozen=True)
 class GatewayParts:
-    """One worker's parts, as far as the gateway needs them; ``ledger`` is None where there are no budgets."""
+    """One worker's parts, as far as the gateway needs them; ``ledger`` is None where there are no budgets.
+
+    Parameters
+    ----------
+    planner
+        Decides who is called.
+    journal
+        Logs what became of it.
+    fleet
+        Which endpoints may be called.
+    providers
+        Call them.
+    retries
+        How often, and after how long.
+    patience
+        How long a call may take.
+    """
 
     planner: Planner
     journal: Journal

@@ -12,6 +12,7 @@ from beast_ml.serving.gateway.accounting import Usage
 __all__ = ["DONE", "ChunkReader", "Event", "EventSplitter", "data_event", "event_data"]
 
 DONE: Final = b"[DONE]"
+"""Data of a stream's last event."""
 
 _MAX_EVENT: Final = 8 << 20
 

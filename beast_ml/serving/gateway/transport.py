@@ -28,7 +28,13 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 class Origin(NamedTuple):
-    """Who is connected to."""
+    """Who is connected to.
+
+    Parameters
+    ----------
+    host, port, tls
+        Where, and whether it is encrypted.
+    """
 
     host: str
     port: int
@@ -36,7 +42,13 @@ class Origin(NamedTuple):
 
 
 class Patience(NamedTuple):
-    """Seconds that a connection may take, and the answer's head and each next part of it."""
+    """Seconds that a connection may take, and the answer's head and each next part of it.
+
+    Parameters
+    ----------
+    connect_s, read_s
+        In this order.
+    """
 
     connect_s: float
     read_s: float

@@ -27,6 +27,7 @@ Fault = Literal[
 ]
 
 FAULTS: Final[tuple[Fault, ...]] = get_args(Fault)
+"""All of `Fault`."""
 
 _FAULT_OF_ERROR: Final[dict[str, Fault]] = {
     "provider": "server_error",
