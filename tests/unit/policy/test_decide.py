@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from beast_ml.domain import Objective
 from beast_ml.errors import InputError, NoCandidateError, UnknownModelError
-from beast_ml.policy.decide import Constraints, decide, quality_acted_on, utilities
+from beast_ml.policy.decide import (
+    Constraints,
+    decide,
+    quality_acted_on,
+    rank_batch,
+    utilities,
+    worth_of_quality,
+)
+from beast_ml.policy.exploration import Exploration
 from beast_ml.policy.spec import PolicySpec
 from beast_ml.predictors.pool import Expected
 
@@ -25,8 +33,8 @@ def policy(kind="router", willingness=0.01, cost="cost_usd", rate=0.0, **objecti
     return PolicySpec(kind, "large", Objective(willingness, **objective), cost, rate)
 
 
-def choose(spec, row=0, constraints=None, candidates=None, uniform=1.0, pick=0.0, expected=EXPECTED):
-    return decide(spec, MODELS, expected, row, constraints or Constraints(), candidates, uniform, pick)
+def choose(spec, row=0, constraints=None, candidates=None, uniform=0.0, expected=EXPECTED):
+    return decide(spec, MODELS, expected, row, constraints or Constraints(), candidates, uniform)
 
 
 @st.composite
@@ -43,48 +51,80 @@ def situations(draw):
         cost_usd=amounts() if draw(st.booleans()) else None,
         latency_s=amounts() if draw(st.booleans()) else None,
         failure=amounts() if draw(st.booleans()) else None,
+        caution=amounts() if draw(st.booleans()) else None,
     )
+    rate = draw(st.just(0.0) | st.floats(1e-6, 1))
+    bounds = st.builds(Exploration, st.floats(1e-3, 1), OPTIONAL, st.floats(0.1, 0.5), st.floats(1e-4, 0.1))
     spec = PolicySpec(
         draw(st.sampled_from(["router", "single"])),
         draw(st.sampled_from(models)),
         Objective(draw(st.floats(0, 10)), draw(st.floats(0, 1))),
         draw(st.sampled_from(["cost_usd", "latency_s", "none"])),
-        draw(st.just(0.0) | st.floats(1e-6, 1)),
+        rate,
+        None if rate else draw(st.none() | bounds),
     )
     constraints = Constraints(draw(OPTIONAL), draw(OPTIONAL), draw(OPTIONAL))
     candidates = draw(st.none() | st.lists(st.sampled_from(models), min_size=1, max_size=m))
     return models, expected, spec, constraints, candidates
 
 
-def decided(situation, uniform, pick):
+def decided(situation, uniform=0.0):
     models, expected, spec, constraints, candidates = situation
     try:
-        return decide(spec, models, expected, 0, constraints, candidates, uniform, pick)
+        return decide(spec, models, expected, 0, constraints, candidates, uniform)
+    except NoCandidateError:
+        assume(False)
+        raise
+
+
+def ranked(situation):
+    models, expected, spec, constraints, candidates = situation
+    try:
+        return rank_batch(spec, models, expected, constraints, candidates)[0]
     except NoCandidateError:
         assume(False)
         raise
 
 
 @given(situations())
-def test_propensities_of_all_outcomes_of_the_draw_sum_to_one(situation):
-    spec = situation[2]
-    exploit = decided(situation, 1.0, 0.0)
-    k = len(exploit.ranking)
-    propensities = {exploit.chosen: exploit.propensity}
-    for i in range(k):
-        explored = decided(situation, 0.0, (i + 0.5) / k)
-        propensities[explored.chosen] = explored.propensity
-        assert explored.ranking == exploit.ranking
-    if spec.exploration_rate > 0:
-        assert set(propensities) == set(exploit.ranking)
-    assert sum(propensities.values()) == pytest.approx(1.0)
-    assert all(0 < p <= 1 for p in propensities.values())
+def test_propensities_are_those_of_the_draw_and_sum_to_one(situation):
+    spec, ranking = situation[2], ranked(situation)
+    assert ranking.propensity + sum(p for _, p in ranking.tried) == pytest.approx(1.0)
+    assert {j for j, _ in ranking.tried} <= set(ranking.allowed[1:])
+    if spec.exploration_rate:
+        assert len(ranking.tried) == len(ranking.allowed) - 1
+    begins = 0.0
+    for chosen, propensity in ((ranking.allowed[0], ranking.propensity), *ranking.tried):
+        assert 0 < propensity <= 1
+        drawn = decided(situation, begins + propensity / 2)
+        assert (drawn.chosen, drawn.propensity, drawn.ranking) == (chosen, propensity, ranking.allowed)
+        begins += propensity
 
 
-@given(situations(), SHARES, SHARES)
-def test_constraints_are_never_violated_and_nobody_is_left_out_without_cause(situation, uniform, pick):
+@given(situations())
+def test_what_exploring_is_expected_to_cost_keeps_within_its_bounds(situation):
+    _, expected, spec, _, _ = situation
+    ranking, how = ranked(situation), spec.exploration
+    assume(how is not None)
+    if expected.caution is None:
+        assert not ranking.tried
+    worth, first = worth_of_quality(spec, expected), ranking.allowed[0]
+    value = utilities(spec, expected)[0] + (0.0 if expected.caution is None else worth * expected.caution[0])
+    loss = sum(p * max(value[first] - value[j], 0.0) for j, p in ranking.tried)
+    assert loss <= how.max_loss * worth * (1 + 1e-9)
+    assert 1.0 - ranking.propensity <= how.max_rate * (1 + 1e-9)
+    assert min((p for _, p in ranking.tried), default=1.0) >= how.min_propensity * (1 - 1e-9)
+    assert ranking.propensity >= how.min_propensity * (1 - 1e-9)
+    if expected.cost_usd is not None and how.max_extra_cost_usd is not None:
+        cost = expected.cost_usd[0]
+        extra = sum(p * max(cost[j] - cost[first], 0.0) for j, p in ranking.tried)
+        assert extra <= how.max_extra_cost_usd * (1 + 1e-9)
+
+
+@given(situations(), SHARES)
+def test_constraints_are_never_violated_and_nobody_is_left_out_without_cause(situation, uniform):
     models, expected, _, constraints, candidates = situation
-    choice = decided(situation, uniform, pick)
+    choice = decided(situation, uniform)
 
     def fits(j):
         limits = ((expected.cost_usd, constraints.max_cost_usd), (expected.latency_s, constraints.max_latency_s))
@@ -99,7 +139,7 @@ def test_constraints_are_never_violated_and_nobody_is_left_out_without_cause(sit
 @given(situations())
 def test_without_exploration_the_best_that_is_allowed_answers(situation):
     models, expected, spec, _, _ = situation
-    choice = decided(situation, 1.0, 0.0)
+    choice = decided(situation)
     utility = utilities(spec, expected)[0]
     assert choice.chosen == choice.ranking[0]
     if spec.kind == "single" and models.index(spec.model) in choice.ranking:
