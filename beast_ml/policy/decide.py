@@ -269,7 +269,7 @@ def _by_evidence(
     worth = worth_of_quality(policy, expected)
     width = worth * expected.caution
     allowed = None
-    if any([len(ranking.allowed) < utility.shape[1] for ranking in rankings]):
+    if any(len(ranking.allowed) < utility.shape[1] for ranking in rankings):
         allowed = np.zeros(utility.shape, dtype=bool)
         for row, ranking in enumerate(rankings):
             allowed[row, list(ranking.allowed)] = True

@@ -33,7 +33,7 @@ def test_frequencies_match_propensities(way, candidates):
         counts[choice.chosen] += 1
         propensity[choice.chosen] = choice.propensity
     possible = propensity > 0
-    assert possible.sum() == (3 if candidates is None else 2)
+    assert possible.sum() == (3 if candidates is None and way != "by evidence, little" else 2)
     assert propensity.sum() == pytest.approx(1.0)
     assert chisquare(counts[possible], N * propensity[possible]).pvalue > 1e-3
 

@@ -10,6 +10,7 @@ from beast_ml.errors import InputError, NoCandidateError, UnknownModelError
 from beast_ml.policy.decide import (
     Constraints,
     decide,
+    only,
     quality_acted_on,
     rank_batch,
     utilities,
@@ -29,8 +30,8 @@ SHARES = st.floats(0, 1, exclude_max=True)
 OPTIONAL = st.none() | st.floats(0, 1)
 
 
-def policy(kind="router", willingness=0.01, cost="cost_usd", rate=0.0, **objective):
-    return PolicySpec(kind, "large", Objective(willingness, **objective), cost, rate)
+def policy(kind="router", willingness=0.01, cost="cost_usd", rate=0.0, exploration=None, **objective):
+    return PolicySpec(kind, "large", Objective(willingness, **objective), cost, rate, exploration)
 
 
 def choose(spec, row=0, constraints=None, candidates=None, uniform=0.0, expected=EXPECTED):
@@ -38,8 +39,8 @@ def choose(spec, row=0, constraints=None, candidates=None, uniform=0.0, expected
 
 
 @st.composite
-def situations(draw):
-    """Anything a request may meet: expectations, a policy, constraints, candidates."""
+def situations(draw, explores=False):
+    """Anything a request may meet: expectations, a policy, constraints, candidates; or one that is explored on."""
     m = draw(st.integers(1, 6))
     models = tuple(f"m{j}" for j in range(m))
 
@@ -51,9 +52,9 @@ def situations(draw):
         cost_usd=amounts() if draw(st.booleans()) else None,
         latency_s=amounts() if draw(st.booleans()) else None,
         failure=amounts() if draw(st.booleans()) else None,
-        caution=amounts() if draw(st.booleans()) else None,
+        caution=amounts() if explores or draw(st.booleans()) else None,
     )
-    rate = draw(st.just(0.0) | st.floats(1e-6, 1))
+    rate = 0.0 if explores else draw(st.just(0.0) | st.floats(1e-6, 1))
     bounds = st.builds(Exploration, st.floats(1e-3, 1), OPTIONAL, st.floats(0.1, 0.5), st.floats(1e-4, 0.1))
     spec = PolicySpec(
         draw(st.sampled_from(["router", "single"])),
@@ -61,9 +62,9 @@ def situations(draw):
         Objective(draw(st.floats(0, 10)), draw(st.floats(0, 1))),
         draw(st.sampled_from(["cost_usd", "latency_s", "none"])),
         rate,
-        None if rate else draw(st.none() | bounds),
+        None if rate else draw(bounds if explores else st.none() | bounds),
     )
-    constraints = Constraints(draw(OPTIONAL), draw(OPTIONAL), draw(OPTIONAL))
+    constraints = Constraints() if explores else Constraints(draw(OPTIONAL), draw(OPTIONAL), draw(OPTIONAL))
     candidates = draw(st.none() | st.lists(st.sampled_from(models), min_size=1, max_size=m))
     return models, expected, spec, constraints, candidates
 
@@ -101,15 +102,12 @@ def test_propensities_are_those_of_the_draw_and_sum_to_one(situation):
         begins += propensity
 
 
-@given(situations())
+@given(situations(explores=True))
 def test_what_exploring_is_expected_to_cost_keeps_within_its_bounds(situation):
     _, expected, spec, _, _ = situation
     ranking, how = ranked(situation), spec.exploration
-    assume(how is not None)
-    if expected.caution is None:
-        assert not ranking.tried
     worth, first = worth_of_quality(spec, expected), ranking.allowed[0]
-    value = utilities(spec, expected)[0] + (0.0 if expected.caution is None else worth * expected.caution[0])
+    value = utilities(spec, expected)[0] + worth * expected.caution[0]
     loss = sum(p * max(value[first] - value[j], 0.0) for j, p in ranking.tried)
     assert loss <= how.max_loss * worth * (1 + 1e-9)
     assert 1.0 - ranking.propensity <= how.max_rate * (1 + 1e-9)
@@ -119,6 +117,50 @@ def test_what_exploring_is_expected_to_cost_keeps_within_its_bounds(situation):
         cost = expected.cost_usd[0]
         extra = sum(p * max(cost[j] - cost[first], 0.0) for j, p in ranking.tried)
         assert extra <= how.max_extra_cost_usd * (1 + 1e-9)
+
+
+EXPLORING = policy(willingness=1.0, exploration=Exploration(0.05, min_propensity=0.001))
+
+
+def unsure(caution, expected=EXPECTED):
+    return dataclasses.replace(expected, caution=np.broadcast_to(caution, expected.quality.shape))
+
+
+def test_nothing_is_tried_where_everything_is_known():
+    for known in (EXPECTED, unsure(0.0), unsure([0.05, 0.01, 0.01])):
+        assert rank_batch(EXPLORING, MODELS, known, Constraints())[0].tried == ()
+    never = dataclasses.replace(EXPECTED, caution=None)
+    assert rank_batch(EXPLORING, MODELS, never, Constraints())[0].propensity == 1.0
+
+
+def test_exploring_fades_as_evidence_grows_and_goes_to_what_is_least_known():
+    rates = [
+        1.0 - rank_batch(EXPLORING, MODELS, unsure([0.02, 0.3 * shrunk, 0.05]), Constraints())[0].propensity
+        for shrunk in (1.0, 0.7, 0.5, 0.2)
+    ]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] > 0.02 > rates[-1] == 0.0
+    (ranking, _) = rank_batch(EXPLORING, MODELS, unsure([0.02, 0.1, 0.8]), Constraints())
+    assert ranking.tried[0][0] == 2
+
+
+def test_an_allowed_dollar_bounds_what_is_tried_dearer_but_not_what_is_cheaper():
+    cheap_first = policy(willingness=0.003, exploration=Exploration(1.0, max_extra_cost_usd=1e-5))
+    ranking = rank_batch(cheap_first, MODELS, unsure(0.5), Constraints())[0]
+    assert ranking.allowed[0] == 2
+    extra = sum(p * (EXPECTED.cost_usd[0, j] - EXPECTED.cost_usd[0, 2]) for j, p in ranking.tried)
+    assert 0 < extra <= 1e-5 * (1 + 1e-9)
+    dear_first = policy("single", 0.0, "none", exploration=Exploration(1.0, max_extra_cost_usd=0.0))
+    assert {j for j, _ in rank_batch(dear_first, MODELS, unsure(0.5), Constraints())[0].tried} == {1, 2}
+
+
+def test_a_batch_explores_as_its_requests_do_one_by_one():
+    rng = np.random.default_rng(2)
+    many = Expected(rng.uniform(size=(600, 3)), rng.uniform(size=(600, 3)), caution=rng.uniform(size=(600, 3)))
+    together = rank_batch(EXPLORING, MODELS, many, Constraints(max_cost_usd=0.99))
+    alone = [rank_batch(EXPLORING, MODELS, only(many, i), Constraints(max_cost_usd=0.99))[0] for i in range(600)]
+    assert together == alone
+    assert 100 < sum(bool(ranking.tried) for ranking in alone) < 600
 
 
 @given(situations(), SHARES)
