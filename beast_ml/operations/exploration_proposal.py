@@ -1,7 +1,7 @@
 """What exploring is worth to a router that learnt from a log, and what it would do and cost under its bounds.
 
 What knowing everything would add to the best expectation is the value of perfect information: it is large where a log
-left much open that matters, and falls to nothing as the posterior narrows. A tenth of it is what is proposed to be spent.
+left much open that matters, and falls to nothing as the posterior narrows. A tenth of it is proposed to be spent.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class ExplorationProposal:
         if self.is_set:
             return f"{is_open} The router tries {what} (max_loss {bound})."
         return (
-            f"{is_open} With `exploration: {{max_loss: {bound}}}` in mlflow.yaml, or --explore {bound}, the router tries "
-            f"{what}."
+            f"{is_open} With `exploration: {{max_loss: {bound}}}` in mlflow.yaml, or --explore {bound}, the router "
+            f"tries {what}."
         )
 
     def to_dict(self) -> dict[str, Any]:
