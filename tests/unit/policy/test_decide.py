@@ -127,7 +127,7 @@ def unsure(caution, expected=EXPECTED):
 
 
 def test_nothing_is_tried_where_everything_is_known():
-    for known in (EXPECTED, unsure(0.0), unsure([0.05, 0.01, 0.01])):
+    for known in (EXPECTED, unsure(0.0), unsure([0.02, 0.01, 0.01])):
         assert rank_batch(EXPLORING, MODELS, known, Constraints())[0].tried == ()
     never = dataclasses.replace(EXPECTED, caution=None)
     assert rank_batch(EXPLORING, MODELS, never, Constraints())[0].propensity == 1.0
@@ -136,16 +136,16 @@ def test_nothing_is_tried_where_everything_is_known():
 def test_exploring_fades_as_evidence_grows_and_goes_to_what_is_least_known():
     rates = [
         1.0 - rank_batch(EXPLORING, MODELS, unsure([0.02, 0.3 * shrunk, 0.05]), Constraints())[0].propensity
-        for shrunk in (1.0, 0.7, 0.5, 0.2)
+        for shrunk in (1.0, 0.5, 0.2, 0.05)
     ]
     assert rates == sorted(rates, reverse=True)
-    assert rates[0] > 0.02 > rates[-1] == 0.0
+    assert rates[0] > 0.1 > rates[2] > rates[3] == 0.0
     (ranking, _) = rank_batch(EXPLORING, MODELS, unsure([0.02, 0.1, 0.8]), Constraints())
     assert ranking.tried[0][0] == 2
 
 
 def test_an_allowed_dollar_bounds_what_is_tried_dearer_but_not_what_is_cheaper():
-    cheap_first = policy(willingness=0.003, exploration=Exploration(1.0, max_extra_cost_usd=1e-5))
+    cheap_first = policy(willingness=0.003, exploration=Exploration(1.0, 1e-5, min_propensity=0.001))
     ranking = rank_batch(cheap_first, MODELS, unsure(0.5), Constraints())[0]
     assert ranking.allowed[0] == 2
     extra = sum(p * (EXPECTED.cost_usd[0, j] - EXPECTED.cost_usd[0, 2]) for j, p in ranking.tried)
