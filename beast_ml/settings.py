@@ -26,6 +26,7 @@ __all__ = [
     "CacheSettings",
     "CandidateSettings",
     "EndpointSettings",
+    "ExplorationSettings",
     "GateSettings",
     "LearningSettings",
     "LogSettings",
@@ -81,6 +82,29 @@ class GateSettings(_Part):
     min_coverage: float = Field(0.80, ge=0, le=1)
     max_coverage: float = Field(0.98, ge=0, le=1)
     min_test_queries: int = Field(200, ge=1)
+
+
+class ExplorationSettings(_Part):
+    """What routers that learn from logs may spend on trying what they know too little.
+
+    Bounds hold for each request, by the router's own predictions; see `beast_ml.policy.exploration.Exploration`.
+
+    Parameters
+    ----------
+    max_loss
+        Expected quality given up, costs counted at the willingness to pay.
+    max_extra_cost_usd
+        Expected USD beyond what the router's choice costs; None: no bound.
+    max_rate
+        Probability that another model than the router's choice is taken.
+    min_propensity
+        Least probability with which a model is tried, so that no off-policy weight is above 1 / this.
+    """
+
+    max_loss: float = Field(gt=0, le=1)
+    max_extra_cost_usd: float | None = Field(None, ge=0, allow_inf_nan=False)
+    max_rate: float = Field(0.2, gt=0, lt=1)
+    min_propensity: float = Field(0.01, ge=1e-4, le=0.5)
 
 
 class LearningSettings(_Part):
@@ -417,6 +441,8 @@ class Settings(BaseSettings):
     gates: GateSettings = GateSettings()
     logs: LogSettings = LogSettings()
     learning: LearningSettings = LearningSettings()
+    exploration: ExplorationSettings | None = None
+    """How routers that learn from logs explore; None: not at all."""
     serving: ServingSettings = ServingSettings()
     cache: CacheSettings = CacheSettings()
     endpoints: tuple[EndpointSettings, ...] = ()

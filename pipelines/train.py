@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from beast_ml.bundle.write import write_bundle
+from beast_ml.cli.known_exploration import known_exploration
 from beast_ml.cli.known_prices import known_prices
 from beast_ml.domain import Price
 from beast_ml.errors import BeastError, InputError
@@ -56,6 +57,7 @@ def main(arguments: list[str]) -> int:
             prices=prices,
             kinds=KIND_TABLE.extended(settings.kinds),
             context=tuple(options.context),
+            exploration=known_exploration(settings) if options.log else None,
         )
         result = (
             _from_log(options, tracking, learner, prices)

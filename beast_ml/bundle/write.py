@@ -37,13 +37,14 @@ def policy_of(router: FittedRouter, objective: Objective | None = None) -> Polic
 
     When the operating point is the best single model, the fallbacks behind it are ordered by quality.
     """
-    point = router.operating_point
+    point, exploration = router.operating_point, router.exploration
     if objective is not None:
-        return PolicySpec("router", point.model, objective, router.cost)
+        return PolicySpec("router", point.model, objective, router.cost, exploration=exploration)
     willingness = point.willingness_to_pay
     if point.kind == "single" or willingness is None:
-        return PolicySpec("single", point.model, Objective(willingness_to_pay=0.0), "none")
-    return PolicySpec("router", point.model, Objective(willingness_to_pay=willingness), router.cost)
+        return PolicySpec("single", point.model, Objective(willingness_to_pay=0.0), "none", exploration=exploration)
+    objective = Objective(willingness_to_pay=willingness)
+    return PolicySpec("router", point.model, objective, router.cost, exploration=exploration)
 
 
 def write_bundle(

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from beast_ml.cli.known_exploration import known_exploration
 from beast_ml.cli.known_prices import known_prices
 from beast_ml.cli.output import say
 
@@ -52,7 +53,12 @@ def live_loop(settings: Settings, store: Path | None = None) -> LiveSurroundings
             watch_for=timedelta(days=told.watch_days),
             longest=timedelta(days=told.longest_days),
         ),
-        learner=RouterLearner(told.encoder, prices=prices, kinds=KIND_TABLE.extended(settings.kinds)),
+        learner=RouterLearner(
+            told.encoder,
+            prices=prices,
+            kinds=KIND_TABLE.extended(settings.kinds),
+            exploration=known_exploration(settings),
+        ),
         prices=prices,
         say=say,
     )

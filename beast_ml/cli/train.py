@@ -46,18 +46,27 @@ def train(
     cost: Annotated[str | None, typer.Option(help="cost_usd, latency_s or none; default: what the data have.")] = None,
     use_task: UseTask = False,
     use_app: UseApp = False,
+    explore: Annotated[
+        float | None,
+        typer.Option(
+            help="From a log: quality that a request may give up, as expected, for trying a model that may be better "
+            "than is known; 0: none. Default: `exploration` of mlflow.yaml, whose other bounds hold."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Learn a router, measure it on untouched queries, and register it in MLflow with its evidence."""
     context = known_context(use_task, use_app)
     if learner_settings is not None and (log is not None or context or encoder != "static"):
         raise InputError("--settings says encoder and context itself, and is for --outcomes: give no other of them")
+    if explore is not None and log is None:
+        raise InputError("--explore is for --log: where every model's outcome is known, there is nothing to explore")
     if outcomes is not None and log is None:
         _train_on_outcomes(outcomes, test, pool, name, seed, encoder, learner_settings, cost, context, as_json)
     elif log is not None and outcomes is None:
         if test or cost:
             raise InputError("--test and --cost are for --outcomes; a log is split and judged by itself")
-        _train_on_log(log, pool, name, seed, encoder, context, as_json)
+        _train_on_log(log, pool, name, seed, encoder, context, explore, as_json)
     else:
         raise InputError("give either --outcomes FILE or --log FOLDER to learn from")
 
@@ -142,8 +151,10 @@ def _train_on_log(
     seed: int,
     encoder: str,
     context: tuple[ContextKey, ...],
+    explore: float | None,
     as_json: bool,
 ) -> None:
+    from beast_ml.cli.known_exploration import known_exploration
     from beast_ml.features.kinds import KIND_TABLE
     from beast_ml.logs.store import LogStore
     from beast_ml.operations.log_training import train_from_log
@@ -169,6 +180,7 @@ def _train_on_log(
                 kinds=KIND_TABLE.extended(settings.kinds),
                 progress=Bars(progress).advance,
                 context=context,
+                exploration=known_exploration(settings, explore),
             ),
             seed=seed,
             name=name or log.name,
@@ -187,6 +199,7 @@ def _train_on_log(
                 "effective_questions": result.effective_questions,
                 "estimated_propensities": result.n_estimated,
                 "exploration": result.exploration.to_dict(),
+                "proposal": result.proposal.to_dict(),
                 "evidence": json.loads(result.evidence.to_json()),
             }
         )
@@ -194,6 +207,7 @@ def _train_on_log(
     print_table("off-policy evidence on held-out requests", ("figure", "value"), result.evidence.rows())
     stdout.print(result.sentence, highlight=False, markup=False, style="bold")
     stdout.print(result.exploration.sentence(), highlight=False, markup=False)
+    stdout.print(result.proposal.sentence(), highlight=False, markup=False)
     print_registered(result.registered)
     stdout.print("next: beast promote", highlight=False)
 

@@ -22,6 +22,7 @@ from beast_ml.features.history_replay import learn_history_spec, logged_history
 from beast_ml.logs.logged import LoggedOutcomes
 from beast_ml.logs.splits import holdout_mask, question_numbers
 from beast_ml.operations.cards import model_cards
+from beast_ml.operations.exploration_proposal import ExplorationProposal, propose_exploration
 from beast_ml.operations.log_evidence import log_evidence, log_verdict
 from beast_ml.operations.log_exploration import ExplorationPlan, plan_exploration
 from beast_ml.operations.log_lesson import learn_from_log, with_lesson
@@ -29,6 +30,7 @@ from beast_ml.operations.log_rounds import LoggedChoices
 from beast_ml.operations.recording import draw_plots, log_inputs, log_settings, log_targets, register
 from beast_ml.policy.learner import FittedRouter, RouterLearner, realised_cost
 from beast_ml.policy.utility import CostKind
+from beast_ml.predictors.contract import Rows
 from beast_ml.registry.config import TrackingConfig
 from beast_ml.registry.evidence import Evidence
 from beast_ml.registry.models import RegisteredRouter
@@ -39,6 +41,7 @@ __all__ = ["LogTrainingResult", "train_from_log"]
 _TEST_FRACTION: Final = 0.4
 _MIN_LABELS: Final = 30
 _EXPLORED: Final = 0.5
+_LOOKED_AT: Final = 1_000
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class LogTrainingResult:
         How many held-out questions speak of the router's decisions.
     exploration
         What the log cannot answer, and what would.
+    proposal
+        What the router would explore by itself, and at what price.
     n_estimated
         Requests whose propensity was not logged and is an estimate.
     left_out
@@ -73,6 +78,7 @@ class LogTrainingResult:
     evidence: Evidence
     effective_questions: float
     exploration: ExplorationPlan
+    proposal: ExplorationProposal
     n_estimated: int
     left_out: Mapping[str, int]
     router: FittedRouter
@@ -129,13 +135,14 @@ def train_from_log(
         seen = history.select(held_out).rows if history else None
         evidence, effective = log_evidence(router, test, lesson.choices.rows(held_out), seen, seed)
         sentence = log_verdict(router, evidence, effective)
+        proposal = _proposal(router, test, seen)
         say("registering in MLflow")
         log_inputs(run, name, router, test.matrix, {"training": source, "test": source})
         log_settings(run, router, seed)
         log_targets(run, router, taught=True)
         run.metrics({"off_policy/effective_questions": effective, **lesson.metrics()})
-        run.text(f"{sentence}\n\n{plan.sentence()}\n", "exploration.md")
-        run.text(json.dumps(plan.to_dict(), indent=2), "exploration.json")
+        run.text(f"{sentence}\n\n{plan.sentence()}\n\n{proposal.sentence()}\n", "exploration.md")
+        run.text(json.dumps(plan.to_dict() | {"proposal": proposal.to_dict()}, indent=2), "exploration.json")
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
             (folder / "plots").mkdir()
@@ -148,6 +155,7 @@ def train_from_log(
             evidence,
             effective,
             plan,
+            proposal,
             lesson.choices.n_estimated,
             left_out,
             router,
@@ -183,6 +191,14 @@ def _cost_kind(logged: LoggedOutcomes) -> CostKind:
 def _exploration(logged: LoggedOutcomes) -> ExplorationPlan:
     question = question_numbers(logged.matrix.prompts)
     return plan_exploration(logged.matrix.models, logged.matrix.quality, logged.matrix.tasks, question)
+
+
+def _proposal(router: FittedRouter, test: LoggedOutcomes, history_rows: Rows | None) -> ExplorationProposal:
+    """Return what exploring is worth, by as many held-out requests as tell it."""
+    some = slice(0, _LOOKED_AT)
+    matrix, past = test.matrix, None if history_rows is None else history_rows[some]
+    rows = router.rows(matrix.prompts[some], matrix.contexts(router.context)[some], past)
+    return propose_exploration(router, router.pool.predictors.predict(rows))
 
 
 def _estimated(choices: LoggedChoices) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from beast_ml.bundle.read import RouterBundle
 from beast_ml.errors import NoCandidateError
-from beast_ml.policy.decide import Constraints, decide
+from beast_ml.policy.decide import Constraints, only, rank_batch
 from beast_ml.policy.spec import PolicySpec
 from beast_ml.predictors.contract import Floats, Rows
 from beast_ml.predictors.pool import Expected, PoolPredictors
@@ -131,13 +131,14 @@ def moved(interval: Interval, low: float, middle: float, high: float) -> Interva
 
 def choice_probabilities(policy: PolicySpec, models: tuple[str, ...], expected: Expected) -> Floats:
     """Return (n, m) probabilities of being chosen; zeros where the policy's constraints leave nobody."""
-    standing, rate = Constraints.of(policy.objective), policy.exploration_rate
+    standing = Constraints.of(policy.objective)
     out = np.zeros_like(expected.quality)
     for row in range(len(out)):
         try:
-            ranking = decide(policy, models, expected, row, standing, None, 1.0, 0.0).ranking
+            (ranking,) = rank_batch(policy, models, only(expected, row), standing)
         except NoCandidateError:
             continue
-        out[row, list(ranking)] = rate / len(ranking)
-        out[row, ranking[0]] += 1.0 - rate
+        out[row, ranking.allowed[0]] = ranking.propensity
+        for j, propensity in ranking.tried:
+            out[row, j] = propensity
     return out

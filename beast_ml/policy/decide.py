@@ -1,4 +1,8 @@
-"""Choose for requests: constraints first, then utility, then a little exploration with exact propensities."""
+"""Choose for requests: constraints first, then utility, then a little exploration with exact propensities.
+
+Whom chance may choose, and how probably, is part of the ranking: so the propensity of a choice is the probability that
+it was drawn with, whichever way the policy explores.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,10 @@ import numpy as np
 
 from beast_ml.domain import Objective
 from beast_ml.errors import InputError, NoCandidateError, UnknownModelError
+from beast_ml.policy.exploration import Exploration, explore
 from beast_ml.policy.spec import PolicySpec
 from beast_ml.predictors.contract import Floats
+from beast_ml.predictors.pessimism import PESSIMISM_Z
 from beast_ml.predictors.pool import Expected
 
 __all__ = [
@@ -27,6 +33,7 @@ __all__ = [
     "quality_acted_on",
     "rank_batch",
     "utilities",
+    "worth_of_quality",
 ]
 
 _CONSTRAINTS: Final = ("min_quality", "max_cost_usd", "max_latency_s")
@@ -101,10 +108,21 @@ class Ranking(msgspec.Struct, frozen=True):
         Indices of the allowed candidates, best first; at least one.
     binding_constraint
         As of a `Choice`.
+    tried
+        Which others may be chosen instead of the first, and how probably.
+    propensity
+        How probably the first is chosen.
     """
 
     allowed: tuple[int, ...]
     binding_constraint: str | None = None
+    tried: tuple[tuple[int, float], ...] = ()
+    propensity: float = 1.0
+
+    def trying(self, tried: tuple[tuple[int, float], ...]) -> Ranking:
+        """Return the ranking with candidates to be tried instead of the first."""
+        rest = 1.0 - sum([propensity for _, propensity in tried])
+        return Ranking(self.allowed, self.binding_constraint, tried, rest)
 
 
 def quality_acted_on(expected: Expected) -> Floats:
@@ -126,15 +144,18 @@ def utilities(policy: PolicySpec, expected: Expected) -> Floats:
     In the unit of cost of the policy; without costs, the quality itself.
     """
     quality = quality_acted_on(expected)
-    if policy.cost == "none":
-        return quality
-    cost = expected.cost_usd if policy.cost == "cost_usd" else expected.latency_s
+    cost = _cost(policy, expected)
     if cost is None:
         return quality
     utility = policy.objective.willingness_to_pay * quality - cost
     if policy.objective.latency_usd_per_s and policy.cost == "cost_usd" and expected.latency_s is not None:
         utility = utility - policy.objective.latency_usd_per_s * expected.latency_s
     return np.asarray(utility)
+
+
+def worth_of_quality(policy: PolicySpec, expected: Expected) -> float:
+    """Return the utility of one unit of quality; see `utilities`."""
+    return 1.0 if _cost(policy, expected) is None else policy.objective.willingness_to_pay
 
 
 def decide(
@@ -144,8 +165,7 @@ def decide(
     row: int,
     constraints: Constraints,
     candidates: Sequence[str] | None,
-    uniform: float,
-    pick: float,
+    uniform: float = 0.0,
 ) -> Choice:
     """Choose for one row of expectations.
 
@@ -155,8 +175,8 @@ def decide(
         What to choose by, among whom, on what predictions, and for which row of them.
     constraints, candidates
         What the request allows.
-    uniform, pick
-        Two draws from [0, 1): whether to explore, and whom.
+    uniform
+        A draw from [0, 1), for whether to explore and whom; 0 never does.
 
     Raises
     ------
@@ -167,7 +187,7 @@ def decide(
     InputError
         If ``candidates`` is a string.
     """
-    return decide_batch(policy, models, only(expected, row), constraints, [(uniform, pick)], candidates)[0]
+    return decide_batch(policy, models, only(expected, row), constraints, [uniform], candidates)[0]
 
 
 def decide_batch(
@@ -175,7 +195,7 @@ def decide_batch(
     models: Sequence[str],
     expected: Expected,
     constraints: Constraints,
-    draws: Sequence[Sequence[float]] | None = None,
+    draws: Sequence[float] | None = None,
     candidates: Sequence[str] | None = None,
 ) -> list[Choice]:
     """Choose for every row of expectations; see `decide`.
@@ -187,13 +207,12 @@ def decide_batch(
     constraints, candidates
         What all the requests allow.
     draws
-        Two draws from [0, 1) a row, for whether to explore and whom; None explores nowhere.
+        A draw from [0, 1) a row, for whether to explore and whom; None explores nowhere.
     """
     rankings = rank_batch(policy, models, expected, constraints, candidates)
-    rate = policy.exploration_rate
     if draws is None:
-        return [choice_among(ranking, rate) for ranking in rankings]
-    return [choice_among(ranking, rate, *draw) for ranking, draw in zip(rankings, draws, strict=True)]
+        return [choice_among(ranking) for ranking in rankings]
+    return list(map(choice_among, rankings, draws))
 
 
 def rank_batch(
@@ -222,17 +241,51 @@ def rank_batch(
         if not allowed:
             raise NoCandidateError(_nobody(constraints, models, expected.quality[row], order))
         rankings.append(Ranking(tuple(allowed), binding))
+    if policy.exploration_rate:
+        return [_uniformly(ranking, policy.exploration_rate) for ranking in rankings]
+    if policy.exploration is not None and expected.caution is not None:
+        return _by_evidence(policy, policy.exploration, expected, utility, rankings)
     return rankings
 
 
-def choice_among(ranking: Ranking, rate: float, uniform: float = 1.0, pick: float = 0.0) -> Choice:
-    """Choose the first of a ranking or, with probability ``rate``, any of it; the draws are as in `decide`."""
-    allowed = ranking.allowed
-    k, chosen = len(allowed), allowed[0]
-    if uniform < rate:
-        chosen = allowed[min(int(pick * k), k - 1)]
-    propensity = rate / k + (1.0 - rate if chosen == allowed[0] else 0.0)
-    return Choice(chosen, propensity, allowed, ranking.binding_constraint)
+def choice_among(ranking: Ranking, uniform: float = 0.0) -> Choice:
+    """Choose the first of a ranking or, as chance has it, one that is tried instead; the draw is as in `decide`."""
+    allowed, binding = ranking.allowed, ranking.binding_constraint
+    if uniform >= ranking.propensity:
+        left = uniform - ranking.propensity
+        for tried, propensity in ranking.tried:
+            if left < propensity:
+                return Choice(tried, propensity, allowed, binding)
+            left -= propensity
+    return Choice(allowed[0], ranking.propensity, allowed, binding)
+
+
+def _uniformly(ranking: Ranking, rate: float) -> Ranking:
+    """Return a ranking of which, with probability ``rate``, anyone is taken."""
+    each = rate / len(ranking.allowed)
+    return ranking.trying(tuple([(j, each) for j in ranking.allowed[1:]]))
+
+
+def _by_evidence(
+    policy: PolicySpec, how: Exploration, expected: Expected, utility: Floats, rankings: list[Ranking]
+) -> list[Ranking]:
+    """Return rankings that try whoever may well be better than the first; ``utility`` is what they are ranked by."""
+    assert expected.caution is not None  # noqa: S101  the caller has seen it
+    worth = worth_of_quality(policy, expected)
+    width = worth * expected.caution
+    allowed = None
+    if any(len(ranking.allowed) < utility.shape[1] for ranking in rankings):
+        allowed = np.zeros(utility.shape, dtype=bool)
+        for row, ranking in enumerate(rankings):
+            allowed[row, list(ranking.allowed)] = True
+    first = np.array([ranking.allowed[0] for ranking in rankings])
+    tried = explore(how, utility + width, width / PESSIMISM_Z, first, allowed, expected.cost_usd, worth)
+    return [ranking.trying(each) if each else ranking for ranking, each in zip(rankings, tried, strict=True)]
+
+
+def _cost(policy: PolicySpec, expected: Expected) -> Floats | None:
+    """Return (n, m) what plays the part of cost; None where nothing does."""
+    return {"cost_usd": expected.cost_usd, "latency_s": expected.latency_s, "none": None}[policy.cost]
 
 
 def only(expected: Expected, row: int) -> Expected:

@@ -23,6 +23,7 @@ from beast_ml.features.spec import FeatureBuilder, FeatureSpec
 from beast_ml.features.tuning import TUNED, tune_features
 from beast_ml.logs.outcomes import ContextKey, OutcomeMatrix
 from beast_ml.logs.splits import Groups, query_fold, task_fold
+from beast_ml.policy.exploration import Exploration
 from beast_ml.policy.operating_point import OperatingPoint, choose_operating_point
 from beast_ml.policy.utility import CostKind, CostRange, Predictions
 from beast_ml.predictors.contract import Floats, LoggedQuality, Progress, Rows, TrainingSet
@@ -78,6 +79,8 @@ class FittedRouter:
         The outcomes it was fitted on.
     history
         What was known when the training log ended, where the features have a history.
+    exploration
+        How it is to explore when it serves; None: not at all.
     """
 
     features: FeatureBuilder
@@ -87,6 +90,7 @@ class FittedRouter:
     context: tuple[ContextKey, ...]
     training: OutcomeMatrix
     history: HistoryState | None = None
+    exploration: Exploration | None = None
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -184,6 +188,8 @@ class RouterLearner:
         What may be read of a request beside its text, where it is known: its task, the app that asks.
     quality_target
         Share of the best single model's quality that the operating point must reach, (0, 1].
+    exploration
+        How routers are to explore what a log has left open, when they serve; None: not at all.
     """
 
     encoder: EncoderName = "static"
@@ -194,6 +200,7 @@ class RouterLearner:
     groups: Groups = "question"
     context: tuple[ContextKey, ...] = ()
     quality_target: float = 1.0
+    exploration: Exploration | None = None
 
     def fit(
         self,
@@ -261,7 +268,8 @@ class RouterLearner:
         pool = fit_pool(data, np.random.default_rng(seed), self.prices, self.progress, self.families)
         out_of_fold = _as_predictions(train.models, pool.out_of_fold, cost)
         point = choose_operating_point(out_of_fold, train.quality, realised_cost(train, cost), self.quality_target)
-        return FittedRouter(features, pool, cost, point, self.context, train, history.end if history else None)
+        end = history.end if history else None
+        return FittedRouter(features, pool, cost, point, self.context, train, end, self.exploration)
 
     def load_encoder(self) -> Encoder:
         """Return the encoder that features are built with."""

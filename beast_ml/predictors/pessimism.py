@@ -2,7 +2,8 @@
 
 The posterior of `beast_ml.predictors.pooled_ridge` knows how wide it is at every request. A served policy needs that in
 a few microseconds, so it is averaged over kinds of request: the nearest of a few dozen centroids, and a table of
-(kind, model). A width falls as one over the square root of the number of times the model was tried near there.
+(kind, model). A width falls as one over the square root of the number of times the model was tried near there. The same
+widths say what exploring may find (`beast_ml.policy.exploration`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from beast_ml.bundle.read import RouterBundle
@@ -77,7 +76,7 @@ def explanation_of(bundle: RouterBundle, seen: Expectation, choice: Choice) -> E
         if expected.cost_usd is not None:
             extra_cost = float(expected.cost_usd[0, runner_up] - expected.cost_usd[0, chosen])
     return Explanation(
-        reason=_reason(bundle.policy.kind, choice, models, bundle.policy.model),
+        reason=_reason(bundle, seen, choice),
         binding_constraint=choice.binding_constraint,
         runner_up=None if runner_up is None else models[runner_up],
         runner_up_extra_cost_usd=extra_cost,
@@ -102,12 +101,24 @@ def _amount_ends(predictor: AmountPredictor | None, rows: Rows) -> _Ends:
     return _Ends(None, None) if predictor is None else _Ends(predictor.predict(rows), predictor.interval(rows))
 
 
-def _reason(kind: str, choice: Choice, models: Sequence[str], single: str) -> str:
+def _reason(bundle: RouterBundle, seen: Expectation, choice: Choice) -> str:
+    models, policy = bundle.predictors.models, bundle.policy
     name = models[choice.chosen]
     if choice.chosen != choice.ranking[0]:
-        return f"explored: {name} was drawn at random; {models[choice.ranking[0]]} has the highest utility"
+        return f"explored: {name} was drawn{_why_drawn(bundle, seen, choice)}"
     if choice.binding_constraint:
         return f"{name} has the highest utility of those that meet {choice.binding_constraint}"
-    if kind == "single" and name == single:
+    if policy.kind == "single" and name == policy.model:
         return f"routing does not pay on the training data, so {name} always answers"
     return f"{name} has the highest utility: willingness to pay x quality - cost"
+
+
+def _why_drawn(bundle: RouterBundle, seen: Expectation, choice: Choice) -> str:
+    models, caution = bundle.predictors.models, seen.expected.caution
+    name, first = models[choice.chosen], models[choice.ranking[0]]
+    if bundle.policy.exploration is None or caution is None:
+        return f" at random; {first} has the highest utility"
+    return (
+        f" with probability {choice.propensity:.3f}, for it may be better than {first}, the choice by what is known: "
+        f"the log tells the quality of {name} on such requests within {caution[0, choice.chosen]:.2f} only"
+    )

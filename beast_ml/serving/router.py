@@ -234,8 +234,7 @@ class Router:
         else:
             ranking = seen.standing or rank_batch(policy, self.models, seen.expected, constraints)[0]
             seen.standing = ranking
-        rate = policy.exploration_rate
-        return choice_among(ranking, rate, *self._rng.random(2).tolist()) if rate else choice_among(ranking, rate)
+        return choice_among(ranking, self._rng.random()) if ranking.tried else choice_among(ranking)
 
     def upper_cost_usd(self, seen: Expectation) -> Floats | None:
         """Return (m,) costs that hold with 95% probability, USD; None where costs are not predicted."""
@@ -254,7 +253,8 @@ class Router:
             return []
         rows = self._rows(prompts, contexts, tenant)
         policy = self.bundle.policy
-        draws = self._rng.random((len(rows), 2)).tolist() if policy.exploration_rate else None
+        explores = policy.exploration_rate or policy.exploration is not None
+        draws = self._rng.random(len(rows)).tolist() if explores else None
         choices = decide_batch(policy, self.models, self._predictors.predict(rows), self._standing, draws)
         return [self._answer(choice, tenant, kind) for choice, kind in zip(choices, self._kinds(rows), strict=True)]
 

@@ -12,6 +12,7 @@ from beast_ml.logs.logged import LoggedOutcomes
 from beast_ml.logs.simulate import simulate
 from beast_ml.logs.simulate.config import FailureConfig, LabelConfig, PolicyConfig, SimulationConfig, TrafficConfig
 from beast_ml.operations.log_training import train_from_log
+from beast_ml.policy.exploration import Exploration
 from beast_ml.policy.learner import RouterLearner
 from beast_ml.registry.connection import connect
 from beast_ml.registry.promotion import promote
@@ -47,9 +48,12 @@ def uniform_log():
 
 
 def test_an_exploring_log_yields_a_router_that_beats_it_and_is_promoted(config, uniform_log):
-    heard = []
-    result = train_from_log(uniform_log, tracking=config, learner=LEARNER, name="uniform", say=heard.append)
+    heard, how = [], Exploration(0.002)
+    learner = replace(LEARNER, exploration=how)
+    result = train_from_log(uniform_log, tracking=config, learner=learner, name="uniform", say=heard.append)
     assert "Routing pays here" in result.sentence
+    assert result.proposal.settings == how
+    assert 0 < result.proposal.loss <= how.max_loss
     assert result.evidence.reference == "logging_policy"
     assert result.evidence.quality_gain.low > -0.01
     assert result.effective_questions >= 100
@@ -57,6 +61,7 @@ def test_an_exploring_log_yields_a_router_that_beats_it_and_is_promoted(config, 
     assert promote(config).version == result.registered.version
     router = Router.load("models:/beast-router@champion", tracking_uri=config.uri)
     assert router.route("please translate this").model in router.models
+    assert router.bundle.policy.exploration == how
     run = connect(config).get_run(result.run_id)
     assert run.info.status == "FINISHED"
     assert run.data.metrics["off_policy/effective_questions"] == pytest.approx(result.effective_questions)

@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 
 from beast_ml.domain import Objective
 from beast_ml.errors import InputError, NoCandidateError, UnknownModelError
-from beast_ml.policy.decide import Constraints, decide, quality_acted_on, utilities
+from beast_ml.policy.decide import (
+    Constraints,
+    decide,
+    only,
+    quality_acted_on,
+    rank_batch,
+    utilities,
+    worth_of_quality,
+)
+from beast_ml.policy.exploration import Exploration
 from beast_ml.policy.spec import PolicySpec
 from beast_ml.predictors.pool import Expected
 
@@ -21,17 +30,17 @@ SHARES = st.floats(0, 1, exclude_max=True)
 OPTIONAL = st.none() | st.floats(0, 1)
 
 
-def policy(kind="router", willingness=0.01, cost="cost_usd", rate=0.0, **objective):
-    return PolicySpec(kind, "large", Objective(willingness, **objective), cost, rate)
+def policy(kind="router", willingness=0.01, cost="cost_usd", rate=0.0, exploration=None, **objective):
+    return PolicySpec(kind, "large", Objective(willingness, **objective), cost, rate, exploration)
 
 
-def choose(spec, row=0, constraints=None, candidates=None, uniform=1.0, pick=0.0, expected=EXPECTED):
-    return decide(spec, MODELS, expected, row, constraints or Constraints(), candidates, uniform, pick)
+def choose(spec, row=0, constraints=None, candidates=None, uniform=0.0, expected=EXPECTED):
+    return decide(spec, MODELS, expected, row, constraints or Constraints(), candidates, uniform)
 
 
 @st.composite
-def situations(draw):
-    """Anything a request may meet: expectations, a policy, constraints, candidates."""
+def situations(draw, explores=False):
+    """Anything a request may meet: expectations, a policy, constraints, candidates; or one that is explored on."""
     m = draw(st.integers(1, 6))
     models = tuple(f"m{j}" for j in range(m))
 
@@ -43,48 +52,121 @@ def situations(draw):
         cost_usd=amounts() if draw(st.booleans()) else None,
         latency_s=amounts() if draw(st.booleans()) else None,
         failure=amounts() if draw(st.booleans()) else None,
+        caution=amounts() if explores or draw(st.booleans()) else None,
     )
+    rate = 0.0 if explores else draw(st.just(0.0) | st.floats(1e-6, 1))
+    bounds = st.builds(Exploration, st.floats(1e-3, 1), OPTIONAL, st.floats(0.1, 0.5), st.floats(1e-4, 0.1))
     spec = PolicySpec(
         draw(st.sampled_from(["router", "single"])),
         draw(st.sampled_from(models)),
         Objective(draw(st.floats(0, 10)), draw(st.floats(0, 1))),
         draw(st.sampled_from(["cost_usd", "latency_s", "none"])),
-        draw(st.just(0.0) | st.floats(1e-6, 1)),
+        rate,
+        None if rate else draw(bounds if explores else st.none() | bounds),
     )
-    constraints = Constraints(draw(OPTIONAL), draw(OPTIONAL), draw(OPTIONAL))
+    constraints = Constraints() if explores else Constraints(draw(OPTIONAL), draw(OPTIONAL), draw(OPTIONAL))
     candidates = draw(st.none() | st.lists(st.sampled_from(models), min_size=1, max_size=m))
     return models, expected, spec, constraints, candidates
 
 
-def decided(situation, uniform, pick):
+def decided(situation, uniform=0.0):
     models, expected, spec, constraints, candidates = situation
     try:
-        return decide(spec, models, expected, 0, constraints, candidates, uniform, pick)
+        return decide(spec, models, expected, 0, constraints, candidates, uniform)
+    except NoCandidateError:
+        assume(False)
+        raise
+
+
+def ranked(situation):
+    models, expected, spec, constraints, candidates = situation
+    try:
+        return rank_batch(spec, models, expected, constraints, candidates)[0]
     except NoCandidateError:
         assume(False)
         raise
 
 
 @given(situations())
-def test_propensities_of_all_outcomes_of_the_draw_sum_to_one(situation):
-    spec = situation[2]
-    exploit = decided(situation, 1.0, 0.0)
-    k = len(exploit.ranking)
-    propensities = {exploit.chosen: exploit.propensity}
-    for i in range(k):
-        explored = decided(situation, 0.0, (i + 0.5) / k)
-        propensities[explored.chosen] = explored.propensity
-        assert explored.ranking == exploit.ranking
-    if spec.exploration_rate > 0:
-        assert set(propensities) == set(exploit.ranking)
-    assert sum(propensities.values()) == pytest.approx(1.0)
-    assert all(0 < p <= 1 for p in propensities.values())
+def test_propensities_are_those_of_the_draw_and_sum_to_one(situation):
+    spec, ranking = situation[2], ranked(situation)
+    assert ranking.propensity + sum(p for _, p in ranking.tried) == pytest.approx(1.0)
+    assert {j for j, _ in ranking.tried} <= set(ranking.allowed[1:])
+    if spec.exploration_rate:
+        assert len(ranking.tried) == len(ranking.allowed) - 1
+    begins = 0.0
+    for chosen, propensity in ((ranking.allowed[0], ranking.propensity), *ranking.tried):
+        assert 0 < propensity <= 1
+        drawn = decided(situation, begins + propensity / 2)
+        assert (drawn.chosen, drawn.propensity, drawn.ranking) == (chosen, propensity, ranking.allowed)
+        begins += propensity
 
 
-@given(situations(), SHARES, SHARES)
-def test_constraints_are_never_violated_and_nobody_is_left_out_without_cause(situation, uniform, pick):
+@given(situations(explores=True))
+def test_what_exploring_is_expected_to_cost_keeps_within_its_bounds(situation):
+    _, expected, spec, _, _ = situation
+    ranking, how = ranked(situation), spec.exploration
+    worth, first = worth_of_quality(spec, expected), ranking.allowed[0]
+    value = utilities(spec, expected)[0] + worth * expected.caution[0]
+    loss = sum(p * max(value[first] - value[j], 0.0) for j, p in ranking.tried)
+    assert loss <= how.max_loss * worth * (1 + 1e-9)
+    assert 1.0 - ranking.propensity <= how.max_rate * (1 + 1e-9)
+    assert min((p for _, p in ranking.tried), default=1.0) >= how.min_propensity * (1 - 1e-9)
+    assert ranking.propensity >= how.min_propensity * (1 - 1e-9)
+    if expected.cost_usd is not None and how.max_extra_cost_usd is not None:
+        cost = expected.cost_usd[0]
+        extra = sum(p * max(cost[j] - cost[first], 0.0) for j, p in ranking.tried)
+        assert extra <= how.max_extra_cost_usd * (1 + 1e-9)
+
+
+EXPLORING = policy(willingness=1.0, exploration=Exploration(0.05, min_propensity=0.001))
+
+
+def unsure(caution, expected=EXPECTED):
+    return dataclasses.replace(expected, caution=np.broadcast_to(caution, expected.quality.shape))
+
+
+def test_nothing_is_tried_where_everything_is_known():
+    for known in (EXPECTED, unsure(0.0), unsure([0.02, 0.01, 0.01])):
+        assert rank_batch(EXPLORING, MODELS, known, Constraints())[0].tried == ()
+    never = dataclasses.replace(EXPECTED, caution=None)
+    assert rank_batch(EXPLORING, MODELS, never, Constraints())[0].propensity == 1.0
+
+
+def test_exploring_fades_as_evidence_grows_and_goes_to_what_is_least_known():
+    rates = [
+        1.0 - rank_batch(EXPLORING, MODELS, unsure([0.02, 0.3 * shrunk, 0.05]), Constraints())[0].propensity
+        for shrunk in (1.0, 0.5, 0.2, 0.05)
+    ]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] > 0.1 > rates[2] > rates[3] == 0.0
+    (ranking, _) = rank_batch(EXPLORING, MODELS, unsure([0.02, 0.1, 0.8]), Constraints())
+    assert ranking.tried[0][0] == 2
+
+
+def test_an_allowed_dollar_bounds_what_is_tried_dearer_but_not_what_is_cheaper():
+    cheap_first = policy(willingness=0.003, exploration=Exploration(1.0, 1e-5, min_propensity=0.001))
+    ranking = rank_batch(cheap_first, MODELS, unsure(0.5), Constraints())[0]
+    assert ranking.allowed[0] == 2
+    extra = sum(p * (EXPECTED.cost_usd[0, j] - EXPECTED.cost_usd[0, 2]) for j, p in ranking.tried)
+    assert 0 < extra <= 1e-5 * (1 + 1e-9)
+    dear_first = policy("single", 0.0, "none", exploration=Exploration(1.0, max_extra_cost_usd=0.0))
+    assert {j for j, _ in rank_batch(dear_first, MODELS, unsure(0.5), Constraints())[0].tried} == {1, 2}
+
+
+def test_a_batch_explores_as_its_requests_do_one_by_one():
+    rng = np.random.default_rng(2)
+    many = Expected(rng.uniform(size=(600, 3)), rng.uniform(size=(600, 3)), caution=rng.uniform(size=(600, 3)))
+    together = rank_batch(EXPLORING, MODELS, many, Constraints(max_cost_usd=0.99))
+    alone = [rank_batch(EXPLORING, MODELS, only(many, i), Constraints(max_cost_usd=0.99))[0] for i in range(600)]
+    assert together == alone
+    assert 100 < sum(bool(ranking.tried) for ranking in alone) < 600
+
+
+@given(situations(), SHARES)
+def test_constraints_are_never_violated_and_nobody_is_left_out_without_cause(situation, uniform):
     models, expected, _, constraints, candidates = situation
-    choice = decided(situation, uniform, pick)
+    choice = decided(situation, uniform)
 
     def fits(j):
         limits = ((expected.cost_usd, constraints.max_cost_usd), (expected.latency_s, constraints.max_latency_s))
@@ -99,7 +181,7 @@ def test_constraints_are_never_violated_and_nobody_is_left_out_without_cause(sit
 @given(situations())
 def test_without_exploration_the_best_that_is_allowed_answers(situation):
     models, expected, spec, _, _ = situation
-    choice = decided(situation, 1.0, 0.0)
+    choice = decided(situation)
     utility = utilities(spec, expected)[0]
     assert choice.chosen == choice.ranking[0]
     if spec.kind == "single" and models.index(spec.model) in choice.ranking:

@@ -8,7 +8,9 @@ from beast_ml.bundle.read import RouterBundle
 from beast_ml.bundle.write import write_bundle
 from beast_ml.domain import Objective, Price
 from beast_ml.errors import BundleError, InputError, NoCandidateError, UnknownModelError
+from beast_ml.policy.exploration import Exploration
 from beast_ml.policy.spec import PolicySpec
+from beast_ml.predictors.pessimism import Pessimism
 from beast_ml.serving import router as module
 from beast_ml.serving.router import Router
 from beast_ml.testing.worlds import make_world
@@ -176,6 +178,56 @@ def test_exploration_says_so_and_is_reproducible(loaded):
         expected = 0.5 / 3 + (0.0 if decision in explored else 0.5)
         assert decision.propensity == pytest.approx(expected)
         assert len({decision.model, *decision.fallbacks}) == 3
+
+
+@pytest.fixture(scope="module")
+def unsure(loaded):
+    """A bundle whose log has hardly ever tried the medium model."""
+    d = loaded.features.spec.encoder_dim
+    nothing, one = np.zeros(d, np.float32), np.ones(d, np.float32)
+    # Of large, medium and small.
+    pessimism = Pessimism(nothing, one, nothing[None], np.array([[0.02, 0.5, 0.02]]))
+    bundle = dataclasses.replace(loaded, predictors=dataclasses.replace(loaded.predictors, pessimism=pessimism))
+    return with_policy(bundle, exploration=Exploration(0.02, max_rate=0.5))
+
+
+def test_exploration_by_evidence_tries_what_is_hardly_known_and_says_why(unsure):
+    router = Router(unsure, np.random.default_rng(4))
+    decisions = [router.route(prompt, explain=True) for prompt in PROMPTS[:80] for _ in range(3)]
+    explored = [d for d in decisions if d.explanation.reason.startswith("explored:")]
+    assert 10 < len(explored) < 200
+    assert "medium" in {d.model for d in explored}
+    for decision in explored:
+        assert (
+            f"was drawn with probability {decision.propensity:.3f}, for it may be better" in decision.explanation.reason
+        )
+        assert 0.01 <= decision.propensity <= 0.5
+    reason = next(d.explanation.reason for d in explored if d.model == "medium")
+    assert reason.endswith("the log tells the quality of medium on such requests within 0.50 only")
+
+
+def test_exploration_by_evidence_is_the_same_in_a_batch_and_one_by_one(unsure):
+    batch = Router(unsure, np.random.default_rng(4)).route_batch(PROMPTS[:60])
+    alone = Router(unsure, np.random.default_rng(5))
+    known = {}
+    for _ in range(40):
+        for prompt in PROMPTS[:60]:
+            decision = alone.route(prompt)
+            known.setdefault((prompt, decision.model), decision.propensity)
+            assert known[prompt, decision.model] == decision.propensity  # whatever was drawn before
+    for prompt, decision in zip(PROMPTS[:60], batch, strict=True):
+        assert known.get((prompt, decision.model), decision.propensity) == pytest.approx(decision.propensity, rel=1e-3)
+
+
+def test_exploration_by_evidence_keeps_to_what_a_request_allows(unsure):
+    router = Router(unsure, np.random.default_rng(4))
+    seen = router.expect(PROMPTS[0])
+    allowed = {router.choose(seen, candidates=["large", "small"]).chosen for _ in range(300)}
+    assert router.models.index("medium") not in allowed
+    cap = float(np.median(seen.expected.cost_usd))
+    cheap = [router.choose(seen, max_cost_usd=cap).chosen for _ in range(300)]
+    assert (seen.expected.cost_usd[0, cheap] <= cap).all()
+    assert {router.choose(seen, thrift=1.0).chosen for _ in range(100)} == {int(seen.expected.cost_usd[0].argmin())}
 
 
 def test_what_one_request_asks_for_does_not_shape_the_next_that_is_expected_the_same(router):
