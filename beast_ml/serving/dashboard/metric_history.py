@@ -25,7 +25,7 @@ class Series(NamedTuple):
 
 
 def parse_metrics(text: str) -> dict[Series, float]:
-    r"""Return the numbers of a page in Prometheus' text format.
+    """Return the numbers of a page in Prometheus' text format.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def parse_metrics(text: str) -> dict[Series, float]:
 
     Examples
     --------
-    >>> parse_metrics('beast_requests_total{status="200"} 3.0\\n')
+    >>> parse_metrics('beast_requests_total{status="200"} 3.0')
     {Series(name='beast_requests_total', labels=(('status', '200'),)): 3.0}
     """
     return {
@@ -60,8 +60,8 @@ def quantile_from_buckets(increases: Mapping[float, float], q: float) -> float |
 
     Examples
     --------
-    >>> quantile_from_buckets({0.1: 5.0, 0.2: 10.0, float("inf"): 10.0}, 0.75)
-    0.15
+    >>> quantile_from_buckets({0.1: 5.0, 0.2: 10.0, float("inf"): 10.0}, 1.0)
+    0.2
     """
     bounds = sorted(increases)
     if not bounds or increases[bounds[-1]] <= 0:
@@ -151,13 +151,17 @@ class MetricHistory:
         grown = self._at(until_s, columns) - self._at(since_s, columns)
         return dict(zip(chosen, grown.tolist(), strict=True))
 
-    def gauge_at(self, name: str, at_s: float, **labels: str) -> dict[Series, float]:
-        """Return what a gauge's series were at a time, or when they were first seen."""
-        chosen = self._of(name, labels)
-        if not self._times or not chosen:
-            return {}
-        values = self._at(at_s, [self._columns[each] for each in chosen]).tolist()
-        return {each: value for each, value in zip(chosen, values, strict=True) if value == value}
+    def gauge_since(self, name: str, since_s: float) -> dict[Series, tuple[float, float]]:
+        """Return what a gauge's series were at a time, or when they were first seen after it: (when, value) each."""
+        found: dict[Series, tuple[float, float]] = {}
+        first = max(bisect_right(self._times, since_s) - 1, 0)
+        for series in self._by_name.get(name, ()):
+            j = self._columns[series]
+            for at_s, look in zip(self._times[first:], self._looks[first:], strict=True):
+                if j < len(look) and look[j] == look[j]:
+                    found[series] = (at_s, float(look[j]))
+                    break
+        return found
 
     def _of(self, name: str, labels: Mapping[str, str]) -> list[Series]:
         return [each for each in self._by_name.get(name, ()) if labels.items() <= dict(each.labels).items()]

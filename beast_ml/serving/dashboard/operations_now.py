@@ -112,17 +112,14 @@ def _budgets(histories: Sequence[MetricHistory], now_s: float) -> list[dict[str,
     found: dict[str, dict[str, Any]] = {}
     for history in histories:
         limits = {_label(each, "budget"): value for each, value in history.latest("beast_budget_limit_usd").items()}
-        before = {
-            _label(each, "budget"): value
-            for each, value in history.gauge_at("beast_budget_left_usd", now_s - _BURN_S).items()
-        }
-        span_s = min(_BURN_S, now_s - (history.first_s or now_s))
+        before = history.gauge_since("beast_budget_left_usd", now_s - _BURN_S)
         for series, left in history.latest("beast_budget_left_usd").items():
             name = _label(series, "budget")
             if name not in limits or (name in found and found[name]["left_usd"] <= left):
                 continue
             # A window that began anew has more left than before: then nothing is known of how fast it burns.
-            burnt = before.get(name, left) - left
+            since_s, left_then = before[series]
+            burnt, span_s = left_then - left, (history.last_s or now_s) - since_s
             per_h = 3600.0 * burnt / span_s if span_s > 0 and burnt >= 0 else None
             found[name] = {
                 "budget": name,

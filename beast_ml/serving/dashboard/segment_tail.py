@@ -36,17 +36,19 @@ class SegmentTail:
         store.
         """
         lines: list[bytes] = []
-        room = _MOST_BYTES
+        room, is_behind = _MOST_BYTES, False
         seen: set[str] = set()
         for name, path in sorted(self._segments()):
             seen.add(name)
             if room <= 0:
+                is_behind = True
                 continue
-            data = self._new_bytes(name, path, room)
+            data, has_more = self._new_bytes(name, path, room)
             room -= len(data)
+            is_behind |= has_more
             lines += data.splitlines()
         self._offsets = {name: offset for name, offset in self._offsets.items() if name in seen}
-        return lines, room <= 0
+        return lines, is_behind
 
     def _segments(self) -> list[tuple[str, str]]:
         try:
@@ -60,18 +62,18 @@ class SegmentTail:
             if name.endswith(SEALED_SUFFIX) and not name.startswith(".")
         ]
 
-    def _new_bytes(self, name: str, path: str, room: int) -> bytes:
-        """Return what ends with a line of what a segment has more than before."""
+    def _new_bytes(self, name: str, path: str, room: int) -> tuple[bytes, bool]:
+        """Return the whole lines that a segment has more than before, as far as there is room; whether it has others."""
         try:
             status = os.stat(path)  # noqa: PTH116  ten times a second, of every segment
             offset = self._offsets.setdefault(name, status.st_size if status.st_mtime < self._since_s else 0)
             if status.st_size <= offset:
-                return b""
+                return b"", False
             with open(path, "rb") as file:  # noqa: PTH123  as above
                 file.seek(offset)
                 data = file.read(max(room, 1 << 16))
         except FileNotFoundError:  # sealed, or compacted, between the look and now
-            return b""
+            return b"", False
         whole = data[: data.rfind(b"\n") + 1]
         self._offsets[name] = offset + len(whole)
-        return whole
+        return whole, bool(whole) and status.st_size > self._offsets[name]

@@ -31,6 +31,14 @@ export function seconds(value) {
   return value < 1 ? `${number(value * 1000)} ms` : `${number(value)} s`;
 }
 
+// Several times in one unit, that of the largest: "125 / 354 / 803 ms".
+export function times(values) {
+  const most = Math.max(...values.filter(known));
+  if (!Number.isFinite(most)) return "–";
+  const [scale, unit] = most < 0.001 ? [1e6, "µs"] : most < 1 ? [1000, "ms"] : [1, "s"];
+  return `${values.map((value) => (known(value) ? number(value * scale) : "–")).join(" / ")} ${unit}`;
+}
+
 export function dollars(value) {
   if (!known(value)) return "–";
   const size = Math.abs(value);
@@ -63,15 +71,16 @@ export function span(value) {
 const UNITS = { USD: dollars, s: seconds, "s to decide": seconds, "s over HTTP": seconds };
 export const inUnit = (unit) => UNITS[unit] ?? number;
 
-export function table(caption, columns, rows, { numeric = [], sticky = false } = {}) {
+// The caption is heard, and seen too where no heading says the same.
+export function table(caption, columns, rows, { numeric = [], sticky = false, seen = false } = {}) {
   const align = (i) => (numeric.includes(i) ? "number" : null);
-  const cell = (value, i, tag) => element(tag, { class: align(i) }, value instanceof Node ? value : String(value));
+  const cell = (value, i) => element("td", { class: align(i) ?? (String(value).length > 40 ? "long" : null) }, value instanceof Node ? value : String(value));
   return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
     element("table", { class: sticky ? "sticky" : null },
-      element("caption", { class: "quiet" }, caption),
+      element("caption", { class: seen ? "quiet" : "unseen" }, caption),
       element("thead", {}, element("tr", {}, columns.map((name, i) => element("th", { scope: "col", class: align(i) }, name)))),
       element("tbody", {}, rows.map((row) => element("tr", {}, row.map((value, i) =>
-        i === 0 ? element("th", { scope: "row" }, value instanceof Node ? value : String(value)) : cell(value, i, "td")))))));
+        i === 0 ? element("th", { scope: "row" }, value instanceof Node ? value : String(value)) : cell(value, i)))))));
 }
 
 export const tag = (text, level) => element("span", { class: `tag ${level}` }, text);

@@ -92,7 +92,7 @@ async function drill(chart, title, from, until) {
     [r.cache_result ?? "–", r.cache_tier].filter(Boolean).join(", "), r.quality === null ? "–" : number(r.quality), r.prompt ?? element("em", {}, "withheld"), element("code", {}, r.request_id)]);
   const more = found.n > found.rows.length ? `${count(found.rows.length)} of ${count(found.n)} requests` : `${count(found.n)} requests`;
   byId("drill-body").replaceChildren(
-    found.n ? table(more, ["time (UTC)", "status", "tenant", "kind", "model", "latency", "cost", "cache", "quality", "prompt", "request"], rows, { numeric: [5, 6, 8] }) : element("p", { class: "quiet" }, "No request here."));
+    found.n ? table(more, ["time (UTC)", "status", "tenant", "kind", "model", "latency", "cost", "cache", "quality", "prompt", "request"], rows, { numeric: [5, 6, 8], seen: true }) : element("p", { class: "quiet" }, "No request here."));
   byId("h-drill").focus();
   byId("drill").scrollIntoView({ block: "nearest" });
 }

@@ -1,9 +1,8 @@
 // Figures in tiles and tables.
 import { spark } from "./chart.js";
-import { clock, count, dollars, element, number, seconds, share, span, table, tag } from "./format.js";
+import { clock, count, dollars, element, number, seconds, share, span, table, tag, times } from "./format.js";
 
 const quiet = (text) => element("p", { class: "quiet" }, text);
-const three = (values, format) => values.map(format).join(" / ");
 const put = (id, ...children) => document.getElementById(id).replaceChildren(...children);
 
 function tile(id, name, value, more, level = "") {
@@ -24,8 +23,8 @@ export function showTiles(view, audits) {
   put("tiles",
     tile("requests", "Requests", count(t.requests), t.unreported ? `${count(t.unreported)} with no outcome told yet` : "in the window"),
     tile("per_s", "Requests/s", number(t.per_s), "mean of the last 10 s"),
-    tile("latency", "Latency p50 / p95 / p99", three(t.latency_s, seconds), t.n_latency ? `of ${count(t.n_latency)} ${wide ? "answers over HTTP" : "answers"}` : "no answer has a latency yet"),
-    tile("decision", "Time to decide", three(t.decision_us, (us) => seconds(us === null ? null : us / 1e6)), "p50 / p95 / p99"),
+    tile("latency", "Latency p50 / p95 / p99", times(t.latency_s), t.n_latency ? `of ${count(t.n_latency)} ${wide ? "answers over HTTP" : "answers"}` : "no answer has a latency yet"),
+    tile("decision", "Time to decide", times(t.decision_us.map((us) => (us === null ? null : us / 1e6))), "p50 / p95 / p99"),
     tile("errors", "Failed", t.error_rate === null ? "–" : share(t.error_rate, 2), `${count(t.failed)} requests; ${count(t.fallbacks)} fallbacks`, t.error_rate > 0.01 ? "bad" : ""),
     tile("cost", "Cost", dollars(t.cost_usd), cost),
     tile("saved", best === t.savings.best ? "Saved against the best single model" : "Saved against the dearest model", saved(best), best ? `all by ${best.model}; estimate, see Savings` : "needs two models with known costs"),
@@ -65,16 +64,16 @@ const STATES = { up: "good", down: "bad", refused: "bad", waiting: "warn" };
 
 export function showOperations(told) {
   put("servers", told.servers.length ? table("Servers", ["server", "state", "since", "requests/s", "failed/s", "p50 / p95 / p99", "workers", "bundle", "log lag"],
-    told.servers.map((s) => [s.url, tag(s.state, STATES[s.state]), clock(s.since), number(s.per_s), number(s.failed_per_s), three(s.latency_s, seconds), s.last === null ? "–" : count(s.workers), s.bundles.join(", ") || "–", s.log_lag_s === null ? "–" : span(s.log_lag_s)]), { numeric: [3, 4, 5, 6, 8] }) : quiet("None is watched."));
+    told.servers.map((s) => [s.url, tag(s.state, STATES[s.state]), clock(s.since), number(s.per_s), number(s.failed_per_s), times(s.latency_s), s.last === null ? "–" : count(s.workers), s.bundles.join(", ") || "–", s.log_lag_s === null ? "–" : span(s.log_lag_s)]), { numeric: [3, 4, 5, 6, 8] }) : quiet("None is watched."));
   const breakers = { closed: "good", "half-open": "warn", open: "bad" };
   put("endpoints", told.endpoints.length ? table("Endpoints, last 10 minutes", ["endpoint", "breaker", "calls", "failed", "kinds", "p50 / p95 / p99"],
-    told.endpoints.map((e) => [e.endpoint, tag(e.breaker, breakers[e.breaker] ?? "warn"), count(e.calls), share(e.failure_rate), Object.entries(e.failures).map(([kind, n]) => `${kind} ${n}`).join(", ") || "–", three(e.latency_s, seconds)]), { numeric: [2, 3, 5] }) : quiet("No endpoint is known: the gateway has none, or nothing was called."));
+    told.endpoints.map((e) => [e.endpoint, tag(e.breaker, breakers[e.breaker] ?? "warn"), count(e.calls), share(e.failure_rate), Object.entries(e.failures).map(([kind, n]) => `${kind} ${n}`).join(", ") || "–", times(e.latency_s)]), { numeric: [2, 3, 5] }) : quiet("No endpoint is known: the gateway has none, or nothing was called."));
   put("budgets", told.budgets.length ? table("Budgets", ["budget", "used", "left", "limit", "burning", "empty in", "begins anew in"],
     told.budgets.map((b) => [b.budget, meter(b), dollars(b.left_usd), dollars(b.limit_usd), b.burn_usd_per_h === null ? "–" : `${dollars(b.burn_usd_per_h)}/h`, b.empty_in_s === null ? "–" : tag(span(b.empty_in_s), b.empty_in_s < b.resets_in_s ? "bad" : "good"), span(b.resets_in_s)]), { numeric: [2, 3, 4, 6] }) : quiet("No budget is set."));
   const audits = Object.entries(told.cache.audits);
   const tiers = Object.entries(told.cache.hits_by_tier).map(([tier, n]) => `${tier} ${count(n)}`).join(", ");
   put("cache", audits.length ? table("Verified hits since the servers' start", ["kind", "verified", "wrong", "false-hit rate", "95% interval"],
-    audits.map(([kind, a]) => [kind, count(a.verified), count(a.wrong), share(a.false_hit_rate, 2), a.interval ? `${share(a.interval[0], 2)} to ${share(a.interval[1], 2)}` : "–"]), { numeric: [1, 2, 3, 4] }) : quiet("No hit was verified yet: with cache.judge, a share of alike hits is asked anew and compared."),
+    audits.map(([kind, a]) => [kind, count(a.verified), count(a.wrong), share(a.false_hit_rate, 2), a.interval ? `${share(a.interval[0], 2)} to ${share(a.interval[1], 2)}` : "–"]), { numeric: [1, 2, 3, 4], seen: true }) : quiet("No hit was verified yet: with cache.judge, a share of alike hits is asked anew and compared."),
     quiet(tiers ? `Hits by tier since the servers' start: ${tiers}; spared ${dollars(told.cache.saved_usd)}.` : "No hits since the servers' start."));
   showLoop(told.loop);
   showReport("drift", told.reports.drift, (report) => [
@@ -82,7 +81,7 @@ export function showOperations(told) {
     ...report.findings.slice(0, 5).map((finding) => element("p", {}, tag(finding.cause, "warn"), ` ${finding.sentence} ${finding.advice}`))]);
   showReport("selection", told.reports.selection, (report) => [
     table(`Choices within ${number(100 * report.epsilon)} points of the best`, ["requests", "n", "near the best", "points lost"],
-      report.accuracy.slice(0, 8).map((a) => [`${a.field} ${a.value}`.trim(), count(a.n), `${share(a.accuracy)} [${share(a.accuracy_low)}, ${share(a.accuracy_high)}]`, number(100 * a.regret)]), { numeric: [1, 2, 3] })]);
+      report.accuracy.slice(0, 8).map((a) => [`${a.field} ${a.value}`.trim(), count(a.n), `${share(a.accuracy)} [${share(a.accuracy_low)}, ${share(a.accuracy_high)}]`, number(100 * a.regret)]), { numeric: [1, 2, 3], seen: true })]);
   const bytes = told.process.rss_bytes / 1e6;
   document.getElementById("footer").textContent = `${count(told.log.kept)} requests in memory of ${count(told.log.rows)} read${told.log.bad ? `, ${count(told.log.bad)} lines could not be read` : ""}, from ${told.log.places.join(", ")}. This dashboard: ${number(bytes)} MB, ${share(told.process.cpu_share, 0)} of a core.`;
 }
