@@ -63,7 +63,7 @@ class SegmentTail:
         ]
 
     def _new_bytes(self, name: str, path: str, room: int) -> tuple[bytes, bool]:
-        """Return the whole lines that a segment has more than before, as far as there is room; whether it has others."""
+        """Return the whole lines that a segment has more than before, as far as there is room; whether it has more."""
         try:
             status = os.stat(path)  # noqa: PTH116  ten times a second, of every segment
             offset = self._offsets.setdefault(name, status.st_size if status.st_mtime < self._since_s else 0)
