@@ -83,8 +83,9 @@ def _config(
     from beast_ml.settings import load_settings
 
     settings = load_settings()
+    asked: list[str | None] = [*server] if server else [None]
     urls = []
-    for url in server or [None]:
+    for url in asked:
         with server_client(url, None) as client:  # it checks the address, and knows our own
             urls.append(str(client.base_url).rstrip("/"))
     states = tuple(state or [settings.serving.state])

@@ -4,8 +4,8 @@
     python tests/benchmarks/dashboard_latency.py --requests 20 --rows 0 --router BUNDLE    # tiny
 
 A server, the dashboard and a Chromium run as processes of their own. Requests come at random moments; the page notes
-when its count of requests changes. Prints milliseconds (median, p95, largest), for the log and for metrics, and what the
-dashboard's process takes meanwhile: CPU of one core, and memory.
+when its count of requests changes. Prints milliseconds (median, p95, largest), for the log and for metrics, and what
+the dashboard's process takes meanwhile: CPU of one core, and memory.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ WATCH = """() => {
   window.seen = [];
   const note = () => {
     const shown = Number(document.querySelector("#f-requests").textContent.replaceAll(",", ""));
-    if (shown !== window.seen.at(-1)?.[0]) window.seen.push([shown, (performance.timeOrigin + performance.now()) / 1000]);
+    const now = (performance.timeOrigin + performance.now()) / 1000;
+    if (shown !== window.seen.at(-1)?.[0]) window.seen.push([shown, now]);
   };
   note();
   new MutationObserver(note).observe(document.querySelector("#tiles"), { childList: true, subtree: true });
@@ -67,6 +68,7 @@ def fill(state: Path, n_rows: int) -> None:
 
 def measure(page, source: str, port: int, n_requests: int, rate: float) -> tuple[np.ndarray, float]:
     """Return (n,) seconds from answer to page, and how long it went on."""
+    page.select_option("[name=range]", "1h")  # so that nothing leaves the window meanwhile
     page.select_option("[name=source]", source)
     page.wait_for_timeout(2000)
     page.evaluate(WATCH)

@@ -39,7 +39,7 @@ def parse_metrics(text: str) -> dict[Series, float]:
     """
     return {
         Series(sample.name, tuple(sorted(sample.labels.items()))): float(sample.value)
-        for family in text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
+        for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
 

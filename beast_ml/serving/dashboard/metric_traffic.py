@@ -83,7 +83,7 @@ def metric_traffic(histories: Sequence[MetricHistory], filters: Filters, now_s: 
 
 def _totals(histories: Sequence[MetricHistory], since_s: float, now_s: float) -> dict[str, Any]:
     def total(name: str, since_s: float = since_s, **labels: str) -> float:
-        return sum(summed(each.increase(name, since_s, **labels) for each in histories).values())
+        return sum(summed(each.increase(name, since_s, None, **labels) for each in histories).values(), 0.0)
 
     requests, failed = total(_ROWS, table="requests"), total("beast_errors_total")
     hits, misses = total("beast_cache_hits_total"), total("beast_cache_results_total", result="miss")

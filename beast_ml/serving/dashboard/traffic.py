@@ -265,7 +265,7 @@ def _fallbacks(rows: Rows) -> NDArray[np.bool_]:
         np.array([number.setdefault(word, len(number)) for word in rows.words[name]])[rows.codes[name]]
         for name in ("served_model", "chosen_model")
     )
-    return (served >= 0) & (chosen >= 0) & (served != chosen)
+    return np.asarray((served >= 0) & (chosen >= 0) & (served != chosen))
 
 
 def _pairs(rows: Rows, first: str, second: str) -> tuple[NDArray[np.intp], list[tuple[str, str]]]:
