@@ -41,8 +41,8 @@ def requests_behind(table: RequestTable, filters: Filters, chart: str, from_s: f
             "prompt": table.prompt(int(rows.places[i])),
         }
         for name in _SHOWN:
-            if name in rows.codes:
-                row[name] = rows.words[name][rows.codes[name][i]] or None
+            if name in TEXTS:
+                row[name] = rows.words[name][rows.codes(name)[i]] or None
             else:
                 value = float(rows[name][i])
                 row[name] = None if np.isnan(value) else value

@@ -20,7 +20,7 @@ from beast_ml.experiments.experiments_file import EXPERIMENTS_FILE, read_experim
 from beast_ml.operations.learning_loop.state_file import StateFile
 from beast_ml.serving.dashboard.drill import requests_behind
 from beast_ml.serving.dashboard.log_lines import decode_lines
-from beast_ml.serving.dashboard.metric_traffic import metric_traffic
+from beast_ml.serving.dashboard.metric_traffic import metric_totals, metric_traffic
 from beast_ml.serving.dashboard.notices import notices
 from beast_ml.serving.dashboard.operations_now import operations_now
 from beast_ml.serving.dashboard.report_runs import ReportRun
@@ -28,7 +28,7 @@ from beast_ml.serving.dashboard.request_table import RequestTable
 from beast_ml.serving.dashboard.segment_tail import SegmentTail
 from beast_ml.serving.dashboard.server_watch import ServerWatch
 from beast_ml.serving.dashboard.store_tail import StoreTail
-from beast_ml.serving.dashboard.traffic import RANGES, Filters, traffic
+from beast_ml.serving.dashboard.traffic import RANGES, Filters, totals, traffic
 
 __all__ = ["DashboardConfig", "Feed"]
 
@@ -141,8 +141,15 @@ class Feed:
         except TimeoutError:
             return
 
+    def totals(self, filters: Filters) -> dict[str, Any]:
+        """Return the figures of a window that must be quick."""
+        now_s = time.time()
+        if filters.source == "metrics":
+            return metric_totals([watch.history for watch in self.servers], filters, now_s)
+        return totals(self.table, filters, now_s)
+
     def traffic(self, filters: Filters) -> dict[str, Any]:
-        """Return the traffic of a window."""
+        """Return the charts, models and savings of a window."""
         now_s = time.time()
         if filters.source == "metrics":
             return metric_traffic([watch.history for watch in self.servers], filters, now_s)

@@ -12,7 +12,7 @@ import numpy as np
 from beast_ml.serving.dashboard.metric_history import MetricHistory, Series, quantile_from_buckets
 from beast_ml.serving.dashboard.traffic import QUANTILES, Chart, Filters, Line, bucket_edges, plain
 
-__all__ = ["buckets_of", "metric_traffic", "summed"]
+__all__ = ["buckets_of", "metric_totals", "metric_traffic", "summed"]
 
 _NOW_S: Final = 10.0
 _ROWS: Final = "beast_log_rows_total"
@@ -71,7 +71,7 @@ def metric_traffic(histories: Sequence[MetricHistory], filters: Filters, now_s: 
         "at": now_s,
         "starts": starts.tolist(),
         "width": width,
-        "totals": _totals(histories, edges[0], now_s),
+        "savings": None,
         "charts": {name: msgspec.to_builtins(chart) for name, chart in charts.items()},
         "models": [],
         "variants": [],
@@ -81,7 +81,10 @@ def metric_traffic(histories: Sequence[MetricHistory], filters: Filters, now_s: 
     }
 
 
-def _totals(histories: Sequence[MetricHistory], since_s: float, now_s: float) -> dict[str, Any]:
+def metric_totals(histories: Sequence[MetricHistory], filters: Filters, now_s: float) -> dict[str, Any]:
+    """Return the figures of the whole window, as plain values; see `beast_ml.serving.dashboard.traffic.totals`."""
+    since_s = float(bucket_edges(filters.seconds, now_s)[0][0])
+
     def total(name: str, since_s: float = since_s, **labels: str) -> float:
         return sum(summed(each.increase(name, since_s, None, **labels) for each in histories).values(), 0.0)
 
@@ -106,7 +109,6 @@ def _totals(histories: Sequence[MetricHistory], since_s: float, now_s: float) ->
         "n_actual": None,
         "n_predicted": 0,
         "cost_per_request_usd": None,
-        "savings": {"best": None, "dearest": None, "best_by": None},
         "hits": int(hits),
         "lookups": int(hits + misses),
         "hit_rate": hits / (hits + misses) if hits + misses else None,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -50,50 +49,60 @@ _MOST_EARLY: Final = 10_000
 _OPEN: Final = "unreported"
 
 
-@dataclass(frozen=True)
 class Rows:
-    """Some requests, in no order.
+    """Some requests, in no order; a column is gathered when it is first asked for.
 
     Parameters
     ----------
     numbers
-        Name -> (n,) values; see `NUMBERS`.
+        Name -> a whole column; see `NUMBERS`.
     codes
-        Name -> (n,) numbers of words; see `TEXTS`.
+        Name -> a whole column of numbers of words; see `TEXTS`.
     words
-        Name -> the words by number; the first one is "".
+        Name -> the words by number; the first one is "". They may become more, so they are read after the codes.
     places
-        (n,) where they are in the table.
+        (n,) where these requests are in the columns.
     """
 
-    numbers: dict[str, Floats]
-    codes: dict[str, NDArray[np.int32]]
-    words: dict[str, list[str]]
-    places: NDArray[np.intp]
+    def __init__(
+        self,
+        numbers: Mapping[str, Floats],
+        codes: Mapping[str, NDArray[np.int32]],
+        words: Mapping[str, list[str]],
+        places: NDArray[np.intp],
+    ) -> None:
+        self.words, self.places = words, places
+        self._all_numbers, self._all_codes = numbers, codes
+        self._numbers: dict[str, Floats] = {}
+        self._codes: dict[str, NDArray[np.int32]] = {}
 
     def __len__(self) -> int:
         return len(self.places)
 
     def __getitem__(self, name: str) -> Floats:
-        return self.numbers[name]
+        """Return (n,) values of a column of numbers."""
+        if name not in self._numbers:
+            self._numbers[name] = self._all_numbers[name][self.places]
+        return self._numbers[name]
+
+    def codes(self, name: str) -> NDArray[np.int32]:
+        """Return (n,) numbers of the words of a column."""
+        if name not in self._codes:
+            self._codes[name] = self._all_codes[name][self.places]
+        return self._codes[name]
 
     def having(self, mask: NDArray[np.bool_]) -> Rows:
         """Return those for which the mask is true."""
-        return Rows(
-            {name: values[mask] for name, values in self.numbers.items()},
-            {name: values[mask] for name, values in self.codes.items()},
-            self.words,
-            self.places[mask],
-        )
+        return Rows(self._all_numbers, self._all_codes, self.words, self.places[mask])
 
     def where(self, name: str, *wanted: str) -> NDArray[np.bool_]:
         """Return (n,) whether a column has one of some words."""
-        numbers = [i for i, word in enumerate(self.words[name]) if word in wanted]
-        return np.isin(self.codes[name], numbers)
+        codes = self.codes(name)
+        return np.array([word in wanted for word in self.words[name]])[codes]
 
     def counts(self, name: str) -> dict[str, int]:
         """Return how often each word of a column is there, the most frequent first; without ""."""
-        n = np.bincount(self.codes[name], minlength=len(self.words[name]))
+        n = np.bincount(self.codes(name))
         found = {self.words[name][i]: int(n[i]) for i in np.flatnonzero(n) if self.words[name][i]}
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
@@ -145,12 +154,7 @@ class RequestTable:
         """Return the requests received at or after a time."""
         n = min(self.n_seen, self._capacity)
         places = np.flatnonzero(self._numbers["received_s"][:n] >= since_s)
-        return Rows(
-            {name: values[places] for name, values in self._numbers.items()},
-            {name: values[places] for name, values in self._codes.items()},
-            {name: list(words) for name, words in self._words.items()},
-            places,
-        )
+        return Rows(self._numbers, self._codes, self._words, places)
 
     def request_id(self, place: int) -> str:
         """Return the id of the request at a place."""

@@ -106,8 +106,8 @@ def _baseline(model: str, rows: Rows, paid: Floats, price: Price | None) -> Base
         would = rows["input_tokens"] * each_in + rows["output_tokens"] * each_out + fixed
     by_price = ~np.isnan(would)
     own = rows.where("chosen_model", model) & ~np.isnan(paid)
-    for kind in np.unique(rows.codes["request_kind"]):
-        same = rows.codes["request_kind"] == kind
+    for kind in np.unique(rows.codes("request_kind")):
+        same = rows.codes("request_kind") == kind
         if (own & same).sum() >= _FEW:
             would[same & ~by_price] = paid[own & same].mean()
     # What the cache answered was spared, too; what nobody knows the cost of is left out on both sides.

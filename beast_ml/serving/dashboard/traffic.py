@@ -13,7 +13,7 @@ from beast_ml.domain import Price
 from beast_ml.serving.dashboard.request_table import RequestTable, Rows
 from beast_ml.serving.dashboard.savings_now import costs, savings_now
 
-__all__ = ["QUANTILES", "RANGES", "Chart", "Filters", "Line", "bucket_edges", "plain", "traffic"]
+__all__ = ["QUANTILES", "RANGES", "Chart", "Filters", "Line", "bucket_edges", "plain", "totals", "traffic"]
 
 Floats = NDArray[np.float64]
 
@@ -87,6 +87,8 @@ def bucket_edges(seconds: float, now_s: float) -> tuple[Floats, float]:
 
 def of_filters(rows: Rows, filters: Filters) -> Rows:
     """Return the rows that a filter lets through."""
+    if not (filters.tenant or filters.kind or filters.model):
+        return rows
     mask = np.ones(len(rows), dtype=bool)
     if filters.tenant:
         mask &= rows.where("tenant_id", filters.tenant)
@@ -115,7 +117,7 @@ def traffic(table: RequestTable, filters: Filters, prices: Mapping[str, Price], 
         "at": now_s,
         "starts": starts.tolist(),
         "width": width,
-        "totals": _totals(rows, prices, now_s),
+        "savings": msgspec.to_builtins(savings_now(rows, prices)),
         "charts": {name: msgspec.to_builtins(chart) for name, chart in _charts(rows, bucket, seconds).items()},
         "models": _models(rows, bucket, len(starts)),
         "variants": _variants(rows),
@@ -129,7 +131,10 @@ def traffic(table: RequestTable, filters: Filters, prices: Mapping[str, Price], 
     }
 
 
-def _totals(rows: Rows, prices: Mapping[str, Price], now_s: float) -> dict[str, Any]:
+def totals(table: RequestTable, filters: Filters, now_s: float) -> dict[str, Any]:
+    """Return the figures of the whole window, as plain values; they take a tenth of what `traffic` takes."""
+    starts, _ = bucket_edges(filters.seconds, now_s)
+    rows = of_filters(table.rows(float(starts[0])), filters)
     n = len(rows)
     failed = rows.where("status", *_FAILED)
     is_open = rows.where("error_kind", "unreported")
@@ -152,7 +157,6 @@ def _totals(rows: Rows, prices: Mapping[str, Price], now_s: float) -> dict[str, 
         "n_actual": int((known & ~predicted).sum()),
         "n_predicted": int(predicted.sum()),
         "cost_per_request_usd": float(paid[known].mean()) if known.any() else None,
-        "savings": msgspec.to_builtins(savings_now(rows, prices)),
         "hits": int(hits.sum()),
         "lookups": int(looked_up.sum()),
         "hit_rate": float(hits.sum() / looked_up.sum()) if looked_up.any() else None,
@@ -262,22 +266,23 @@ def _fallbacks(rows: Rows) -> NDArray[np.bool_]:
     """Return (n,) whether another model answered than the chosen one."""
     number: dict[str, int] = {"": -1}
     served, chosen = (
-        np.array([number.setdefault(word, len(number)) for word in rows.words[name]])[rows.codes[name]]
-        for name in ("served_model", "chosen_model")
+        np.array([number.setdefault(word, len(number)) for word in rows.words[name]])[codes]
+        for name, codes in ((name, rows.codes(name)) for name in ("served_model", "chosen_model"))
     )
     return np.asarray((served >= 0) & (chosen >= 0) & (served != chosen))
 
 
 def _pairs(rows: Rows, first: str, second: str) -> tuple[NDArray[np.intp], list[tuple[str, str]]]:
     """Return (n,) numbers of the pairs of words in two columns, and the pairs."""
+    one, two = rows.codes(first).astype(np.intp), rows.codes(second)
     width = len(rows.words[second])
-    combined = rows.codes[first].astype(np.intp) * width + rows.codes[second]
+    combined = one * width + two
     found, numbers = np.unique(combined, return_inverse=True)
     return numbers, [(rows.words[first][each // width], rows.words[second][each % width]) for each in found.tolist()]
 
 
 def _by_word(rows: Rows, name: str, mask: NDArray[np.bool_], bucket: NDArray[np.intp], n: int) -> list[Line]:
-    return _by_number(rows.codes[name], rows.words[name], mask & (rows.codes[name] != 0), bucket, n)
+    return _by_number(rows.codes(name), rows.words[name], mask & (rows.codes(name) != 0), bucket, n)
 
 
 def _by_number(

@@ -5,7 +5,7 @@ import { showExperiments, showModels, showOperations, showSavings, showTiles } f
 
 const byId = (id) => document.getElementById(id);
 const form = byId("filters"), connection = byId("connection");
-let stream = null, paused = false, latest = { traffic: null, operations: null }, openPoint = null, noticed = "", focusBefore = null;
+let stream = null, paused = false, latest = { totals: null, traffic: null, operations: null }, openPoint = null, noticed = "", focusBefore = null;
 
 const charts = [
   new Chart("requests", "Requests per second", "bars", drill), new Chart("latency", "Latency", "lines", drill),
@@ -25,6 +25,7 @@ function connect() {
   stream = new EventSource(`/events?${query()}`);
   stream.onopen = () => say("live", "live");
   stream.onerror = () => say("away", "the dashboard does not answer; figures are the last ones, and it is asked again");
+  stream.addEventListener("totals", (event) => { latest.totals = JSON.parse(event.data); showNow(); });
   stream.addEventListener("traffic", (event) => { latest.traffic = JSON.parse(event.data); showTraffic(); });
   stream.addEventListener("operations", (event) => { latest.operations = JSON.parse(event.data); showRest(); });
 }
@@ -35,9 +36,12 @@ function say(state, text) {
   connection.textContent = text;
 }
 
+function showNow() {
+  showTiles(latest.totals, latest.traffic?.savings, latest.operations?.cache.audits ?? {}, form.elements.source.value);
+}
+
 function showTraffic() {
   const view = latest.traffic;
-  showTiles(view, latest.operations?.cache.audits ?? {});
   for (const chart of charts) chart.show(view.starts, view.width, view.charts[chart.name]);
   showModels(view.models, view.source);
   for (const name of ["tenant", "model", "kind"]) offer(form.elements[name], view.choices[name], view.source === "metrics");
@@ -47,7 +51,7 @@ function showRest() {
   const { operations, traffic } = latest;
   showOperations(operations);
   if (traffic) {
-    showSavings(traffic.totals.savings, traffic.source);
+    showSavings(traffic.savings);
     showExperiments(operations.experiments, traffic.variants);
   }
   const notices = [...operations.notices];

@@ -14,10 +14,10 @@ function saved(baseline) {
   return baseline ? `${dollars(baseline.saved_usd)} (${share(baseline.saved_share, 0)})` : "–";
 }
 
-export function showTiles(view, audits) {
-  const t = view.totals, wide = view.source === "metrics";
+export function showTiles(t, savings, audits, source) {
+  const wide = source === "metrics";
   const cost = wide ? "answers that were paid" : `${dollars(t.cost_actual_usd)} paid (${count(t.n_actual)}), ${dollars(t.cost_usd - t.cost_actual_usd)} predicted (${count(t.n_predicted)})`;
-  const best = t.savings.best ?? t.savings.dearest;
+  const best = savings?.best ?? savings?.dearest;
   const wrong = Object.entries(audits);
   const worst = wrong.find(([, each]) => each.interval);
   put("tiles",
@@ -27,7 +27,7 @@ export function showTiles(view, audits) {
     tile("decision", "Time to decide", times(t.decision_us.map((us) => (us === null ? null : us / 1e6))), "p50 / p95 / p99"),
     tile("errors", "Failed", t.error_rate === null ? "–" : share(t.error_rate, 2), `${count(t.failed)} requests; ${count(t.fallbacks)} fallbacks`, t.error_rate > 0.01 ? "bad" : ""),
     tile("cost", "Cost", dollars(t.cost_usd), cost),
-    tile("saved", best === t.savings.best ? "Saved against the best single model" : "Saved against the dearest model", saved(best), best ? `all by ${best.model}; estimate, see Savings` : "needs two models with known costs"),
+    tile("saved", best === savings?.best ? "Saved against the best single model" : "Saved against the dearest model", saved(best), best ? `all by ${best.model}; estimate, see Savings` : "needs two models with known costs"),
     tile("hits", "Cache hits", share(t.hit_rate), `${count(t.hits)} of ${count(t.lookups)} look-ups`),
     tile("false_hits", "False hits, estimate", worst ? share(worst[1].false_hit_rate, 2) : "–", worst ? `${worst[0]}: 95% interval ${share(worst[1].interval[0], 2)} to ${share(worst[1].interval[1], 2)}` : "no hit was verified (cache.judge)"),
     tile("quality", "Quality of answers", t.quality === null ? "–" : number(t.quality), `${count(t.labelled)} labelled; predicted ${t.predicted_quality === null ? "–" : number(t.predicted_quality)}`));
@@ -49,8 +49,8 @@ export function showModels(models, source) {
   put("models", table("Models side by side", ["", ...models.map((m) => m.model)], rows.map(([name, of]) => [name, ...models.map(of)]), { numeric: models.map((_, i) => i + 1), sticky: true }));
 }
 
-export function showSavings(savings, source) {
-  if (source === "metrics") return put("savings", quiet("Metrics do not tell what others would have cost: choose the source “log”."));
+export function showSavings(savings) {
+  if (!savings) return put("savings", quiet("Metrics do not tell what others would have cost: choose the source “log”."));
   const rows = [["best single model", savings.best], ["dearest model", savings.dearest]].filter(([, each]) => each);
   if (!rows.length) return put("savings", quiet("Needs requests of two models, with costs."));
   const best = savings.best ? `The best single model is the one whose own answers have the highest mean quality, by ${savings.best_by}. ` : "";

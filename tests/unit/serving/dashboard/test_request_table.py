@@ -3,15 +3,14 @@
 import numpy as np
 import pytest
 
-from beast_ml.serving.dashboard.request_table import RequestTable
+from beast_ml.serving.dashboard.request_table import NUMBERS, TEXTS, RequestTable
 
 
 def one(table, start):
     rows = table.rows(start.timestamp() - 1)
     assert len(rows) == 1
-    return {name: values[0] for name, values in rows.numbers.items()} | {
-        name: rows.words[name][codes[0]] for name, codes in rows.codes.items()
-    }
+    words = {name: rows.words[name][rows.codes(name)[0]] for name in TEXTS}
+    return {name: rows[name][0] for name in NUMBERS} | words
 
 
 def test_a_request_is_there_once_however_often_it_comes(table, line, start):

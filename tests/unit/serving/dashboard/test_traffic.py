@@ -9,7 +9,7 @@ from beast_ml.domain import Price
 from beast_ml.serving.dashboard.drill import requests_behind
 from beast_ml.serving.dashboard.request_table import RequestTable
 from beast_ml.serving.dashboard.savings_now import savings_now
-from beast_ml.serving.dashboard.traffic import RANGES, Filters, bucket_edges, traffic
+from beast_ml.serving.dashboard.traffic import RANGES, Filters, bucket_edges, totals, traffic
 
 PRICES = {"small": Price(1.0, 1.0), "large": Price(10.0, 10.0)}
 
@@ -41,7 +41,8 @@ def mixed(table, line, feedback):
 
 
 def view_of(table, start, after_s=100.0, **filters):
-    return traffic(table, Filters(range="5m", **filters), PRICES, start.timestamp() + after_s)
+    asked, now_s = Filters(range="5m", **filters), start.timestamp() + after_s
+    return traffic(table, asked, PRICES, now_s) | {"totals": totals(table, asked, now_s)}
 
 
 def test_totals_are_those_of_the_rows(mixed, start):
