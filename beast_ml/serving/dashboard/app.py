@@ -39,7 +39,8 @@ _HEADERS: Final = {
 }
 _GAPS_S: Final = {"totals": 0.1, "traffic": 0.25, "operations": 1.0}
 _TICK_S: Final = 1.0
-_SHARE: Final = 3.0
+_SHARES: Final = {"totals": 1 / 4, "traffic": 1 / 9, "operations": 1 / 9}
+"""Of a core, at most; what is not urgent takes less, for the totals wait for it."""
 _WRONG_KEY_S: Final = 1.0
 
 
@@ -147,10 +148,7 @@ def _filters(request: Request) -> Filters | None:
 
 
 async def _stream(feed: Feed, filters: Filters) -> AsyncIterator[bytes]:
-    """Yield figures as they change: totals at once, charts and operations a little later.
-
-    Each takes at most a fourth of a core, whatever else the machine is doing.
-    """
+    """Yield figures as they change: totals at once, charts and operations a little later."""
     tellers: dict[str, Callable[[], Any]] = {
         "totals": lambda: feed.totals(filters),
         "traffic": lambda: feed.traffic(filters),
@@ -162,7 +160,7 @@ async def _stream(feed: Feed, filters: Filters) -> AsyncIterator[bytes]:
         for name, figures in tellers.items():
             if began_s >= due_s[name]:
                 event, used_s = await asyncio.to_thread(_event, name, figures)
-                due_s[name] = time.monotonic() + max(_GAPS_S[name], _SHARE * used_s)
+                due_s[name] = time.monotonic() + max(_GAPS_S[name], (1 / _SHARES[name] - 1) * used_s)
                 yield event
         await asyncio.sleep(max(due_s["totals"] - time.monotonic(), 0.0))
         # Figures of before may still be due, and time moves the window on even where nothing is new.

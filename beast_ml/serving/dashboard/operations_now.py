@@ -65,7 +65,7 @@ def _server(watch: ServerWatch, now_s: float) -> dict[str, Any]:
         "failed_per_s": sum(history.increase("beast_errors_total", since_s).values()) / known_s,
         "latency_s": [quantile_from_buckets(latency, q) for q in QUANTILES],
         "workers": int(sum(workers.values())),
-        "bundles": sorted({dict(each.labels)["version"] for each, n in workers.items() if n}),
+        "bundles": sorted({_label(each, "version") or _label(each, "digest") for each, n in workers.items() if n}),
         "log_lag_s": max(lag, default=None),
         "log_failures": sum(history.latest("beast_log_failures_total").values()),
         "away": sorted(

@@ -2,6 +2,7 @@
 import { spark } from "./chart.js";
 import { clock, count, dollars, element, number, seconds, share, span, table, tag, times } from "./format.js";
 
+const minute = (iso) => iso.slice(0, 16).replace("T", " ");
 const quiet = (text) => element("p", { class: "quiet" }, text);
 const put = (id, ...children) => document.getElementById(id).replaceChildren(...children);
 
@@ -120,8 +121,8 @@ function showLoop(loop) {
   const here = loop.step === "roll_back" ? "watch" : loop.step;
   put("loop",
     element("ol", { class: "steps", "aria-label": `Cycle ${loop.cycle}` }, steps.map((step) => element("li", { "aria-current": step === here ? "step" : null }, step === here ? loop.step.replace("_", " ") : step))),
-    element("p", {}, `Cycle ${loop.cycle}, since ${new Date(1000 * loop.since).toLocaleString("en", { hourCycle: "h23" })}: ${loop.reason}.`),
-    loop.finished.length ? table("Last cycles", ["cycle", "ended", "candidate", "verdict", "because"], loop.finished.map((f) => [f.cycle, f.at.slice(0, 16).replace("T", " "), f.candidate ?? "–", f.verdict, f.reason]).reverse()) : "");
+    element("p", {}, `Cycle ${loop.cycle}, since ${minute(new Date(1000 * loop.since).toISOString())} UTC: ${loop.reason}.`),
+    loop.finished.length ? table("Last cycles", ["cycle", "ended (UTC)", "candidate", "verdict", "because"], loop.finished.map((f) => [f.cycle, minute(f.at), f.candidate ?? "–", f.verdict, f.reason]).reverse()) : "");
 }
 
 function showReport(id, run, body) {

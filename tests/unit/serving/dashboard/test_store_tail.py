@@ -2,15 +2,20 @@
 
 from datetime import timedelta
 
+import msgspec
 import pyarrow as pa
 
 from beast_ml.logs.arrow_schema import REQUEST_SCHEMA
+from beast_ml.logs.compaction import compact
+from beast_ml.logs.segments import SegmentWriter
 from beast_ml.logs.store import LogStore
 from beast_ml.logs.store_files import StoreWriter
 from beast_ml.logs.store_parts import current_parts
-from beast_ml.serving.dashboard.log_lines import RequestLine
+from beast_ml.serving.dashboard.log_lines import RequestLine, decode_lines
 from beast_ml.serving.dashboard.request_table import RequestTable
+from beast_ml.serving.dashboard.segment_tail import SegmentTail
 from beast_ml.serving.dashboard.store_tail import StoreTail
+from beast_ml.serving.request_log import RequestRow
 
 
 def requests(start, *numbers):
@@ -92,3 +97,25 @@ def test_a_table_fed_from_the_store_equals_the_store(tmp_path, start):
         for row in store.requests(["request_id", "latency_s", "cost_usd", "quality"]).to_pylist()
     }
     assert repr(mine) == repr(dict(sorted(theirs.items(), key=lambda item: list(mine).index(item[0]))))
+
+
+def test_what_was_tailed_and_then_compacted_is_there_once(tmp_path, start):
+    segments, store, table = tmp_path / "segments", LogStore(tmp_path / "logs"), RequestTable(100)
+    tail, stored = SegmentTail(segments), StoreTail(store.path, 100)
+
+    def look():
+        table.add(decode_lines(tail.poll()[0])[0])
+        for chunk in stored.poll(start):
+            table.add(chunk)
+        return table.n_seen
+
+    with SegmentWriter(segments) as writer:
+        for i in range(5):
+            row = RequestRow(request_id=f"r{i}", received_at=start, tenant_id="a", candidates=("m",), status="ok")
+            writer.append(msgspec.json.encode(row))
+        assert look() == 5
+        # Of another request the segment is gone before it was looked at.
+        row = RequestRow(request_id="late", received_at=start, tenant_id="a", candidates=("m",), status="ok")
+        writer.append(msgspec.json.encode(row))
+    assert compact(segments, store, tmp_path / "quarantine").n_read == 6
+    assert look() == 6
