@@ -33,7 +33,7 @@ def dashboard(
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8090,
-    rows: Annotated[int, typer.Option(min=1000, help="Requests kept in memory, the newest; about 0.6 kB each.")] = (
+    rows: Annotated[int, typer.Option(min=1000, help="Requests kept in memory, the newest; about 1 kB each.")] = (
         200_000
     ),
     reports_every: Annotated[

@@ -3,6 +3,7 @@
 import { clock, element, inUnit, table } from "./format.js";
 
 const HEIGHT = 168, LEFT = 58, RIGHT = 6, TOP = 8, BOTTOM = 22;
+const TABLE_MS = 2000; // a table that changes faster cannot be read
 const DASHES = [null, "7 4", "2 3"];
 
 function ticks(most) {
@@ -19,6 +20,7 @@ export class Chart {
     this.kind = kind;
     this.onOpen = onOpen;
     this.at = null;
+    this.tableAt = 0;
     this.readout = element("div", { class: "readout" });
     this.plot = element("div", {
       class: "plot", id: `chart-${name}`, tabindex: 0, role: "slider", "aria-label": `${title}, by time`,
@@ -48,7 +50,7 @@ export class Chart {
     Object.assign(this, { starts, width, lines, unit, format: inUnit(unit) });
     this.unitText.textContent = unit;
     this.draw();
-    if (this.details.open) this.drawTable();
+    if (this.details.open && performance.now() - this.tableAt > TABLE_MS) this.drawTable();
   }
 
   bucketOf(event) {
@@ -135,6 +137,7 @@ export class Chart {
 
   drawTable() {
     if (!this.details.open || !this.starts) return;
+    this.tableAt = performance.now();
     const rows = this.starts.map((start, i) => [clock(start), ...this.lines.map((line) => this.format(line.values[i] ?? (this.kind === "bars" ? 0 : null)))]);
     const columns = ["from", ...this.lines.map((line) => line.name)];
     this.details.lastElementChild.replaceChildren(table(`${this.title}, ${this.unit}, by time`, columns, rows.reverse(), { numeric: columns.map((_, i) => i).slice(1) }));

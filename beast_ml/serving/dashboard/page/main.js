@@ -5,7 +5,7 @@ import { showExperiments, showModels, showOperations, showSavings, showTiles } f
 
 const byId = (id) => document.getElementById(id);
 const form = byId("filters"), connection = byId("connection");
-let stream = null, paused = false, latest = { totals: null, traffic: null, operations: null }, openPoint = null, noticed = "", focusBefore = null;
+let stream = null, paused = false, latest = { totals: null, traffic: null, operations: null }, raw = {}, waiting = new Map(), openPoint = null, noticed = "", focusBefore = null;
 
 const charts = [
   new Chart("requests", "Requests per second", "bars", drill), new Chart("latency", "Latency", "lines", drill),
@@ -25,9 +25,24 @@ function connect() {
   stream = new EventSource(`/events?${query()}`);
   stream.onopen = () => say("live", "live");
   stream.onerror = () => say("away", "the dashboard does not answer; figures are the last ones, and it is asked again");
-  stream.addEventListener("totals", (event) => { latest.totals = JSON.parse(event.data); showNow(); });
-  stream.addEventListener("traffic", (event) => { latest.traffic = JSON.parse(event.data); showTraffic(); });
-  stream.addEventListener("operations", (event) => { latest.operations = JSON.parse(event.data); showRest(); });
+  stream.addEventListener("totals", (event) => { raw.totals = event.data; later("totals", showNow); });
+  stream.addEventListener("traffic", (event) => { raw.traffic = event.data; later("traffic", showTraffic); });
+  stream.addEventListener("operations", (event) => { raw.operations = event.data; later("operations", showRest); });
+}
+
+// What a slow browser has no time to draw is overtaken by what came after it.
+function later(name, show) {
+  if (!waiting.size) {
+    requestAnimationFrame(() => {
+      const shows = [...waiting];
+      waiting.clear();
+      for (const [each, draw] of shows) {
+        latest[each] = JSON.parse(raw[each]);
+        draw();
+      }
+    });
+  }
+  waiting.set(name, show);
 }
 
 function say(state, text) {
