@@ -30,6 +30,12 @@ export class Chart {
     this.unitText = element("span", { class: "unit" });
     this.root = element("figure", { class: "chart" },
       element("figcaption", {}, element("h3", {}, title), this.unitText), this.readout, this.plot, this.details);
+    // Asking for the width at each drawing would lay out the page each time.
+    this.wide = 400;
+    new ResizeObserver(([seen]) => {
+      this.wide = Math.max(Math.floor(seen.contentRect.width), 240);
+      if (this.starts) this.draw();
+    }).observe(this.plot);
     this.plot.addEventListener("keydown", (event) => this.onKey(event));
     this.plot.addEventListener("pointermove", (event) => this.move(this.bucketOf(event)));
     this.plot.addEventListener("pointerleave", () => this.move(document.activeElement === this.plot ? this.at : null));
@@ -80,7 +86,7 @@ export class Chart {
   }
 
   draw() {
-    const n = this.starts.length, wide = Math.max(this.plot.clientWidth, 240);
+    const n = this.starts.length, wide = this.wide;
     const x = (i) => LEFT + (i * (wide - LEFT - RIGHT)) / n;
     const stacked = this.starts.map((_, i) => this.lines.reduce((sum, line) => sum + (line.values[i] ?? 0), 0));
     const values = this.kind === "bars" ? stacked : this.lines.flatMap((line) => line.values.filter((v) => v !== null));
