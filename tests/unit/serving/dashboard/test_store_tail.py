@@ -109,13 +109,16 @@ def test_what_was_tailed_and_then_compacted_is_there_once(tmp_path, start):
             table.add(chunk)
         return table.n_seen
 
+    def logged(name):
+        row = RequestRow(
+            request_id=name, received_at=start, tenant_id="a", candidates=("m",), status="rejected", error_kind="budget"
+        )
+        return msgspec.json.encode(row)
+
     with SegmentWriter(segments) as writer:
         for i in range(5):
-            row = RequestRow(request_id=f"r{i}", received_at=start, tenant_id="a", candidates=("m",), status="ok")
-            writer.append(msgspec.json.encode(row))
+            writer.append(logged(f"r{i}"))
         assert look() == 5
-        # Of another request the segment is gone before it was looked at.
-        row = RequestRow(request_id="late", received_at=start, tenant_id="a", candidates=("m",), status="ok")
-        writer.append(msgspec.json.encode(row))
-    assert compact(segments, store, tmp_path / "quarantine").n_read == 6
+        writer.append(logged("late"))  # its segment is gone before it was looked at
+    assert compact(segments, store, tmp_path / "quarantine").n_requests == 6
     assert look() == 6
