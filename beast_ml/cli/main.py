@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from beast_ml.cli.bench import app as bench_app
 from beast_ml.cli.cache import app as cache_app
+from beast_ml.cli.dashboard import app as dashboard_app
 from beast_ml.cli.data import app as data_app
 from beast_ml.cli.evaluate import app as evaluate_app
 from beast_ml.cli.experiment import app as experiment_app
@@ -57,6 +58,7 @@ for _group in (
     learn_app,
     route_app,
     serve_app,
+    dashboard_app,
     models_app,
     keys_app,
     experiment_app,

@@ -10,6 +10,8 @@ import typer
 from beast_ml.errors import InputError, MissingExtraError, UnavailableError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import httpx2
 
 __all__ = ["UrlOption", "call_server", "own_admin_key", "server_client", "server_text"]
@@ -86,14 +88,20 @@ def server_text(path: str, *, url: str | None, key: str | None, needs: str) -> s
     return _answered("GET", path, None, url, key, needs).text
 
 
-def own_admin_key() -> str | None:
-    """Return the admin key of a server with these settings; None where it has not made one yet."""
+def own_admin_key(state: Path | None = None) -> str | None:
+    """Return the admin key of a server with these settings; None where it has not made one yet.
+
+    Parameters
+    ----------
+    state
+        Its state folder; None: that of the settings.
+    """
     from beast_ml.settings import load_settings
 
     settings = load_settings()
     if settings.admin_key is not None:
         return settings.admin_key.get_secret_value()
-    kept = settings.serving.state / "admin.key"
+    kept = (state or settings.serving.state) / "admin.key"
     return kept.read_text("utf-8").strip() if kept.exists() else None
 
 

@@ -77,6 +77,7 @@ LIGHT = (
     "beast_ml.cache.neighbours.client",
     "beast_ml.cache.neighbours.command",
     "beast_ml.serving.app",
+    "beast_ml.serving.dashboard.app",
     "beast_ml.serving.supervisor",
     "beast_ml.serving.gateway.worker_parts",
     "beast_ml.serving.answer_cache.open_cache",

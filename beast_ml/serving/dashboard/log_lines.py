@@ -1,0 +1,81 @@
+"""The lines of the request log, as far as the dashboard shows them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TypeAlias
+
+import msgspec
+
+__all__ = ["FeedbackLine", "LogLine", "OutcomeLine", "RequestLine", "SignalLine", "decode_lines"]
+
+
+class RequestLine(msgspec.Struct, frozen=True, tag_field="table", tag="requests"):
+    """A request; the names are those of `beast_ml.logs.schema.REQUEST_COLUMNS`."""
+
+    request_id: str
+    received_at: datetime
+    tenant_id: str
+    status: str
+    prompt: str | None = None
+    input_tokens: int | None = None
+    chosen_model: str | None = None
+    request_kind: str | None = None
+    experiment_id: str | None = None
+    variant: str | None = None
+    predicted_quality: float | None = None
+    predicted_cost_usd: float | None = None
+    decision_us: float | None = None
+    cache_result: str | None = None
+    cache_tier: str | None = None
+    error_kind: str | None = None
+    served_model: str | None = None
+    latency_s: float | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+    quality: float | None = None
+    feedback_at: datetime | None = None
+
+
+class OutcomeLine(msgspec.Struct, frozen=True, tag_field="table", tag="outcomes"):
+    """What became known of a request later."""
+
+    request_id: str
+    observed_at: datetime
+    status: str | None = None
+    error_kind: str | None = None
+    served_model: str | None = None
+    latency_s: float | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+
+
+class FeedbackLine(msgspec.Struct, frozen=True, tag_field="table", tag="feedback"):
+    """How good an answer was."""
+
+    request_id: str
+    feedback_at: datetime
+    quality: float
+
+
+class SignalLine(msgspec.Struct, frozen=True, tag_field="table", tag="signals"):
+    """A weak sign of how good it was; not shown."""
+
+    request_id: str
+
+
+LogLine: TypeAlias = RequestLine | OutcomeLine | FeedbackLine | SignalLine
+
+_DECODER = msgspec.json.Decoder(LogLine)
+
+
+def decode_lines(lines: list[bytes]) -> tuple[list[LogLine], int]:
+    """Return the lines that are rows of the log, and how many are not (compaction says why)."""
+    rows: list[LogLine] = []
+    n_bad = 0
+    for line in lines:
+        try:
+            rows.append(_DECODER.decode(line))
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            n_bad += 1
+    return rows, n_bad

@@ -1,0 +1,168 @@
+"""How servers are doing: who is up, which endpoints are out, what budgets have left, how far cache hits are right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from math import sqrt
+from typing import Any, Final
+
+from beast_ml.operations.budgets.rules import window_end, window_of
+from beast_ml.serving.dashboard.metric_history import MetricHistory, Series, quantile_from_buckets
+from beast_ml.serving.dashboard.metric_traffic import buckets_of, summed
+from beast_ml.serving.dashboard.server_watch import ServerWatch
+from beast_ml.serving.dashboard.traffic import QUANTILES
+
+__all__ = ["operations_now", "wilson"]
+
+_RATE_S: Final = 60.0
+_BURN_S: Final = 600.0
+_Z: Final = 1.959964
+_BREAKER: Final = {0.0: "closed", 1.0: "half-open", 2.0: "open"}
+
+
+def operations_now(watches: Sequence[ServerWatch], now_s: float) -> dict[str, Any]:
+    """Return what servers say of themselves, as plain values; of those that are away what they said last."""
+    histories = [each.history for each in watches if each.history.last_s is not None]
+    return {
+        "servers": [_server(each, now_s) for each in watches],
+        "endpoints": _endpoints(histories, now_s),
+        "budgets": _budgets(histories, now_s),
+        "cache": _cache(histories),
+    }
+
+
+def wilson(k: float, n: float) -> tuple[float, float] | None:
+    """Return the 95% Wilson score interval of a share; None where nothing was counted.
+
+    Examples
+    --------
+    >>> low, high = wilson(1, 100)
+    >>> round(low, 4), round(high, 4)
+    (0.0018, 0.0545)
+    """
+    if n <= 0:
+        return None
+    centre, spread = k + _Z**2 / 2, _Z * sqrt(k * (n - k) / n + _Z**2 / 4)
+    return max((centre - spread) / (n + _Z**2), 0.0), min((centre + spread) / (n + _Z**2), 1.0)
+
+
+def _server(watch: ServerWatch, now_s: float) -> dict[str, Any]:
+    history = watch.history
+    last_s = history.last_s
+    since_s = (last_s or now_s) - _RATE_S  # of one that is away: as it was
+    known_s = min(_RATE_S, max(now_s - history.first_s, 1.0)) if history.first_s is not None else _RATE_S
+    latency = buckets_of([history], "beast_request_seconds", since_s, now_s)
+    workers = history.latest("beast_bundle_info")
+    lag = history.latest("beast_log_lag_seconds").values()
+    return {
+        "url": watch.url,
+        "state": watch.state,
+        "since": watch.since_s,
+        "last": last_s,
+        "problem": watch.problem,
+        "per_s": sum(history.increase("beast_log_rows_total", since_s, table="requests").values()) / known_s,
+        "failed_per_s": sum(history.increase("beast_errors_total", since_s).values()) / known_s,
+        "latency_s": [quantile_from_buckets(latency, q) for q in QUANTILES],
+        "workers": int(sum(workers.values())),
+        "bundles": sorted({_label(each, "version") or _label(each, "digest") for each, n in workers.items() if n}),
+        "log_lag_s": max(lag, default=None),
+        "log_failures": sum(history.latest("beast_log_failures_total").values()),
+        "away": sorted(
+            _label(each, "dependency") for each, up in history.latest("beast_dependency_up").items() if not up
+        ),
+    }
+
+
+def _endpoints(histories: Sequence[MetricHistory], now_s: float) -> list[dict[str, Any]]:
+    """Return the endpoints; of several servers the worst breaker, and calls of all."""
+    states: dict[str, float] = {}
+    for history in histories:
+        for series, state in history.latest("beast_endpoint_state").items():
+            name = _label(series, "endpoint")
+            states[name] = max(states.get(name, 0.0), state)
+    found = []
+    for name, state in sorted(states.items(), key=lambda item: (-item[1], item[0])):
+        calls = summed(
+            (each.increase("beast_provider_calls_total", now_s - _BURN_S, endpoint=name) for each in histories),
+            "result",
+        )
+        n = sum(calls.values())
+        bounds = summed(
+            (each.increase("beast_provider_call_seconds_bucket", now_s - _BURN_S, endpoint=name) for each in histories),
+            "le",
+        )
+        seconds = {float(bound): value for bound, value in bounds.items()}
+        failures = {kind: int(value) for kind, value in calls.items() if kind != "ok" and value}
+        found.append(
+            {
+                "endpoint": name,
+                "breaker": _BREAKER.get(state, "unknown"),
+                "calls": int(n),
+                "failure_rate": (n - calls.get("ok", 0.0)) / n if n else None,
+                "failures": dict(sorted(failures.items(), key=lambda item: -item[1])),
+                "latency_s": [quantile_from_buckets(seconds, q) for q in QUANTILES],
+            }
+        )
+    return found
+
+
+def _budgets(histories: Sequence[MetricHistory], now_s: float) -> list[dict[str, Any]]:
+    """Return the budgets; of hosts that share one, the least that any of them knows to be left."""
+    found: dict[str, dict[str, Any]] = {}
+    for history in histories:
+        limits = {_label(each, "budget"): value for each, value in history.latest("beast_budget_limit_usd").items()}
+        before = history.gauge_since("beast_budget_left_usd", now_s - _BURN_S)
+        for series, left in history.latest("beast_budget_left_usd").items():
+            name = _label(series, "budget")
+            if name not in limits or (name in found and found[name]["left_usd"] <= left):
+                continue
+            # A window that began anew has more left than before: then nothing is known of how fast it burns.
+            since_s, left_then = before[series]
+            burnt, span_s = left_then - left, (history.last_s or now_s) - since_s
+            per_h = 3600.0 * burnt / span_s if span_s > 0 and burnt >= 0 else None
+            found[name] = {
+                "budget": name,
+                "limit_usd": limits[name],
+                "left_usd": left,
+                "used_share": 1.0 - left / limits[name] if limits[name] > 0 else 1.0,
+                "burn_usd_per_h": per_h,
+                "empty_in_s": 3600.0 * left / per_h if per_h else None,
+                "resets_in_s": _window_left_s(name, now_s),
+            }
+    return sorted(found.values(), key=lambda each: (-each["used_share"], each["budget"]))
+
+
+def _cache(histories: Sequence[MetricHistory]) -> dict[str, Any]:
+    """Return how often verified hits were wrong, since the servers' start."""
+    kinds = {}
+    verdicts: dict[str, dict[str, float]] = {}
+    for history in histories:
+        for series, value in history.latest("beast_cache_audits_total").items():
+            labels = dict(series.labels)
+            of_kind = verdicts.setdefault(labels["kind"], {})
+            of_kind[labels["verdict"]] = of_kind.get(labels["verdict"], 0.0) + value
+    for kind, counts in sorted(verdicts.items()):
+        n = counts.get("right", 0.0) + counts.get("wrong", 0.0)
+        interval = wilson(counts.get("wrong", 0.0), n)
+        kinds[kind] = {
+            "verified": int(n),
+            "wrong": int(counts.get("wrong", 0.0)),
+            "false_hit_rate": counts.get("wrong", 0.0) / n if n else None,
+            "interval": None if interval is None else list(interval),
+        }
+    tiers = summed((each.latest("beast_cache_hits_total") for each in histories), "tier")
+    return {
+        "audits": kinds,
+        "hits_by_tier": {tier: int(n) for tier, n in sorted(tiers.items(), key=lambda item: -item[1])},
+        "saved_usd": sum(summed(each.latest("beast_cache_saved_usd_total") for each in histories).values()),
+    }
+
+
+def _window_left_s(budget: str, now_s: float) -> float:
+    period = "day" if budget.endswith(":day") else "month"
+    return window_end(window_of(period, datetime.fromtimestamp(now_s, UTC))).timestamp() - now_s
+
+
+def _label(series: Series, name: str) -> str:
+    return dict(series.labels)[name]

@@ -1,0 +1,3 @@
+if (location.search === "?wrong") {
+  document.getElementById("told").textContent = "That is not the admin key.";
+}
