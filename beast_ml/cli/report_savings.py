@@ -11,11 +11,8 @@ from rich.markup import escape
 
 from beast_ml.cli.output import Bars, JsonOption, print_json, print_table, progress_bar, say, stdout
 from beast_ml.cli.past_time import past_time
-from beast_ml.errors import InputError, RegistryError
 
 if TYPE_CHECKING:
-    from beast_ml.bundle.read import RouterBundle
-    from beast_ml.domain import Price
     from beast_ml.operations.savings.report import RankedSwitch, SavingsReport
     from beast_ml.settings import Settings
 
@@ -52,7 +49,8 @@ def report_savings(
     Doubly robust, against what the log's policy did. Switches are ranked on one half of the questions, with intervals
     that hold for all of them at once; the best is checked on the other half. At most a point of quality may be lost.
     """
-    from beast_ml.cli.known_prices import known_prices
+    from beast_ml.cli.known_prices import given_price, known_prices
+    from beast_ml.cli.named_bundle import named_bundle
     from beast_ml.features.distill import static_encoder
     from beast_ml.logs.store import LogStore
     from beast_ml.operations.savings.report import savings_report
@@ -60,9 +58,9 @@ def report_savings(
 
     settings = load_settings()
     start = None if since is None else past_time("--since", since)
-    prices = dict(_price(text) for text in price or ())
+    prices = dict(given_price(text) for text in price or ())
     logged = LogStore(store or settings.logs.store).logged_outcomes(start).priced(known_prices(settings))
-    bundle = _bundle(router, settings)
+    bundle = named_bundle(router, settings)
     with progress_bar() as progress:
         bars = Bars(progress)
         encoder = static_encoder(progress=lambda done, total: bars.advance("distilling the encoder", done, total))
@@ -124,41 +122,6 @@ def _show(report: SavingsReport) -> None:
 
 def _points(value: float, low: float, high: float) -> str:
     return f"{100 * value:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
-
-
-def _price(text: str) -> tuple[str, Price]:
-    from beast_ml.domain import Price
-
-    name, _, amounts = text.rpartition("=")
-    parts = amounts.split(",")
-    try:
-        per_input, per_output = map(float, parts)
-    except ValueError:
-        name = ""
-    if not name:
-        raise InputError(f"`--price` == {text!r}, must be MODEL=IN,OUT in USD per million tokens, as gpt-4o=2.5,10")
-    return name, Price(per_input, per_output)
-
-
-def _bundle(router: str | None, settings: Settings) -> RouterBundle | None:
-    from beast_ml.bundle.read import read_bundle
-
-    if router == "none":
-        return None
-    address = router or settings.serving.router
-    folder = Path(address)
-    if not address.startswith("models:"):
-        return read_bundle(folder)
-    from beast_ml.registry.config import TrackingConfig
-    from beast_ml.registry.resolve import resolve
-
-    try:
-        return read_bundle(resolve(address, TrackingConfig(**settings.tracking.model_dump())))
-    except RegistryError as error:
-        if router is not None:
-            raise
-        say(f"no champion ({error}): routers are learnt from the log itself")
-        return None
 
 
 def _apply(each: RankedSwitch, share: float, router: str | None, settings: Settings) -> str:

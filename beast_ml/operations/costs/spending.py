@@ -132,9 +132,7 @@ def read_spending(store: LogStore, question: CostQuestion) -> Spending:
     is_total = np.asarray(found["is_total"].to_pylist(), dtype=bool)
     told = _with_figures(found.drop_columns(["is_total", "n_groups"]))
     total = {
-        name: value
-        for name, value in told.filter(pa.array(is_total)).to_pylist()[0].items()
-        if name not in question.by
+        name: value for name, value in told.filter(pa.array(is_total)).to_pylist()[0].items() if name not in question.by
     }
     return Spending(question, told.filter(pa.array(~is_total)), total, int(counts[0]))
 
