@@ -12,12 +12,8 @@ from rich.markup import escape
 
 from beast_ml.cli.output import Bars, JsonOption, print_json, print_table, progress_bar, say, stdout
 from beast_ml.cli.past_time import past_time
-from beast_ml.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from beast_ml.operations.budgets.ledger import AccountState
     from beast_ml.operations.costs.policy_what_if import PolicyWhatIf
     from beast_ml.operations.costs.question import CostQuestion, Dimension
     from beast_ml.operations.costs.report import CostReport
@@ -63,6 +59,7 @@ def report_costs(
     import numpy as np
 
     from beast_ml.cli.known_prices import given_price
+    from beast_ml.cli.ledger_accounts import ledger_accounts
     from beast_ml.logs.store import LogStore
     from beast_ml.operations.costs.export import check_export, export_table
     from beast_ml.operations.costs.question import CostQuestion
@@ -82,7 +79,7 @@ def report_costs(
     if export is not None:
         check_export(export)
     log = LogStore(store or settings.logs.store)
-    report = cost_report(log, question, _accounts(settings, tenant), rng=np.random.default_rng(seed))
+    report = cost_report(log, question, ledger_accounts(settings, tenant), rng=np.random.default_rng(seed))
     if router is not None or willingness is not None:
         report = replace(report, policy=_what_if(log, question, router, willingness, settings, seed))
     for note in report.notes:
@@ -99,23 +96,6 @@ def report_costs(
     _show(report)
     if written:
         stdout.print(f"Written: {escape(', '.join(map(str, written)))}", highlight=False)
-
-
-def _accounts(settings: Settings, tenant: str | None) -> Sequence[AccountState] | None:
-    """Return what the deployment's ledger holds; None where there is none, or it is away, which is said."""
-    state = settings.serving.state
-    if settings.database_url is None and settings.redis_url is None and not (state / "state.db").exists():
-        return None
-    from beast_ml.operations.budgets.open_ledger import open_ledger
-
-    ledger = open_ledger(settings.database_url, settings.redis_url, state)
-    try:
-        return ledger.accounts(tenant, ended=True)
-    except UnavailableError as error:
-        say(f"warning: not reconciled: {error}")
-        return None
-    finally:
-        ledger.close()
 
 
 def _what_if(
@@ -153,24 +133,27 @@ def _write(out: Path, log: Any, question: CostQuestion, report: CostReport) -> l
 def _show(report: CostReport) -> None:
     spending = report.spending
     dimensions = list(spending.question.by)
-    columns = [*dimensions, "requests", "cost, USD", "USD a request", "actual / predicted"]
+    groups = spending.groups.to_pylist()
+    predicted = any(row["predicted_requests"] for row in groups)
     repriced = "repriced_usd" in spending.groups.column_names
+    columns = [*dimensions, "requests", "USD", "USD each"]
+    columns += ["actual / predicted"] * predicted + ["USD at new prices"] * repriced
     rows = [
         [
             *(row[name] or "-" for name in dimensions),
             f"{row['requests']:,}",
-            f"{row['cost_usd']:,.9f}",
-            "-" if row["usd_per_request"] is None else f"{row['usd_per_request']:.6g}",
-            _ratio(row),
-            *([f"{row['repriced_usd']:,.9f}"] if repriced else []),
+            f"{row['cost_usd']:,.6f}",
+            "-" if row["usd_per_request"] is None else f"{row['usd_per_request']:.4g}",
+            *([_ratio(row)] * predicted),
+            *([f"{row['repriced_usd']:,.6f}"] if repriced else []),
         ]
-        for row in spending.groups.to_pylist()
+        for row in groups
     ]
     if rows:
         more = spending.n_groups - len(rows)
         print_table(
             f"Costs by {', '.join(dimensions)}",
-            columns + (["at the new prices"] if repriced else []),
+            columns,
             rows,
             caption=f"and {more:,} more: --export FILE has them all" if more > 0 else None,
         )
