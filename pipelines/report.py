@@ -2,7 +2,7 @@
 
     python pipelines/report.py week                            # by mlflow.yaml: the seven days until yesterday
     python pipelines/report.py month --ending 2026-10-31       # a whole month
-    python pipelines/report.py week --ending 2026-11-22 --log data/sample --no-judge      # tiny: another log, no savings
+    python pipelines/report.py week --ending 2026-11-22 --log data/sample --no-judge   # tiny: no savings
 
 The same as `beast report week`. Exit 0: written; 1: something is away; 2: the settings or the options are wrong.
 """

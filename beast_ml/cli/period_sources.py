@@ -27,15 +27,19 @@ def named_period(kind: PeriodKind, ending: str | None) -> Period:
     Raises
     ------
     InputError
-        If it is no day.
+        If it is no day, or not over yet.
     """
     from beast_ml.operations.periodic_report.period import Period
 
-    if ending is None:
-        return Period.ending(kind, (datetime.now(UTC) - timedelta(days=1)).date())
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).date()
     try:
-        return Period.ending(kind, date.fromisoformat(ending))
-    except (ValueError, OverflowError) as error:
+        last = yesterday if ending is None else date.fromisoformat(ending)
+        if last > yesterday:
+            raise InputError(f"`--ending` == {ending}, which is not over yet: the last whole day (UTC) was {yesterday}")
+        return Period.ending(kind, last)
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"`--ending` == {ending!r}, must be a day such as 2026-11-29") from error
 
 

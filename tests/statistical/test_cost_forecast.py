@@ -11,7 +11,7 @@ from scipy.stats import binom
 from beast_ml.domain import Price
 from beast_ml.operations.costs.daily_model import draw_days
 
-_SERIES = 120
+_SERIES = 80
 _AHEAD = 10
 
 

@@ -36,7 +36,7 @@ def draw_costs(path: Path, rows: Sequence[Mapping[str, Any]], forecast: MonthFor
 
     figure = Figure(figsize=(9.5, 4.4), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle("\n".join(textwrap.wrap(title, 105)), x=0.01, ha="left", fontsize=9)
+    figure.suptitle("\n".join(textwrap.wrap(title, 105)), x=0.01, ha="left", fontsize=9, parse_math=False)
     axes = figure.subplots()
     _stack(axes, rows)
     if forecast is not None:

@@ -70,6 +70,7 @@ def cost_report(
     question: CostQuestion,
     accounts: Sequence[AccountState] | None = None,
     *,
+    at: datetime | None = None,
     rng: np.random.Generator | None = None,
 ) -> CostReport:
     """Return what a log says of costs.
@@ -80,6 +81,8 @@ def cost_report(
         Which requests, told apart by what. The forecast goes by all requests of its tenant before its end.
     accounts
         Of the ledger, `Ledger.accounts(tenant, ended=True)`; None: there is none.
+    at
+        Until when costs are known, for the forecast; default: until the last of the tenant's requests.
     rng
         Draws the days to come; default: seed 0.
 
@@ -92,7 +95,7 @@ def cost_report(
     """
     spending = read_spending(store, question)
     forecast, notes = None, []
-    last = _last(store, question)
+    last = at or _last(store, question)
     if last is not None:
         try:
             hours = read_hours(store, last, question.tenant)

@@ -203,7 +203,7 @@ def _percentile(store: LogStore, period: Period) -> Sequence[float] | None:
     n = int(store.sql(f"SELECT count(*) AS n FROM log WHERE {where}")["n"][0].as_py())  # noqa: S608 - times
     if n == 0:
         return None
-    half = float(norm.ppf(0.975)) * np.sqrt(0.95 * 0.05 / n)
+    half = float(norm.ppf(0.975) * np.sqrt(0.95 * 0.05 / n))
     levels = [0.95, max(0.95 - half, 0.0), min(0.95 + half, 1.0)]
     found = store.sql(f"SELECT quantile_cont(latency_s, {levels}) AS q FROM log WHERE {where}")  # noqa: S608 - times
     return [float(x) for x in found["q"][0].as_py()]

@@ -44,15 +44,15 @@ def first_seen(store: LogStore, period: Period) -> list[Event]:
     found = []
     for column, words in _VERSIONS.items():
         rows = store.sql(f"""
-            SELECT {column} AS version, min(received_at) AS at,
+            SELECT {column} AS version, min(received_at) AS seen_at,
                 count(*) FILTER (WHERE {requests_where(period.since, period.until)}) AS n
-            FROM log WHERE {column} IS NOT NULL AND {requests_where(None, period.until)} GROUP BY ALL ORDER BY at
+            FROM log WHERE {column} IS NOT NULL AND {requests_where(None, period.until)} GROUP BY ALL ORDER BY seen_at
         """)  # noqa: S608 - fixed columns and times
         versions = rows.to_pylist()
         found += [
-            Event(row["at"], f"{words} {row['version'][:_SHOWN]} ({row['n']:,} requests since)")
+            Event(row["seen_at"], f"{words} {row['version'][:_SHOWN]} ({row['n']:,} requests since)")
             for row in versions[1:]
-            if row["at"] >= period.since
+            if row["seen_at"] >= period.since
         ]
     return sorted(found, key=lambda event: event.at)
 

@@ -26,7 +26,8 @@ h2 { font-size: 1.25rem; margin: 2.4rem 0 .6rem; padding-top: .8rem; border-top:
 nav ul { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; padding: 0; list-style: none; }
 a { color: var(--accent); }
 a:focus-visible, .scroll:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
-.skip { position: absolute; left: -99rem; } .skip:focus { left: 1rem; top: 1rem; background: var(--paper); padding: .5rem; }
+.skip { position: absolute; left: -99rem; }
+.skip:focus { left: 1rem; top: 1rem; background: var(--paper); padding: .5rem; }
 li { margin: .3rem 0; }
 .scroll { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-numeric: tabular-nums; }
@@ -37,10 +38,11 @@ tbody th { font-weight: 500; }
 thead th { border-bottom: 2px solid var(--line); overflow-wrap: normal; }
 .n { text-align: right; white-space: nowrap; }
 figure { margin: 1.2rem 0; }
-img { display: block; width: 100%; height: auto; background: #fff; border: 1px solid var(--line); border-radius: .4rem; }
+img { display: block; width: 100%; height: auto; background: #fff; border: 1px solid var(--line);
+  border-radius: .4rem; }
 dl { margin: 1rem 0; } dt { color: var(--soft); margin-top: .8rem; } dd { margin: .2rem 0 0; }
-code { display: block; background: var(--card); border: 1px solid var(--line); border-radius: .4rem; padding: .5rem .8rem;
-  font: .9rem/1.5 ui-monospace, monospace; overflow-wrap: anywhere; }
+code { display: block; background: var(--card); border: 1px solid var(--line); border-radius: .4rem;
+  padding: .5rem .8rem; font: .9rem/1.5 ui-monospace, monospace; overflow-wrap: anywhere; }
 footer { height: 3rem; }
 @media print { :root { --ink: #000; --soft: #333; --paper: #fff; --card: #fff; --line: #999; --accent: #000; }
   body { font-size: 10.5pt; } nav, .skip { display: none; } h2 { break-after: avoid; } .scroll { overflow: visible; }

@@ -59,7 +59,7 @@ def recommend(
     if errors is not None:
         found += _errors(errors, period.n_days)
     if drift is not None:
-        found += [Recommendation(f"{each.sentence}", each.advice, "not known") for each in drift.findings]
+        found += [Recommendation(each.sentence, each.advice, "not known") for each in drift.findings]
     if selection is not None:
         found += _selection(selection, period.n_days)
     if labelled_share is not None and labelled_share < _FEW_LABELS:
@@ -115,16 +115,16 @@ def _savings(report: SavingsReport) -> list[Recommendation]:
 
 
 def _errors(report: ErrorReport, n_days: int) -> list[Recommendation]:
+    """Return the kinds of failure that cost the most calls; those that are over may come again."""
     found = []
-    for pattern in report.patterns[:_MOST]:
+    for pattern in sorted(report.patterns, key=lambda each: -each.rate.n_failed)[:_MOST]:
         month = pattern.rate.n_failed * _MONTH_DAYS / n_days
-        if pattern.is_new and pattern.ended_at is not None:
-            continue
+        over = "; it is over, and may come again" if pattern.is_new and pattern.ended_at is not None else ""
         found.append(
             Recommendation(
-                f"{pattern.error_kind} of {pattern.model or 'requests before a model'}: {pattern.cause}",
+                f"{pattern.error_kind} of {pattern.model or 'requests before a model'}: {pattern.cause.rstrip('.')}",
                 pattern.next_step,
-                f"up to {month:,.0f} failed calls a month fewer",
+                f"up to {month:,.0f} failed calls a month fewer{over}",
                 requests_per_month=month,
             )
         )

@@ -174,7 +174,8 @@ def periodic_report(
     """
     store, notes = sources.store, []
     question = CostQuestion(("model",), period.since, period.until)
-    costs = cost_report(store, question, _of_period(sources.accounts, period), rng=np.random.default_rng(seed))
+    accounts, rng = _of_period(sources.accounts, period), np.random.default_rng(seed)
+    costs = cost_report(store, question, accounts, at=period.until, rng=rng)
     n_requests = int(costs.spending.total["requests"])
     errors = drift = savings = selection = None
     if n_requests:
@@ -196,8 +197,8 @@ def periodic_report(
         costs=costs,
         daily_costs=daily_spending(store, question),
         tenants=read_spending(store, replace(question, by=("tenant",), limit=_TENANTS)),
-        decided=tuple([*first_seen(store, period), *experiment_events(sources.experiments, period)]),
-        learnt=tuple([*loop_events(sources.loop, period), *run_events(sources.runs or ())]),
+        decided=(*first_seen(store, period), *experiment_events(sources.experiments, period)),
+        learnt=(*loop_events(sources.loop, period), *run_events(sources.runs or ())),
         drift=drift,
         errors=errors,
         savings=savings,
