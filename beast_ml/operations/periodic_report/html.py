@@ -30,10 +30,11 @@ a:focus-visible, .scroll:focus-visible { outline: 3px solid var(--accent); outli
 .skip:focus { left: 1rem; top: 1rem; background: var(--paper); padding: .5rem; }
 li { margin: .3rem 0; }
 .scroll { overflow-x: auto; margin: 1rem 0; }
-table { border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; width: 100%; min-width: 34rem; font-size: .92rem;
+  font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--soft); padding-bottom: .35rem; }
 th, td { text-align: left; padding: .35rem .7rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top;
-  overflow-wrap: anywhere; }
+  overflow-wrap: break-word; }
 tbody th { font-weight: 500; }
 thead th { border-bottom: 2px solid var(--line); overflow-wrap: normal; }
 .n { text-align: right; white-space: nowrap; }
@@ -46,6 +47,7 @@ code { display: block; background: var(--card); border: 1px solid var(--line); b
 footer { height: 3rem; }
 @media print { :root { --ink: #000; --soft: #333; --paper: #fff; --card: #fff; --line: #999; --accent: #000; }
   body { font-size: 10.5pt; } nav, .skip { display: none; } h2 { break-after: avoid; } .scroll { overflow: visible; }
+  table { min-width: 0; }
   figure, tr, dl > div, li { break-inside: avoid; } @page { margin: 16mm; } }
 """
 

@@ -50,7 +50,7 @@ def draw_days(path: Path, now: Days, before: Days, period: Period) -> None:
         _line(axes, previous.days[-period.n_days :], before, of, over, dashed=True)
         _line(axes, period.days, now, of, over, dashed=False)
         axes.set_title(title, loc="left", fontsize=9)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.08 * max((max(line.get_ydata(), default=0.0) for line in axes.lines), default=0.0) or 1.0)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25, linewidth=0.6)
     for axes in panels[-2:]:
