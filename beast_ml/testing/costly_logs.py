@@ -92,6 +92,6 @@ def _fate(model: str, drawn: float) -> dict[str, Any]:
         call = {"model": model, "status": "error", "error_kind": "provider", "latency_s": 1.0}
         return nothing | {"status": "error", "error_kind": "provider", "attempts": [call]}
     if drawn < 0.10:
-        chosen = {"chosen_model": None, "propensity": None, "predicted_cost_usd": None, "attempts": []}
+        chosen: dict[str, Any] = {"chosen_model": None, "propensity": None, "predicted_cost_usd": None, "attempts": []}
         return nothing | chosen | {"cache_result": "exact", "cost_usd": 0.0, "latency_s": 0.01}
     return {"cost_usd": None} if drawn < 0.15 else {}
