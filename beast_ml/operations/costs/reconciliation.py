@@ -17,7 +17,7 @@ from beast_ml.logs.store import LogStore
 from beast_ml.operations.budgets.ledger import AccountState, Charge
 from beast_ml.operations.budgets.rules import account_names, window_end, window_start
 from beast_ml.operations.costs.amounts import nano_sql
-from beast_ml.operations.costs.question import FROM_CACHE, requests_where
+from beast_ml.operations.costs.question import FROM_CACHE, UTC_DAY, requests_where
 
 __all__ = ["Agreement", "ReconciledAccount", "Reconciliation", "reconcile"]
 
@@ -160,7 +160,7 @@ def _logged(
     since = min(window_start(each.window) for each in accounts)
     until = max(window_end(each.window) for each in accounts)
     rows = store.sql(f"""
-        SELECT tenant_id, user_id, strftime(received_at, '%Y-%m-%d') AS day, count(*) AS n,
+        SELECT tenant_id, user_id, {UTC_DAY} AS day, count(*) AS n,
             CAST(coalesce(sum({nano_sql("cost_usd")}), 0) AS BIGINT) AS nano,
             count(*) FILTER (WHERE {_UNCERTAIN}) AS uncertain
         FROM log WHERE {requests_where(since, until, tenant)} GROUP BY ALL
@@ -169,7 +169,8 @@ def _logged(
     sums: tuple[defaultdict[Charge, int], ...] = tuple(defaultdict(int) for _ in range(3))
     for row in rows.to_pylist():
         for account in account_names(row["tenant_id"], row["user_id"]):
-            charge = (account, row["day"] if account.endswith(":day") else row["day"][: len("2026-11")])
+            day = str(row["day"])
+            charge = (account, day if account.endswith(":day") else day[: len("2026-11")])
             if charge in wanted:
                 for total, name in zip(sums, ("nano", "n", "uncertain"), strict=True):
                     total[charge] += int(row[name])

@@ -128,6 +128,8 @@ def read_spending(store: LogStore, question: CostQuestion) -> Spending:
         If a file of the store is damaged.
     """
     found = store.sql(_query(question))
+    if "day" in question.by:
+        found = found.set_column(question.by.index("day"), "day", found["day"].cast(pa.string()))
     counts = found["n_groups"].to_pylist()
     is_total = np.asarray(found["is_total"].to_pylist(), dtype=bool)
     told = _with_figures(found.drop_columns(["is_total", "n_groups"]))

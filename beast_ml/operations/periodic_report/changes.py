@@ -17,7 +17,7 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from beast_ml.logs.store import LogStore
-from beast_ml.operations.costs.question import FROM_CACHE, requests_where
+from beast_ml.operations.costs.question import FROM_CACHE, UTC_DAY, requests_where
 from beast_ml.operations.periodic_report.period import Period
 
 __all__ = ["MEASURES", "Change", "Measure", "compare_periods", "read_days"]
@@ -136,7 +136,7 @@ def read_days(store: LogStore, period: Period) -> dict[date, dict[str, float]]:
     """
     sums = ", ".join(f'CAST({expression} AS DOUBLE) AS "{name}"' for name, expression in _SUMS.items())
     rows = store.sql(f"""
-        SELECT CAST(received_at AS DATE) AS day, {sums} FROM (SELECT *, {FROM_CACHE} AS cached FROM log)
+        SELECT {UTC_DAY} AS day, {sums} FROM (SELECT *, {FROM_CACHE} AS cached FROM log)
         WHERE {requests_where(period.since, period.until)} GROUP BY day ORDER BY day
     """)  # noqa: S608 - fixed expressions and times
     return {row.pop("day"): row | {"days": 1.0} for row in rows.to_pylist()}
