@@ -3,7 +3,7 @@
     python tests/benchmarks/cost_queries.py --requests 1000000      # some minutes at 10,000,000
     python tests/benchmarks/cost_queries.py                         # tiny: 50,000 requests
 
-Prints one JSON object. ``first_s`` is of the first time, ``median_s`` of five more, ``cpu_s`` what these took of the
+Prints one JSON object. ``first_s`` is of the first time, ``median_s`` of three more, ``cpu_s`` what these took of the
 processors. The log goes to a temporary folder and is removed; ``--store`` asks one that is there. ``--late 0.3`` lets
 that share of the costs arrive later, as they do where callers tell outcomes over HTTP.
 """
@@ -42,7 +42,7 @@ QUESTIONS = {
     "by model, of one tenant": CostQuestion(("model",), tenant="tenant-003"),
     "by model, at another price": CostQuestion(("model",), prices={"google/gemini-2.5-pro": Price(1.0, 8.0)}),
 }
-_TIMES = 5
+_TIMES = 3
 
 
 def main(arguments: list[str]) -> None:

@@ -211,7 +211,7 @@ def _percentile(store: LogStore, period: Period) -> Sequence[float] | None:
 
 def _tail_change(now: Sequence[float] | None, before: Sequence[float] | None) -> Change:
     if now is None or before is None:
-        return Change(_P95, now and now[0], before and before[0])
+        return Change(_P95, None if now is None else now[0], None if before is None else before[0])
     difference = now[0] - before[0]
     low = difference - float(np.hypot(now[0] - now[1], before[2] - before[0]))
     high = difference + float(np.hypot(now[2] - now[0], before[0] - before[1]))
