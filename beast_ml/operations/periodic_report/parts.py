@@ -55,7 +55,10 @@ def _in_short(report: PeriodicReport) -> tuple[Block, ...]:
     if not report.n_requests:
         return (Paragraph(f"Nothing recorded: no request was received from {report.period}.", strong=True),)
     sure = [each for each in report.changes if each.is_sure]
-    said = [_said(each) for each in sure] or ["Nothing changed for certain against the period before."]
+    nothing = "Nothing changed for certain against the period before."
+    if not report.days_before:
+        nothing = "Nothing is recorded of the period before: there is nothing to compare with."
+    said = [_said(each) for each in sure] or [nothing]
     said.append(report.costs.spending.sentence())
     if report.errors is not None:
         said.append(report.errors.sentence())

@@ -8,6 +8,7 @@ from beast_ml.experiments.definitions import Experiment, SharesSince, Variant
 from beast_ml.logs.store import LogStore
 from beast_ml.operations.learning_loop.states import Finished, LoopState
 from beast_ml.operations.periodic_report.files import write_report
+from beast_ml.operations.periodic_report.parts import to_document
 from beast_ml.operations.periodic_report.period import Period
 from beast_ml.operations.periodic_report.report import Sources, periodic_report
 from beast_ml.registry.period_runs import RecordedRun
@@ -109,3 +110,10 @@ def test_costs_that_nobody_knows_are_said_to_be_so(tmp_path) -> None:
     report = periodic_report(Sources(store), WEEK)
     assert "nobody knows the cost" in report.costs.spending.sentence()
     assert any("forecast" in note for note in report.notes)
+
+
+def test_a_first_period_has_nothing_to_compare_with_and_says_so(tmp_path) -> None:
+    first = Period.ending("week", (COSTLY_START + timedelta(days=6)).date())
+    report = periodic_report(Sources(costly_log(tmp_path / "logs", 7, 10)), first)
+    (said, *_) = to_document(report).sections[0].blocks[0].items
+    assert said == "Nothing is recorded of the period before: there is nothing to compare with."
