@@ -142,12 +142,12 @@ def read_spending(store: LogStore, question: CostQuestion) -> Spending:
 def _query(question: CostQuestion) -> str:
     dimensions = "".join(f', {DIMENSIONS[name]} AS "{name}"' for name in question.by)
     return f"""
-    WITH rows AS (
+    WITH rows AS NOT MATERIALIZED (
         SELECT *, {nano_sql("cost_usd")} AS nano, {FROM_CACHE} AS cached,
             cost_usd IS NOT NULL AND predicted_cost_usd IS NOT NULL AND NOT {FROM_CACHE} AS paired
             {dimensions}{_repricing(question.prices)}
         FROM log WHERE {question.where()}
-    ), repriced AS (
+    ), repriced AS NOT MATERIALIZED (
         SELECT *{_repriced_nano(question.prices)} FROM rows
     )
     {_grouped(question)}
