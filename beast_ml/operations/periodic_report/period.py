@@ -40,7 +40,7 @@ class Period:
         >>> Period.ending("month", date(2026, 2, 28)).first.isoformat()
         '2026-02-01'
         >>> Period.ending("quarter", date(2026, 5, 30)).first.isoformat()
-        '2026-03-01'
+        '2026-02-28'
         """
         after = last + timedelta(days=1)
         first = after - timedelta(days=7) if kind == "week" else _months_before(after, _MONTHS[kind])
