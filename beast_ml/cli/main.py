@@ -19,6 +19,7 @@ from beast_ml.cli.evaluate import app as evaluate_app
 from beast_ml.cli.experiment import app as experiment_app
 from beast_ml.cli.keys import app as keys_app
 from beast_ml.cli.learn import app as learn_app
+from beast_ml.cli.lineage import app as lineage_app
 from beast_ml.cli.logs import app as logs_app
 from beast_ml.cli.models import app as models_app
 from beast_ml.cli.output import stderr
@@ -26,6 +27,7 @@ from beast_ml.cli.quickstart import app as quickstart_app
 from beast_ml.cli.registry import app as registry_app
 from beast_ml.cli.report import app as report_app
 from beast_ml.cli.route import app as route_app
+from beast_ml.cli.scorecard import app as scorecard_app
 from beast_ml.cli.serve import app as serve_app
 from beast_ml.cli.train import app as train_app
 from beast_ml.cli.tune import app as tune_app
@@ -51,6 +53,7 @@ for _group in (
     tune_app,
     cache_app,
     registry_app,
+    lineage_app,
     learn_app,
     route_app,
     serve_app,
@@ -59,6 +62,7 @@ for _group in (
     experiment_app,
     report_app,
     bench_app,
+    scorecard_app,
 ):
     app.add_typer(_group)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -193,10 +193,11 @@ def analyze(
         If shares are given of other variants than there are.
     """
     config = SequentialConfig() if config is None else config
-    # The effect does not change with the origin of the values; sums of squares stay exact near it.
-    origin = float(np.average(observations.values[:, 0], weights=observations.weight))
+    # The effect does not change with the origin of values and covariates; sums of squares stay exact near it.
+    centre = np.average(observations.values, axis=0, weights=observations.weight)
+    observations, origin = replace(observations, values=observations.values - centre), float(centre[0])
     looks, looked_at, n_looks = _looks(observations.observed_at)
-    moments = [_moments(observations, i, looks, origin) for i in range(len(observations.variants))]
+    moments = [_moments(observations, i, looks) for i in range(len(observations.variants))]
     _check_covariates(observations, moments, config)
     paths = [follow(each, moments[0], config) for each in moments[1:]]
     found = find(np.stack([path.p_value for path in paths]), config.alpha, multiplicity)
@@ -222,7 +223,7 @@ def analyze(
                 variance_reduction=_reduction(path),
                 path=path,
                 peeking=peeking(path, config.alpha, look >= 0),
-                novelty=_novelty(observations, i + 1, origin),
+                novelty=_novelty(observations, i + 1),
             )
         )
     return ExperimentAnalysis(
@@ -251,14 +252,10 @@ def _looks(observed_at: NDArray[np.datetime64]) -> tuple[NDArray[np.intp], NDArr
     return last + 1, observed_at[last], n_looks
 
 
-def _moments(
-    observations: Observations, variant: int, looks: NDArray[np.intp], origin: float, columns: slice = slice(None)
-) -> UnitMoments:
+def _moments(observations: Observations, variant: int, looks: NDArray[np.intp]) -> UnitMoments:
     own = observations.of(variant)
-    values = observations.values[own]
-    values[:, 0] -= origin
     counts = np.concatenate([[0], np.cumsum(own)])[looks]
-    return running_moments(observations.unit[own], values[:, columns], observations.weight[own], counts)
+    return running_moments(observations.unit[own], observations.values[own], observations.weight[own], counts)
 
 
 def _check_covariates(observations: Observations, moments: list[UnitMoments], config: SequentialConfig) -> None:
@@ -286,21 +283,21 @@ def _reduction(path: Path) -> float:
     return float(1.0 - path.variance[-1] / path.unadjusted_variance[-1])
 
 
-def _novelty(observations: Observations, variant: int, origin: float) -> Novelty:
+def _novelty(observations: Observations, variant: int) -> Novelty:
     """Return the effect in equal parts of the observations, in order of time."""
     edges = np.linspace(0, len(observations), _PARTS + 1).round().astype(int)
     parts = [(edges[i], edges[i + 1]) for i in range(_PARTS)]
     halves = [(edges[0], edges[_PARTS // 2]), (edges[_PARTS // 2], edges[-1])]
 
     def within(low: int, high: int) -> tuple[UnitMoments, UnitMoments]:
-        return _within(observations, variant, low, high, origin), _within(observations, 0, low, high, origin)
+        return _within(observations, variant, low, high), _within(observations, 0, low, high)
 
     return novelty([within(*each) for each in parts], [within(*each) for each in halves])
 
 
-def _within(observations: Observations, variant: int, low: int, high: int, origin: float) -> UnitMoments:
+def _within(observations: Observations, variant: int, low: int, high: int) -> UnitMoments:
     own = low + np.flatnonzero(observations.variant[low:high] == variant)
-    values = observations.values[own, :1] - origin
+    values = observations.values[own, :1]
     last = np.array([len(own)])
     return running_moments(observations.unit[own], values, observations.weight[own], last)
 

@@ -10,6 +10,7 @@ variance (delta method: Deng, Knoblich, Lu 2018) and for the adjustment by covar
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from beast_ml.errors import InputError
 __all__ = ["Difference", "UnitMoments", "difference"]
 
 Floats = NDArray[np.float64]
+
+_PRECISION: Final = 8 * float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,22 @@ class UnitMoments:
         cross = ratios[..., :, None] * with_size[..., None, :]
         own = ratios[..., :, None] * ratios[..., None, :] * self.cov[..., 1, 1][..., None, None]
         of_deviations = inner - cross - np.swapaxes(cross, -1, -2) + own
+        alike = ~(np.diagonal(of_deviations, axis1=-2, axis2=-1) > self.rounding * size[..., None] ** 2)
+        known = np.isfinite(of_deviations)
+        of_deviations = np.where(known & (alike[..., :, None] | alike[..., None, :]), 0.0, of_deviations)
         return np.asarray(of_deviations / (size**2 * self.n)[..., None, None])
+
+    @property
+    def rounding(self) -> Floats:
+        """(..., 1 + k) variance that units' deviations from `ratios` may seem to have where all of them are 0.
+
+        A sum of n squares is known to n times the precision of a float, and a small difference of such sums no better.
+        """
+        columns = [0, *range(2, self.mean.shape[-1])]
+        squares = self.mean**2 + np.diagonal(self.cov, axis1=-2, axis2=-1)
+        of_totals = squares[..., columns] + self.ratios**2 * squares[..., 1:2]
+        terms = self.n * np.maximum(self.mean[..., 1], 1.0)
+        return np.asarray(_PRECISION * terms[..., None] * of_totals / self.mean[..., 1:2] ** 2)
 
 
 @dataclass(frozen=True)

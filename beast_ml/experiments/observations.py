@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 
 _CLOCKS_DIFFER_US: Final = 5 * 60 * 1_000_000
 _SKEWED_SHARE: Final = 0.01
+_LARGEST: Final = 1e90  # sums of cubes of more are no numbers any longer
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ class Observations:
         left_out.drop("no variant", variant < 0)
         left_out.drop("no observed_at", np.isnat(times))
         left_out.drop("no finite value", ~np.isfinite(values[:, 0]))
+        left_out.drop("a value too large to compute with", np.abs(values[:, 0]) > _LARGEST)
         weight = _numbers(table["weight"], "weight") if "weight" in table.column_names else np.ones(len(times))
         left_out.drop("its variant had no share then", ~(weight > 0))
         left_out.drop("observed in the future", _ahead(times, now, notes))

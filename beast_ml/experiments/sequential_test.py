@@ -120,7 +120,9 @@ def follow(variant: UnitMoments, control: UnitMoments, config: SequentialConfig)
     with np.errstate(divide="ignore", invalid="ignore"):
         compared = difference(variant, control)
         common, third = _together(variant, control)
-        ready = _ready(variant, control, common, third) & (common > 0)
+        # Units that are all alike so far, as before the first error, differ in how they were summed up, and no more.
+        seen = common > np.maximum(variant.rounding, control.rounding)[..., 0]
+        ready = _ready(variant, control, common, third) & seen
         # Two sides that are each all alike, but differ, show no spread of their own: take that of all together.
         of_all = common * (1.0 / variant.n + 1.0 / control.n)
         alike = ~(compared.variance > _ROUNDING * of_all)

@@ -19,8 +19,12 @@ from beast_ml.errors import BeastError
 from beast_ml.registry.config import TrackingConfig
 from beast_ml.registry.connection import connect, experiment_id, translated
 from beast_ml.registry.quiet_mlflow import mlflow
+from beast_ml.version import __version__
 
-__all__ = ["TrackingConfig", "TrainingRun", "training_run"]
+__all__ = ["PACKAGE_TAG", "TrackingConfig", "TrainingRun", "training_run"]
+
+PACKAGE_TAG: Final = "beast_ml_version"
+"""Tag of a run with the version of the package that made it."""
 
 _DESCRIPTION: Final = "mlflow.note.content"
 _PARENT: Final = "mlflow.parentRunId"
@@ -196,7 +200,7 @@ def _create(
     parent: str | None,
 ) -> TrainingRun:
     given = {_safe(key): str(value) for key, value in (tags or {}).items()}
-    lineage = {_PARENT: parent} if parent else {}
+    lineage = {PACKAGE_TAG: __version__} | ({_PARENT: parent} if parent else {})
     with translated(config):
         # user, program and git commit, as MLflow's own start_run finds them
         context = mlflow.tracking.context.registry.resolve_tags(given | lineage | {_DESCRIPTION: description})

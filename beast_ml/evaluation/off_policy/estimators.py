@@ -111,14 +111,6 @@ class PerRound:
         total = float(self.denominator.sum())
         return float(self.numerator.sum()) / total if total > 0 else float("nan")
 
-    @property
-    def linearised(self) -> Floats:
-        """(n,) per-round values whose mean is the estimate and whose spread is its uncertainty, to first order."""
-        value, each = self.value, float(self.denominator.mean())
-        if not each > 0:
-            return np.full(len(self.numerator), np.nan)
-        return np.asarray(value + (self.numerator - value * self.denominator) / each)
-
 
 def estimate_rounds(rounds: TargetRounds, span: float) -> dict[EstimatorName, PerRound]:
     """Return every estimator's numbers.

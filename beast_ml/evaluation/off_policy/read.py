@@ -29,7 +29,7 @@ _LOG: Final = ("request_id", "chosen_model", "propensity", "candidates", "prompt
 _OPTIONAL: Final = ("received_at", "served_model")
 _TARGET: Final = ("request_id", "model", "probability")
 _TOLERANCE: Final = 1e-3
-_NO_CHOICE: Final = "no choice was made"
+_MOST_USD: Final = 1e100  # variances of more are no numbers any longer
 
 Mask = NDArray[np.bool_]
 
@@ -144,6 +144,8 @@ def read_policy_data(log: Path, target: Path, metric: Metric = "quality") -> Pol
         empty = log if rows.num_rows == 0 else target
         raise NotEnoughDataError(f"{empty} has no rows: there is nothing to evaluate")
     n_read = rows.num_rows
+    rows = rows.filter(pc.is_valid(rows["request_id"]))
+    unnamed = n_read - rows.num_rows
     rows, duplicates, conflicting = _one_row_each(rows, metric)
     choice = pc.is_valid(rows["chosen_model"]).to_numpy()
     no_choice = int((~choice).sum())
@@ -171,6 +173,8 @@ def read_policy_data(log: Path, target: Path, metric: Metric = "quality") -> Pol
         ("a target that chooses a model that was no candidate", ((probabilities > 0) & ~candidates).max(axis=1)),
     ]
     usable, refused = np.ones(len(chosen), dtype=bool), {}
+    if unnamed:
+        refused["no request_id"] = unnamed
     if conflicting:
         refused["several different rows of one request"] = conflicting
     for reason, bad in reasons:
@@ -227,16 +231,18 @@ def _table(path: Path, what: str, required: Sequence[str], optional: Sequence[st
     for i, name in enumerate(table.column_names):
         if name == "received_at":
             continue
+        needed = types.get(name, pa.string())
         try:
-            table = table.set_column(i, name, table[name].cast(types.get(name, pa.string())))
+            table = table.set_column(i, name, table[name].cast(needed))
         except pa.ArrowException as error:
-            raise DataError(f"column {name} of the {what} {path} holds {table[name].type}: {error}") from error
+            raise DataError(
+                f"column {name} of the {what} {path} holds {table[name].type}, must be {needed}: {error}"
+            ) from error
     return table
 
 
 def _one_row_each(rows: pa.Table, metric: str) -> tuple[pa.Table, int, int]:
     """Return the table with one row a request, how many copies were dropped, and how many requests contradict."""
-    rows = rows.filter(pc.is_valid(rows["request_id"]))
     ids = rows["request_id"].combine_chunks().dictionary_encode()
     ids = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids
     code = ids.indices.to_numpy()
@@ -296,7 +302,7 @@ def _probabilities(
 
 
 def _impossible(reward: Floats, metric: Metric) -> Mask:
-    highest = 1.0 if metric == "quality" else np.finfo(float).max
+    highest = 1.0 if metric == "quality" else _MOST_USD
     return np.asarray((reward < 0) | (reward > highest))
 
 

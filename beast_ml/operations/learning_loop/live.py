@@ -310,10 +310,11 @@ def _cycle(state: LoopState) -> str:
 
 
 def _id(state: LoopState, step: str) -> str:
-    return f"loop-{state.cycle}-{step}"
+    return f"{_training_name(state)}-{step}"
 
 
 def _training_name(state: LoopState) -> str:
+    """Return a name that no other cycle has, not even one of the same number, after the state was removed."""
     assert state.rows_until is not None  # noqa: S101  written with the first step
     return f"loop-{state.cycle}-{state.rows_until:%Y%m%dT%H%M%S}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -141,12 +142,22 @@ def test_the_alias_of_somebody_elses_experiment_is_left_alone(around, register):
     point_alias(around.tracking, "challenger", first)
     theirs = Experiment(id="theirs", tenants=("somebody",), shadow="challenger")
     FollowedExperiments(around.experiments).put(theirs)
-    state = LoopState(entered_at=START, step="canary", champion=first, candidate=second)
+    state = LoopState(entered_at=START, step="canary", champion=first, candidate=second, rows_until=START)
     with pytest.raises(RegistryError, match="'theirs' goes by the alias 'challenger'"):
         around.canary(state)
     aliases = connect(around.tracking).get_registered_model("beast-router").aliases
     assert int(aliases["challenger"]) == first
     assert [each.id for each in read_experiments(around.experiments).experiments] == ["theirs"]
+
+
+def test_a_loop_that_begins_anew_takes_up_no_experiment_of_an_earlier_one(around, register):
+    first, second = register("the first").version, register("the second").version
+    earlier = LoopState(entered_at=START, step="shadow", champion=first, candidate=second, rows_until=START)
+    around.shadow(earlier)
+    around.conclude(earlier)
+    assert read_experiments(around.experiments).running() == ()
+    around.shadow(msgspec.structs.replace(earlier, rows_until=START + timedelta(days=1)))  # its state was removed
+    assert [each.shadow for each in read_experiments(around.experiments).running()] == ["shadow"]
 
 
 def test_clocks_that_are_wrong_are_told_and_a_registry_that_is_away_leaves_all_as_it_is(tmp_path, around):

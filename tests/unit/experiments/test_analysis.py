@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -91,6 +92,25 @@ def test_values_that_are_all_alike_show_nothing():
     data.values[:, 0] = 1.0
     (new,) = analyze(data).comparisons
     assert (new.effect, new.p_value) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("rows_of_a_unit", [1, 3])
+@pytest.mark.parametrize("usual", [0.0, 0.1, 1e6])
+def test_before_the_first_event_nothing_is_claimed(usual, rows_of_a_unit):
+    data = observations(n=600)
+    data = replace(data, unit=data.unit // rows_of_a_unit, variant=data.variant[data.unit // rows_of_a_unit])
+    data.values[:, 0] = usual
+    data.values[-3:, 0] += 1.0  # so that the mean of all is not what the units have
+    (new,) = analyze(data).comparisons
+    assert (new.p_value, new.path.start, new.novelty.found) == (1.0, None, False)
+
+
+def test_a_covariate_that_is_always_the_same_is_no_reason_to_refuse():
+    data, without = observations(covariate=0.5, effects={"new": 0.3}), observations(effects={"new": 0.3})
+    data.values[:, 0], data.values[:, 1] = without.values[:, 0], 0.1
+    one, other = (analyze(each).comparisons[0] for each in (data, without))
+    assert one.variance_reduction == 0.0
+    assert one.low == pytest.approx(other.low, abs=1e-3)
 
 
 def test_a_wrong_division_of_units_answers_nothing():

@@ -37,6 +37,7 @@ def test_the_order_of_the_rows_does_not_matter():
     ("changed", "reason"),
     [
         ({"value": [0.0, float("nan"), float("inf"), None, 4.0, 5.0, 6.0, 7.0]}, {"no finite value": 3}),
+        ({"value": [0.0, 1e300, -1e300, *map(float, range(5))]}, {"a value too large to compute with": 2}),
         ({"unit_id": ["a", None, "c", "d", "e", "f", "g", "h"]}, {"no unit_id": 1}),
         ({"variant": ["control", None, "control", "new"] * 2}, {"no variant": 2}),
         ({"observed_at": [None, *[START + timedelta(hours=i) for i in range(7)]]}, {"no observed_at": 1}),

@@ -72,12 +72,6 @@ def test_a_policy_that_was_never_tried_has_no_self_normalised_estimate():
     assert found["dr"].effective == 0.0
 
 
-def test_linearised_values_have_the_estimate_as_their_mean():
-    log = drawn(4)
-    for each in estimate_rounds(TargetRounds.of(log, np.full(400, 2)), 1.0).values():
-        assert each.linearised.mean() == pytest.approx(each.value)
-
-
 def test_switch_leaves_out_a_weight_that_would_decide_everything():
     weight = np.full(100, 1.0)
     weight[0] = 500.0

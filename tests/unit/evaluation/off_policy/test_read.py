@@ -33,6 +33,7 @@ def test_a_clean_log_is_read_whole(files):
         (put("propensity", 5, 1.2), "a propensity above 1"),
         (put("candidates", 5, []), "a chosen model that was no candidate"),
         (put("quality", 5, 1.5), "a quality that is none"),
+        (put("request_id", 5, None), "no request_id"),
     ],
 )
 def test_a_bad_request_is_counted_with_its_reason_and_the_others_are_used(files, change, reason):
@@ -113,11 +114,24 @@ def test_a_missing_column_is_named(files):
         read_policy_data(*files(lambda log: log.pop("propensity")))
 
 
+def test_candidates_that_are_no_lists_are_refused_with_what_they_must_be(files):
+    def joined(columns):
+        columns["candidates"] = [",".join(names) for names in columns["candidates"]]
+
+    with pytest.raises(DataError, match=r"candidates of the log .* holds string, must be list<.*string>"):
+        read_policy_data(*files(joined))
+
+
 def test_a_file_that_is_no_parquet_is_refused(files, tmp_path):
     _, target = files()
     (tmp_path / "notes.txt").write_text("nothing")
     with pytest.raises(DataError, match="as Parquet"):
         read_policy_data(tmp_path / "notes.txt", target)
+
+
+def test_a_cost_whose_square_is_no_number_is_none(files):
+    data = read_policy_data(*files(put("cost_usd", 5, 1e300)), "cost_usd")
+    assert data.usage.refused == {"a cost_usd that is none": 1}
 
 
 def test_only_the_metric_asked_for_must_be_there(files):

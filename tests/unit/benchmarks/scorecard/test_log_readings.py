@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from beast_ml.benchmarks.scorecard.log_readings import (
+    cost_of_a_request,
+    imbalance_of,
+    log_figures,
+    log_share,
+    spend_accuracy,
+    worst_imbalance,
+)
+from beast_ml.errors import NotEnoughDataError
+from beast_ml.logs.ingest import ingest
+from beast_ml.logs.store import LogStore
+from beast_ml.testing.log_rows import cached_request, routed_request, write_json_lines
+
+TWO_CALLS = [
+    {"model": "small", "status": "error", "error_kind": "provider", "latency_s": 0.1},
+    {"model": "large", "status": "ok", "error_kind": None, "latency_s": 0.5},
+]
+
+
+def stored(tmp_path, rows):
+    rows = [row | {"request_id": str(i)} for i, row in enumerate(rows)]
+    store = LogStore(tmp_path / "store")
+    found = ingest([write_json_lines(tmp_path / "log.jsonl", rows)], store, tmp_path / "quarantine")
+    assert found.n_quarantined == 0
+    return store
+
+
+def test_counts_of_a_log_are_told_as_shares(tmp_path):
+    unlabelled = {"quality": None, "quality_source": None, "feedback_at": None}
+    nothing = {"served_model": None, "cost_usd": None, "output_tokens": None, **unlabelled}
+    rows = [
+        *[routed_request(predicted_cost_usd=0.0011)] * 4,
+        *[routed_request(quality=0.5, quality_source="user")] * 2,
+        routed_request(attempts=TWO_CALLS, served_model="large", **unlabelled),
+        routed_request(status="error", error_kind="provider", attempts=TWO_CALLS[:1], **nothing),
+        routed_request(status="cancelled", attempts=[], **nothing),
+        *[cached_request()] * 2,
+    ]
+    figures = log_figures(stored(tmp_path, rows))
+    assert log_share("failed", "ended")(figures).value == 1 / 10
+    assert log_share("fallen_back", "answered")(figures).value == 1 / 7
+    assert log_share("labelled", "answered")(figures).value == 6 / 7
+    assert log_share("satisfied", "rated")(figures).value == 1 / 2
+    assert cost_of_a_request(figures).value == pytest.approx(0.001)
+    assert spend_accuracy(figures).value == pytest.approx(0.9)
+    assert worst_imbalance(figures) is None
+
+
+def test_an_empty_log_says_what_to_do(tmp_path):
+    with pytest.raises(NotEnoughDataError, match="beast logs compact"):
+        log_figures(LogStore(tmp_path / "none"))
+
+
+def test_what_nobody_could_tell_is_no_zero():
+    with pytest.raises(NotEnoughDataError, match="--log"):
+        log_share("labelled", "answered")({"labelled": None, "answered": 10})
+
+
+def test_the_worst_thousand_calls_of_any_model_count():
+    even, uneven = ["x", "y"] * 1000, ["v"] * 200 + ["v", "w"] * 500
+    assert imbalance_of(["a"] * 2000 + ["b"] * 1200, even + uneven) == 0.2
+    assert imbalance_of(["a"] * 999, ["x", "y", "z"] * 333) is None
+    assert imbalance_of(["a"] * 1500, ["x"] * 1500) is None
+
+
+@given(st.integers(0, 1 << 32), st.integers(1000, 1100), st.integers(1, 4))
+def test_imbalance_lies_between_none_and_all_on_one(seed, n_calls, n_endpoints):
+    endpoints = [f"e{i}" for i in np.random.default_rng(seed).integers(0, n_endpoints, n_calls)]
+    found = imbalance_of(["a"] * n_calls, endpoints)
+    n = len(set(endpoints))
+    assert found is None if n == 1 else 0.0 <= found <= n - 1.0

@@ -1,0 +1,66 @@
+import pytest
+
+from beast_ml.benchmarks.scorecard.card import describe, measure_all, to_markdown
+from beast_ml.benchmarks.scorecard.roadmap import SOURCES, targets
+from beast_ml.benchmarks.scorecard.sources import Plan, Sources
+from beast_ml.errors import InputError, NotEnoughDataError
+
+
+class Told(Sources):
+    """Tells what it is given, and counts how often it is asked."""
+
+    def __init__(self, plan, told):
+        super().__init__(plan)
+        self.told, self.asked = told, []
+
+    def _run(self, name):
+        self.asked.append(name)
+        if name not in self.told:
+            raise NotEnoughDataError(f"{name} is away")
+        return self.told[name]
+
+
+def test_every_target_has_a_source_a_command_and_a_definition(tmp_path):
+    sources = Sources(Plan(tmp_path))
+    for target in targets():
+        assert target.source in SOURCES
+        assert target.definition.endswith(".")
+        assert sources.command(target.source)
+    assert {target.source for target in targets()} == set(SOURCES)
+    assert len({target.name for target in targets()}) == len(targets())
+
+
+def test_a_source_is_measured_once_and_found_again_by_the_next_run(tmp_path):
+    told = {"budgets": {"limit": 1}}
+    for asked in (["budgets"], []):
+        sources = Told(Plan(tmp_path), told)
+        assert sources.report("budgets") == sources.report("budgets") == told["budgets"]
+        assert sources.asked == asked
+    other = Told(Plan(tmp_path, quick=True), told)
+    other.report("budgets")
+    assert other.asked == ["budgets"]
+
+
+def test_what_is_away_leaves_the_rest_of_the_card_whole(tmp_path):
+    sources = Told(Plan(tmp_path), {"loop": {"finished": [{"verdict": "promoted", "candidate": 2}]}})
+    scores = {score.target.name: score for score in measure_all(sources, ("loop", "coverage"))}
+    assert scores["self-improvement"].reading.value == 1.0
+    assert scores["test coverage"].word == "not measurable"
+    assert scores["test coverage"].why_not == "coverage is away"
+    assert sources.asked == ["loop", "coverage"]
+    told = to_markdown(list(scores.values()), "beast scorecard")
+    assert "| self-improvement | - | 100% [2.5%, 100%] | - | no goal |" in told
+    assert "Not measurable here: coverage is away." in told
+    verdicts = [each["verdict"] for each in describe(list(scores.values()), "beast scorecard")["targets"]]
+    assert verdicts == ["no goal", "not measurable"]
+
+
+def test_a_command_that_fails_says_so_with_its_last_words(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NotEnoughDataError, match=r"`poe test` ended with 1: No data to report"):
+        Sources(Plan(tmp_path)).report("coverage")
+
+
+def test_an_unknown_source_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no source is called 'weather'"):
+        Sources(Plan(tmp_path)).report("weather")
