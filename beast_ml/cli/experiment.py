@@ -85,7 +85,9 @@ def design(
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(metavar="ID", help="Its id: also the key by which units are drawn.")],
+    name: Annotated[
+        str | None, typer.Argument(metavar="ID", help="Its id: also the key by which units are drawn.")
+    ] = None,
     variant: Annotated[
         list[str] | None, typer.Option(help="NAME=POLICY:SHARE, such as new=challenger:0.1; may be repeated.")
     ] = None,
@@ -104,15 +106,34 @@ def create(
     metric: Annotated[str, typer.Option(help="What --best-arm goes by.")] = "quality",
     shadow: Annotated[str | None, typer.Option(help="A policy that also decides, without being served.")] = None,
     shadow_share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the requests.")] = 1.0,
+    from_report: Annotated[
+        Path | None, typer.Option(help="Instead of ID: try a switch of this report.json of `beast report savings`.")
+    ] = None,
+    number: Annotated[int, typer.Option(min=1, help="Of the switch in --from-report.")] = 1,
+    share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the users, for --from-report.")] = 0.1,
+    router: Annotated[
+        str | None, typer.Option(help="Registry address of the report's router; default: the server's.")
+    ] = None,
     url: UrlOption = None,
     key: KeyOption = None,
     file: FileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Start an experiment, or change the shares of one: units stay in their variant as far as the shares allow."""
+    """Start an experiment, or change the shares of one: units stay in their variant as far as the shares allow.
+
+    With --from-report, the champion under the switch's policy is registered as the challenger, and guardrails on
+    errors and quality stop it by themselves.
+    """
     from beast_ml.experiments.definitions import Experiment, Guardrail, Variant
     from beast_ml.experiments.log_metric_names import LOG_METRICS
 
+    if from_report is not None:
+        if name is not None or variant or shadow:
+            raise InputError("--from-report names the experiment and its variants: give no ID, --variant or --shadow")
+        _create_from_report(from_report, number, share, router, url, key, file, as_json)
+        return
+    if name is None:
+        raise InputError("give an ID and --variant NAME=POLICY:SHARE, or --from-report REPORT.json")
     variants = [_variant(text) for text in variant or ()]
     if variants:
         left = 1.0 - sum(each.share for each in variants)
@@ -136,6 +157,25 @@ def create(
         metric=one_of("--metric", metric, LOG_METRICS),
     )
     _show(_put(experiment, url, key, file), as_json, only=name)
+
+
+def _create_from_report(
+    path: Path,
+    number: int,
+    share: float,
+    router: str | None,
+    url: str | None,
+    key: str | None,
+    file: Path | None,
+    as_json: bool,
+) -> None:
+    from beast_ml.cli.savings_experiment import experiment_of
+    from beast_ml.operations.savings.recommendation import read_recommendation
+
+    found = read_recommendation(path, number)
+    experiment, said = experiment_of(found, share, router, _all(url, key, file))
+    _show(_put(experiment, url, key, file), as_json, only=experiment.id)
+    say(said)
 
 
 @app.command()

@@ -23,23 +23,27 @@ def guard(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Stop variants that break a guardrail, and move the shares of experiments in the best-arm mode.
+    """Stop variants that break a guardrail, move the shares of experiments in the best-arm mode, and analyse them all.
 
-    Looking often costs nothing in validity. Servers that use the file follow within a second.
+    Looking often costs nothing in validity. Servers that use the file follow within a second, and give the analyses,
+    which are kept beside it, at GET /v1/admin/experiments/analyses.
     """
     from beast_ml.experiments.experiments_file import EXPERIMENTS_FILE
     from beast_ml.experiments.followed import FollowedExperiments
     from beast_ml.settings import load_settings
 
-    followed = FollowedExperiments(experiments or load_settings().serving.state / EXPERIMENTS_FILE)
+    file = experiments or load_settings().serving.state / EXPERIMENTS_FILE
+    followed = FollowedExperiments(file)
     if followed.error is not None:
         raise InputError(followed.error)
-    running = [each for each in followed.experiments.running() if each.guardrails or each.allocation == "best-arm"]
+    running = [each for each in followed.experiments.running() if each.variants]
     done: list[dict[str, Any]] = []
     if running:  # only then what is heavy is imported: this runs every few minutes
         import numpy as np
 
         from beast_ml.events import events
+        from beast_ml.experiments.kept_analyses import ANALYSES_FILE, read_analyses, write_analyses
+        from beast_ml.experiments.log_analysis import analyse_log
         from beast_ml.experiments.tend import is_tended, tend
         from beast_ml.logs.store import LogStore
 
@@ -61,6 +65,10 @@ def guard(
                     "written": written,
                 }
             )
+        if not dry_run:
+            newer = [kept for experiment in running for kept in analyse_log(experiment, log, datetime.now(UTC))]
+            analyses = file.with_name(ANALYSES_FILE)
+            write_analyses(analyses, read_analyses(analyses).with_newer(tuple(newer)))
     if as_json:
         print_json(done)
         return

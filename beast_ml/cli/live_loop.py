@@ -19,9 +19,9 @@ __all__ = ["live_loop", "loop_state"]
 
 def loop_state(settings: Settings) -> StateFile:
     """Return where the loop's state is."""
-    from beast_ml.operations.learning_loop.state_file import StateFile
+    from beast_ml.operations.learning_loop.state_file import LOOP_FILE, StateFile
 
-    return StateFile(settings.learning.state / "loop.json")
+    return StateFile(settings.learning.state / LOOP_FILE)
 
 
 def live_loop(settings: Settings, store: Path | None = None) -> LiveSurroundings:

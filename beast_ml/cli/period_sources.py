@@ -58,7 +58,7 @@ def period_sources(
     from beast_ml.cli.known_prices import known_prices
     from beast_ml.cli.ledger_accounts import ledger_accounts
     from beast_ml.cli.live_loop import loop_state
-    from beast_ml.cli.named_bundle import named_bundle
+    from beast_ml.cli.report_router import bundle_of
     from beast_ml.experiments.experiments_file import EXPERIMENTS_FILE, read_experiments
     from beast_ml.features.distill import static_encoder
     from beast_ml.features.kinds import KIND_TABLE
@@ -81,7 +81,7 @@ def period_sources(
         runs=runs,
         accounts=ledger_accounts(settings),
         encoder=encoder,
-        bundle=named_bundle(None, settings) if judge and runs is not None else None,
+        bundle=bundle_of(None, settings) if judge and runs is not None else None,
         prices=known_prices(settings),
         kinds=KIND_TABLE.extended(settings.kinds),
         life_s=settings.cache.life_s,

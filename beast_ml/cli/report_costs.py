@@ -102,13 +102,13 @@ def _what_if(
     log: Any, question: CostQuestion, router: str | None, willingness: float | None, settings: Settings, seed: int
 ) -> PolicyWhatIf:
     from beast_ml.cli.known_prices import known_prices
-    from beast_ml.cli.named_bundle import named_bundle
+    from beast_ml.cli.report_router import bundle_of
     from beast_ml.features.distill import static_encoder
     from beast_ml.operations.costs.policy_what_if import what_if_policy
     from beast_ml.operations.savings.log import repriced
 
     logged = log.logged_outcomes(where=question.where()).priced(known_prices(settings))
-    bundle = named_bundle(router, settings)
+    bundle = bundle_of(router, settings)
     if question.prices:
         logged = repriced(logged, question.prices)
         bundle = None if bundle is None else bundle.with_prices(question.prices)

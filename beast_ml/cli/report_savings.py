@@ -11,9 +11,10 @@ from rich.markup import escape
 
 from beast_ml.cli.output import Bars, JsonOption, print_json, print_table, progress_bar, say, stdout
 from beast_ml.cli.past_time import past_time
+from beast_ml.cli.report_router import bundle_of
 
 if TYPE_CHECKING:
-    from beast_ml.operations.savings.report import RankedSwitch, SavingsReport
+    from beast_ml.operations.savings.report import SavingsReport
     from beast_ml.settings import Settings
 
 __all__ = ["report_savings"]
@@ -50,7 +51,6 @@ def report_savings(
     that hold for all of them at once; the best is checked on the other half. At most a point of quality may be lost.
     """
     from beast_ml.cli.known_prices import given_price, known_prices
-    from beast_ml.cli.named_bundle import named_bundle
     from beast_ml.features.distill import static_encoder
     from beast_ml.logs.store import LogStore
     from beast_ml.operations.savings.report import savings_report
@@ -60,7 +60,7 @@ def report_savings(
     start = None if since is None else past_time("--since", since)
     prices = dict(given_price(text) for text in price or ())
     logged = LogStore(store or settings.logs.store).logged_outcomes(start).priced(known_prices(settings))
-    bundle = named_bundle(router, settings)
+    bundle = bundle_of(router, settings)
     with progress_bar() as progress:
         bars = Bars(progress)
         encoder = static_encoder(progress=lambda done, total: bars.advance("distilling the encoder", done, total))
@@ -81,7 +81,7 @@ def report_savings(
         out.mkdir(parents=True, exist_ok=True)
         (out / "report.json").write_text(json.dumps(report.to_dict(), indent=2) + "\n", "utf-8")
         draw_savings(out / "savings.png", report)
-    applied = None if apply is None else _apply(report.number(apply), share, router, settings)
+    applied = None if apply is None else _apply(report, apply, share, router, settings)
     if as_json:
         print_json(report.to_dict() | ({} if applied is None else {"applied": applied}))
         return
@@ -124,16 +124,16 @@ def _points(value: float, low: float, high: float) -> str:
     return f"{100 * value:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
 
 
-def _apply(each: RankedSwitch, share: float, router: str | None, settings: Settings) -> str:
-    from beast_ml.operations.savings.apply import start_experiment
-    from beast_ml.registry.config import TrackingConfig
+def _apply(report: SavingsReport, number: int, share: float, router: str | None, settings: Settings) -> str:
+    from beast_ml.cli.savings_experiment import experiment_of
+    from beast_ml.experiments.experiments_file import EXPERIMENTS_FILE, read_experiments
+    from beast_ml.experiments.followed import FollowedExperiments
+    from beast_ml.operations.savings.recommendation import recommendation
 
-    if each.switch.policy is None:
-        return f"{each.switch.name}: no experiment of two routers can show this. Do instead: {each.switch.how}"
-    return start_experiment(
-        each,
-        share,
-        router or settings.serving.router,
-        TrackingConfig(**settings.tracking.model_dump()),
-        settings.serving.state,
-    )
+    found = recommendation(report, report.number(number))
+    if found.policy is None:
+        return f"{found.name}: no experiment of two routers can show this. Do instead: {found.how}"
+    file = settings.serving.state / EXPERIMENTS_FILE
+    experiment, said = experiment_of(found, share, router, read_experiments(file))
+    FollowedExperiments(file).put(experiment)
+    return said

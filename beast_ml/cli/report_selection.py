@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from beast_ml.cli.output import Bars, JsonOption, print_json, print_table, progress_bar, say, stdout
 from beast_ml.cli.past_time import past_time
+from beast_ml.errors import InputError
 
 if TYPE_CHECKING:
     from beast_ml.operations.selection.report import SelectionReport
@@ -24,6 +25,13 @@ def report_selection(
     since: Annotated[
         str | None, typer.Option(help="A time (2026-11-25T08:00Z), or how long ago (24h, 30d); default: the whole log.")
     ] = None,
+    outcomes: Annotated[
+        Path | None,
+        typer.Option(help="Instead of the log: an outcome table, to judge a router's choices by the truth."),
+    ] = None,
+    router: Annotated[
+        str | None, typer.Option(help="For --outcomes: bundle folder or registry address; default: the champion.")
+    ] = None,
     epsilon: Annotated[float, typer.Option(help="How far from the best model's quality is near; 0..1.")] = 0.02,
     store: Annotated[Path | None, typer.Option(help="The log store; default: logs.store in mlflow.yaml.")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write report.json and selection.png into this folder.")] = None,
@@ -33,32 +41,17 @@ def report_selection(
     """Print how often the choice was near the best, by tenant, kind and context, and what context would add.
 
     The best is what the log itself predicts, by fits that did not see the question; quality lost is doubly robust.
-    Failed choices are told by model and kind of error, with what the fallback cost and lost.
+    Failed choices are told by model and kind of error, with what the fallback cost and lost. With --outcomes, a router
+    decides each query of a table that says what every candidate would have got.
     """
-    from beast_ml.cli.known_prices import known_prices
-    from beast_ml.features.distill import static_encoder
-    from beast_ml.features.kinds import KIND_TABLE
-    from beast_ml.logs.store import LogStore
-    from beast_ml.operations.selection.report import selection_report
-    from beast_ml.settings import load_settings
-
-    settings = load_settings()
-    start = None if since is None else past_time("--since", since)
-    log = LogStore(store or settings.logs.store)
-    logged = log.logged_outcomes(start).priced(known_prices(settings))
-    failed = log.requests(["request_id", "attempts"], start, where="served_model IS DISTINCT FROM chosen_model")
-    attempts = dict(zip(failed["request_id"].to_pylist(), failed["attempts"].to_pylist(), strict=True))
-    with progress_bar() as progress:
-        bars = Bars(progress)
-        report = selection_report(
-            logged,
-            static_encoder(progress=lambda done, total: bars.advance("distilling the encoder", done, total)),
-            attempts,
-            epsilon=epsilon,
-            kinds=KIND_TABLE.extended(settings.kinds),
-            seed=seed,
-            progress=bars.advance,
-        )
+    if outcomes is None:
+        if router is not None:
+            raise InputError("`--router` is for --outcomes: the log has its own choices")
+        report = _of_log(since, epsilon, store, seed)
+    else:
+        if since is not None or store is not None:
+            raise InputError("`--since` and `--store` are for the log, not for --outcomes")
+        report = _of_outcomes(outcomes, router, epsilon, seed)
     for note in report.notes:
         say(f"warning: {note}")
     if out is not None:
@@ -74,6 +67,51 @@ def report_selection(
     if out is not None:
         written = f"{out / 'report.json'}, {out / 'selection.png'}"
         stdout.print(f"Written: {escape(written)}", highlight=False)
+
+
+def _of_outcomes(path: Path, router: str | None, epsilon: float, seed: int) -> SelectionReport:
+    from beast_ml.cli.report_router import bundle_of
+    from beast_ml.evaluation.outcome_files import read_outcome_set
+    from beast_ml.features.kinds import KIND_TABLE
+    from beast_ml.operations.selection.known import known_selection
+    from beast_ml.settings import load_settings
+
+    settings = load_settings()
+    read = read_outcome_set(path)
+    if read.warning():
+        say(f"warning: {read.warning()}")
+    bundle = bundle_of(router, settings)
+    if bundle is None:
+        raise InputError("there is no router to judge: give --router, a bundle folder or a registry address")
+    kinds = KIND_TABLE.extended(settings.kinds)
+    return known_selection(read.matrix, bundle, epsilon=epsilon, kinds=kinds, seed=seed)
+
+
+def _of_log(since: str | None, epsilon: float, store: Path | None, seed: int) -> SelectionReport:
+    from beast_ml.cli.known_prices import known_prices
+    from beast_ml.features.distill import static_encoder
+    from beast_ml.features.kinds import KIND_TABLE
+    from beast_ml.logs.store import LogStore
+    from beast_ml.operations.selection.report import selection_report
+    from beast_ml.settings import load_settings
+
+    settings = load_settings()
+    start = None if since is None else past_time("--since", since)
+    log = LogStore(store or settings.logs.store)
+    logged = log.logged_outcomes(start).priced(known_prices(settings))
+    failed = log.requests(["request_id", "attempts"], start, where="served_model IS DISTINCT FROM chosen_model")
+    attempts = dict(zip(failed["request_id"].to_pylist(), failed["attempts"].to_pylist(), strict=True))
+    with progress_bar() as progress:
+        bars = Bars(progress)
+        return selection_report(
+            logged,
+            static_encoder(progress=lambda done, total: bars.advance("distilling the encoder", done, total)),
+            attempts,
+            epsilon=epsilon,
+            kinds=KIND_TABLE.extended(settings.kinds),
+            seed=seed,
+            progress=bars.advance,
+        )
 
 
 def _show(report: SelectionReport) -> None:

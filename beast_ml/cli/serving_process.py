@@ -62,6 +62,7 @@ def serving_config(settings: Settings) -> ServingConfig:
         limits=settings.limits(),
         budgets=tuple(BudgetRule.from_usd(**each.model_dump()) for each in settings.budgets),
         cache=cache_config(settings),
+        learning=settings.learning.state,
     )
 
 

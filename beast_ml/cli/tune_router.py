@@ -76,6 +76,7 @@ def router(
     space = SearchSpace(tuple(one_of("--encoders", name, ENCODERS) for name in names), known_context(use_task, use_app))
     settings = load_settings()
     prices = known_prices(settings)
+    _refuse_log(outcomes)
     read = read_outcome_set(outcomes)
     if read.warning():
         say(f"warning: {read.warning()}")
@@ -100,6 +101,18 @@ def router(
     _show(tuning, outcomes)
     stdout.print(f"wrote {out}, {picture}; run {run_id}", highlight=False, markup=False)
     stdout.print(f"next: beast train --outcomes {outcomes} --settings {out}", highlight=False, markup=False)
+
+
+def _refuse_log(path: Path) -> None:
+    from beast_ml.logs.sources.raw_rows import raw_rows
+
+    first = next(raw_rows(path, 1), None) if path.is_file() else None
+    if path.is_dir() or (first is not None and "chosen_model" in first.row):
+        raise InputError(
+            f"{path} is a log, which knows what the chosen model got and nothing of the others: settings cannot be "
+            "compared on it question by question. Let every candidate answer a sample of its prompts, and give that as "
+            f"an outcome table; or learn from the log with the defaults: beast train --log {path}"
+        )
 
 
 def _described(tuning: NestedTuning) -> dict[str, object]:

@@ -11,9 +11,10 @@ import msgspec
 from msgspec import Meta
 
 from beast_ml.domain.money import usd
-from beast_ml.errors import UnavailableError
+from beast_ml.errors import DataError, UnavailableError
 from beast_ml.experiments.definitions import Experiment
 from beast_ml.experiments.experiments_file import Experiments
+from beast_ml.experiments.kept_analyses import KeptAnalyses, read_analyses
 from beast_ml.operations.budgets.rules import BudgetRule, BudgetStatus
 from beast_ml.serving.payloads import ModelInfo, ModelList
 from beast_ml.serving.runtime import RuntimeStatus
@@ -23,6 +24,7 @@ __all__ = [
     "BudgetList",
     "BudgetRules",
     "ReloadAnswer",
+    "list_analyses",
     "list_budgets",
     "list_experiments",
     "list_models",
@@ -131,6 +133,14 @@ async def set_budgets(services: Services, body: BudgetRules, _: str) -> BudgetLi
 async def list_experiments(services: Services, _: None, __: str) -> Experiments:
     """Return all experiments."""
     return services.experiments.experiments
+
+
+async def list_analyses(services: Services, _: None, __: str) -> KeptAnalyses:
+    """Return the last analyses, as a process beside the workers left them."""
+    try:
+        return await asyncio.to_thread(read_analyses, services.analyses)
+    except DataError as error:  # a file of ours: no mistake of who asks
+        raise UnavailableError(str(error)) from error
 
 
 async def put_experiment(services: Services, body: Experiment, _: str) -> Experiments:

@@ -9,11 +9,13 @@ import msgspec
 
 from beast_ml.experiments.definitions import Experiment
 from beast_ml.experiments.experiments_file import Experiments
+from beast_ml.experiments.kept_analyses import KeptAnalyses
 from beast_ml.operations.explicit_feedback import FeedbackReport
 from beast_ml.serving.admin import (
     BudgetList,
     BudgetRules,
     ReloadAnswer,
+    list_analyses,
     list_budgets,
     list_experiments,
     list_models,
@@ -207,6 +209,16 @@ OPERATIONS: tuple[Operation, ...] = (
         Experiments,
         put_experiment,
         "Start, change or stop an experiment.",
+        auth="admin",
+        tag="admin",
+    ),
+    Operation(
+        "GET",
+        "/v1/admin/experiments/analyses",
+        None,
+        KeptAnalyses,
+        list_analyses,
+        "Say what the experiments have shown so far; analysed after each compaction of the log.",
         auth="admin",
         tag="admin",
     ),

@@ -15,6 +15,8 @@ from prometheus_client.samples import Sample
 
 from beast_ml.cache.neighbours.frames import Figures
 from beast_ml.serving.cache_tier_metrics import CacheTierMetrics
+from beast_ml.serving.learning_figures import LearningFigures
+from beast_ml.serving.learning_metrics import LearningMetrics
 from beast_ml.serving.metric_cells import CellFiles, Counters, Gauges, Histograms
 
 __all__ = ["CONTENT_TYPE", "ServingMetrics", "clear_metrics"]
@@ -98,6 +100,7 @@ class ServingMetrics:
         self._log_lag_s = gauges("log_lag_seconds", "Age of the oldest row not in the store yet.", "livemax")
         self._feedback = counters("feedback", "Feedback that came in, by what it was.", "kind")
         self._up = gauges("dependency_up", "1 while a dependency answers all workers.", "livemin", "dependency")
+        self._learning = LearningMetrics(files)
         self._near_up = gauges("cache_process_up", "1 while the process of the semantic cache answers.", "livemin")
         self._near_start_s = gauges("cache_process_start_seconds", "Time it took to start.", "livemostrecent")
         self._near_bytes = gauges("cache_process_memory_bytes", "Its resident memory.", "livemostrecent", "of")
@@ -233,6 +236,10 @@ class ServingMetrics:
     def set_up(self, dependency: str, is_up: bool) -> None:
         """Say whether a dependency (registry, keys, log, budgets) answered this worker the last time."""
         self._up.set((dependency,), float(is_up))
+
+    def set_learning(self, figures: LearningFigures) -> None:
+        """Say where the learning loop stands, and what has drifted."""
+        self._learning.tell(figures)
 
     def set_cache_process(self, figures: Figures | None) -> None:
         """Say how the process of the semantic cache is doing; None: it does not answer this worker."""

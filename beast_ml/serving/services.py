@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beast_ml.domain.money import nano_usd
@@ -52,6 +53,8 @@ class Services:
         Of bodies.
     experiments, implicit
         Which policy decides, and what repeated requests say of earlier answers.
+    analyses
+        The file that the analyses of the experiments are kept in.
     budgets
         None where no budget is kept.
     recent
@@ -75,6 +78,7 @@ class Services:
     limits: BodyLimits
     experiments: FollowedExperiments
     implicit: ImplicitFeedback
+    analyses: Path
     budgets: BudgetGuard | None = None
     recent: RecentDecisions = field(default_factory=RecentDecisions)
     retries: RetryBudget = field(default_factory=RetryBudget)

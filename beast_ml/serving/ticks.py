@@ -10,6 +10,7 @@ from beast_ml.domain.money import usd
 from beast_ml.events import events
 from beast_ml.logs.segments import SegmentWriter, oldest_segment_at
 from beast_ml.operations.keys.ring import KeyRing
+from beast_ml.serving.learning_figures import FollowedLearning
 from beast_ml.serving.services import Services
 
 __all__ = ["Ticks"]
@@ -26,12 +27,17 @@ class Ticks:
         The worker's parts.
     writer, keys
         Whose state gauges show.
+    learning
+        The learning loop of this host.
     """
 
-    def __init__(self, services: Services, writer: SegmentWriter, keys: KeyRing) -> None:
+    def __init__(
+        self, services: Services, writer: SegmentWriter, keys: KeyRing, learning: FollowedLearning | None = None
+    ) -> None:
         self._services = services
         self._writer = writer
         self._keys = keys
+        self._learning = learning
 
     async def run(self) -> None:
         """Tick until cancelled."""
@@ -39,6 +45,7 @@ class Ticks:
             try:
                 self.tick()
                 await self._look_at_semantic_cache()
+                await self._look_at_learning()
             except Exception as error:  # noqa: BLE001  the worker goes on serving whatever a gauge meets
                 events.error("serving.tick_failed", error=repr(error))
             await asyncio.sleep(_TICK_S)
@@ -49,6 +56,13 @@ class Ticks:
             figures = await cache.semantic.figures()
             self._services.metrics.set_cache_process(figures)
             self._services.metrics.set_up("cache_process", figures is not None)
+
+    async def _look_at_learning(self) -> None:
+        if self._learning is None:
+            return
+        figures = await asyncio.to_thread(self._learning.changed)
+        if figures is not None:
+            self._services.metrics.set_learning(figures)
 
     def tick(self) -> None:
         """Look once."""

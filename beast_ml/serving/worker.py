@@ -19,6 +19,7 @@ from beast_ml.domain.endpoint import Endpoint, ModelLimits
 from beast_ml.errors import BeastError, UnavailableError
 from beast_ml.events import events
 from beast_ml.experiments.followed import FollowedExperiments
+from beast_ml.experiments.kept_analyses import ANALYSES_FILE
 from beast_ml.logs.segments import SegmentWriter
 from beast_ml.operations.budgets.guard import BudgetGuard
 from beast_ml.operations.budgets.open_ledger import open_ledger
@@ -32,6 +33,7 @@ from beast_ml.operations.keys.store import KeyStore
 from beast_ml.serving.access import Access, kept_secret
 from beast_ml.serving.chores import Chores, HostChores
 from beast_ml.serving.decider import Decider
+from beast_ml.serving.learning_figures import FollowedLearning
 from beast_ml.serving.metrics import ServingMetrics
 from beast_ml.serving.prompts import PromptKeeping, PromptPrivacy
 from beast_ml.serving.rate_limit import RateLimiter, SharedBuckets
@@ -76,6 +78,7 @@ class ServingConfig:
     limits: Mapping[str, ModelLimits] = field(default_factory=dict)
     budgets: tuple[BudgetRule, ...] = ()
     cache: AnswerCacheConfig | None = None
+    learning: Path | None = None
 
 
 class Worker:
@@ -180,9 +183,11 @@ class Worker:
             limits=config.body,
             experiments=FollowedExperiments(config.state / "experiments.json"),
             implicit=ImplicitFeedback(),
+            analyses=config.state / ANALYSES_FILE,
             budgets=budgets,
         )
-        ticks = Ticks(services, writer, keys)
+        learning = None if config.learning is None else FollowedLearning(config.learning)
+        ticks = Ticks(services, writer, keys, learning)
         tasks = [runtime.follow, ticks.run]
         meanwhile: Sequence[Callable[[], Coroutine[None, None, None]]] = ()
         if config.endpoints:

@@ -1,17 +1,10 @@
-"""A search over settings whose worth is made up and known, so that trials take no time; also as a process of its own.
-
-``python -m beast_ml.testing.quick_search STORAGE STUDY N_TRIALS SECONDS_A_FOLD [MEETING N_PROCESSES]``
-
-With a folder to meet in, it begins when so many processes are there.
-"""
+"""A search over settings whose worth is made up and known, so that trials take no time."""
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
+from multiprocessing.synchronize import Barrier
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +17,7 @@ from beast_ml.policy.learner import RouterLearner
 from beast_ml.policy.learner_settings import LearnerSettings
 from beast_ml.testing.worlds import make_world
 
-__all__ = ["QuickTask", "made_up_worth", "quick_search"]
+__all__ = ["QuickTask", "made_up_worth", "quick_search", "run_together"]
 
 
 def made_up_worth(settings: LearnerSettings) -> float:
@@ -65,16 +58,11 @@ def quick_search(storage: str, study: str, *, n_queries: int = 60, seconds: floa
     return RouterSearch(task, SearchSpace(("static", "hashing")), 2, open_storage(storage), study)
 
 
-def _main(
-    storage: str, study: str, n_trials: str, seconds: str, meeting: str = "", n_processes: str = "1"
+def run_together(
+    storage: str, study: str, n_trials: int, *, seconds: float = 0.0, start: Barrier | None = None
 ) -> tuple[Trial, ...]:
-    search = quick_search(storage, study, seconds=float(seconds))
-    if meeting:
-        (Path(meeting) / str(os.getpid())).touch()
-        while len(list(Path(meeting).iterdir())) < int(n_processes):
-            time.sleep(0.01)
-    return search.run(int(n_trials), lambda _done, _total: None)
-
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    """Run a search in a process of its own, from the moment on at which all that share it are there."""
+    search = quick_search(storage, study, seconds=seconds)
+    if start is not None:
+        start.wait()
+    return search.run(n_trials, lambda _done, _total: None)

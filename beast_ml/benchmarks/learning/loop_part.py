@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.benchmarks.figures import Figure, PartResult
-from beast_ml.benchmarks.learning.year import BOOTSTRAP_DAYS, DAYS, SHIFTS, YEAR_POOL, Year
+from beast_ml.benchmarks.learning.year import BOOTSTRAP_DAYS, YEAR, Scenario, Year
 from beast_ml.benchmarks.learning.year_bandit import OnlineBandit
 from beast_ml.benchmarks.learning.year_loop import YearLoop
 from beast_ml.benchmarks.learning.year_policies import Fitted, YearLog, exploring, fit_naively, informed
@@ -33,6 +33,14 @@ Floats = NDArray[np.float64]
 
 _PART: Final = "loop"
 _SET: Final = "mmlu_pro"
+_POOL: Final = (
+    "Meta-Llama-3_1-70B-Instruct",
+    "Meta-Llama-3_1-8B-Instruct",
+    "Phi-3-mini-4k-instruct",
+    "Qwen1.5-110B",
+    "gemini-1.5-flash-002",
+    "gemini-1.5-pro-002",
+)
 _QUICK_DAYS: Final = 150
 _SEEDS, _QUICK_SEEDS = 2, 1
 _RECOVERED: Final = 0.8
@@ -60,6 +68,8 @@ class YearResult:
         Policy -> (days,) true worth of its decisions over all queries, without exploration.
     reachable
         (days,) the same of a policy that learnt from every outcome of every model, as they were that day.
+    scenario
+        What happened.
     hurt
         Promotions whose successor was truly worse, significantly (95%) over all queries.
     n_promoted, n_rolled_back, n_cycles
@@ -71,6 +81,7 @@ class YearResult:
     regret: dict[str, Floats] = field(default_factory=dict)
     value: dict[str, Floats] = field(default_factory=dict)
     reachable: Floats = field(default_factory=lambda: np.zeros(0))
+    scenario: Scenario = YEAR
     hurt: int = 0
     n_promoted: int = 0
     n_rolled_back: int = 0
@@ -82,7 +93,7 @@ class YearResult:
 
         Nothing to win counts as recovered at once.
         """
-        ends = [day for day in SHIFTS.values() if day > shift]
+        ends = [day for day in self.scenario.shifts.values() if day > shift]
         end = min([*ends, len(self.reachable)])
         lost = self.reachable[shift:end] - self.value[policy][shift:end]
         normal = self.reachable[max(shift - _SPELL, 0) : shift] - self.value[policy][max(shift - _SPELL, 0) : shift]
@@ -102,22 +113,43 @@ def measure_loop(context: PartContext) -> PartResult:
     outcomes = load_set(SETS[_SET], context.data)
     if outcomes is None:
         return PartResult(_PART, (), (f"{_SET} is not there: no year was simulated from it",))
-    seeds, days = (_QUICK_SEEDS, _QUICK_DAYS) if context.quick else (_SEEDS, DAYS)
-    pool = outcomes.pool(YEAR_POOL)
+    seeds, days = (_QUICK_SEEDS, _QUICK_DAYS) if context.quick else (_SEEDS, YEAR.days)
+    pool = outcomes.pool(_POOL)
     settings = {"set": pool.digest(), "seeds": seeds, "days": days}
     figures = context.kept(
         f"{_SET}, year",
         settings,
         lambda: _measure(prepare_log_set(pool, get_encoder(context.encoder)), seeds, days, context),
     )
-    return PartResult(_PART, figures, (f"{days} days, {seeds} seeds; shifts on days {list(SHIFTS.values())}",))
+    return PartResult(_PART, figures, (f"{days} days, {seeds} seeds; shifts on days {list(YEAR.shifts.values())}",))
 
 
-def run_year(log_set: LogSet, seed: int, days: int = DAYS, say: object = None) -> YearResult:
-    """Return a year of the loop and its rivals, all on the same requests."""
-    year = Year(log_set, seed)
+def run_year(
+    log_set: LogSet,
+    seed: int,
+    days: int | None = None,
+    say: object = None,
+    *,
+    scenario: Scenario = YEAR,
+    config: LoopConfig = _LOOP,
+) -> YearResult:
+    """Return a year, or what a scenario is instead, of the loop and its rivals, all on the same requests.
+
+    Parameters
+    ----------
+    days
+        Only so many; None: all of the scenario.
+    say
+        Called with each day.
+    scenario
+        What happens.
+    config
+        Of the loop.
+    """
+    days = scenario.days if days is None else days
+    year = Year(log_set, seed, scenario)
     log = _first_log(year, seed)
-    result = YearResult()
+    result = YearResult(scenario=scenario)
     loop = YearLoop(year, _copy(log), seed)
     loop.begin()
     never = loop.versions[0]
@@ -157,7 +189,7 @@ def run_year(log_set: LogSet, seed: int, days: int = DAYS, say: object = None) -
             for name, fitted in {**plain, "loop": champion}.items():
                 value[name][number] = _value(worth, fitted.decisions(year, number))
             reachable[number] = value["informed"][number]
-            while learn_once(file, loop, _LOOP).waiting is None:
+            while learn_once(file, loop, config).waiting is None:
                 result.n_cycles += 1
             daily = fit_naively(year, daily_log, daily_log.latest(_NAIVE_ROWS, number + 1))
             if callable(say):
@@ -188,7 +220,7 @@ def _measure(log_set: LogSet, seeds: int, days: int, context: PartContext) -> tu
         if name not in ("loop", "informed"):
             difference = [each.regret[name] - each.regret["loop"] for each in results]
             figures.append(_over_spells(where, name, "regret_above_loop", difference))
-        for shift, day in SHIFTS.items():
+        for shift, day in YEAR.shifts.items():
             if day < days:
                 found = [each.recovery_days(name, day) for each in results]
                 known = [each for each in found if each is not None]

@@ -38,6 +38,7 @@ from beast_ml.operations.learning_loop.log_readings import (
 )
 from beast_ml.operations.learning_loop.promise import is_promising
 from beast_ml.operations.learning_loop.replay import replayed
+from beast_ml.operations.learning_loop.state_file import DRIFT_FILE
 from beast_ml.operations.learning_loop.states import LoopState
 from beast_ml.operations.learning_loop.surroundings import Collected, Compared, Judged, Shadowed
 from beast_ml.operations.log_training import train_from_log
@@ -235,7 +236,7 @@ class LiveSurroundings:
 
     def _drift(self, now: datetime) -> tuple[Finding, ...]:
         """Let the drift monitor read on, and return what it has found."""
-        path = self.folder / "drift.json"
+        path = self.folder / DRIFT_FILE
         monitor = _read_monitor(path) or DriftMonitor()
         since = None if monitor.last_at is None else monitor.last_at + timedelta(microseconds=1)
         if feed_log(monitor, self.store, since, now - self.label_delay):

@@ -1,8 +1,8 @@
-"""What a bundle would have decided on logged prompts, without exploration and constraints."""
+"""What a bundle would have decided on known prompts, without exploration and constraints."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -13,8 +13,15 @@ from beast_ml.policy.decide import Constraints, decide_batch
 __all__ = ["replayed"]
 
 
-def replayed(bundle: RouterBundle, prompts: Sequence[str]) -> list[str]:
+def replayed(
+    bundle: RouterBundle, prompts: Sequence[str], contexts: Sequence[Mapping[str, str]] | None = None
+) -> list[str]:
     """Return the model of each prompt; features of the past count as unknown.
+
+    Parameters
+    ----------
+    contexts
+        What is known of each prompt; None: nothing.
 
     Raises
     ------
@@ -25,7 +32,7 @@ def replayed(bundle: RouterBundle, prompts: Sequence[str]) -> list[str]:
     """
     history = bundle.features.spec.history
     past = None if history is None else np.zeros((len(prompts), history.dim), dtype=np.float32)
-    expected = bundle.predictors.predict(bundle.features.matrix(prompts, None, past))
+    expected = bundle.predictors.predict(bundle.features.matrix(prompts, contexts, past))
     wrong = int((~np.isfinite(expected.quality)).any(axis=1).sum())
     if wrong:
         raise BundleError(f"it predicts no quality for {wrong:,} of {len(prompts):,} prompts")

@@ -6,6 +6,7 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -13,7 +14,11 @@ from beast_ml.durable import write_durably
 from beast_ml.errors import DataError
 from beast_ml.operations.learning_loop.states import LoopState
 
-__all__ = ["StateFile"]
+__all__ = ["DRIFT_FILE", "LOOP_FILE", "StateFile"]
+
+LOOP_FILE: Final = "loop.json"
+DRIFT_FILE: Final = "drift.json"
+"""Within the folder of the loop: its own state, and that of the drift monitor which it lets read on."""
 
 
 class StateFile:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from beast_ml.bundle.read import RouterBundle
@@ -56,6 +57,7 @@ class RankedSwitch:
             "name": self.switch.name,
             "how": self.switch.how,
             "as_experiment": self.switch.policy is not None,
+            "policy": None if self.switch.policy is None else msgspec.to_builtins(self.switch.policy),
             "saving_usd_per_month": spent_usd * self.estimate.saving,
             **self.estimate.to_dict(),
             "checked": None if self.checked is None else self.checked.to_dict(),
@@ -79,6 +81,8 @@ class SavingsReport:
         What the new prices alone change of that, as a share of the old cost; None where none were given.
     notes
         What there is to know.
+    champion
+        Digest of the training data of the bundle whose policies the switches are; None without one.
     """
 
     ranked: tuple[RankedSwitch, ...]
@@ -87,6 +91,7 @@ class SavingsReport:
     spent_usd: float
     price_change: float | None
     notes: tuple[str, ...]
+    champion: str | None = None
 
     @property
     def best(self) -> RankedSwitch | None:
@@ -147,6 +152,7 @@ class SavingsReport:
             "price_change": self.price_change,
             "quality_margin": 0.01,
             "confidence": 0.95,
+            "champion": self.champion,
             "switches": [
                 {"number": number, **each.to_dict(self.spent_usd)} for number, each in enumerate(self.ranked, 1)
             ],
@@ -214,6 +220,7 @@ def savings_report(
         float(np.nanmean(log.cost.reward)) * log.per_month,
         change,
         tuple(notes),
+        None if bundle is None else bundle.manifest.training_digest,
     )
 
 

@@ -44,7 +44,7 @@ def draw_selection(path: Path, report: SelectionReport) -> None:
     right.set_xlabel("what reading it adds, at equal cost, points")
     if not report.context:
         right.set_axis_off()
-        right.text(0.5, 0.5, "the log has no context to read", ha="center", color=_GREY)
+        right.text(0.5, 0.5, "no context was read", ha="center", color=_GREY)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25, linewidth=0.6)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,7 +24,7 @@ Attempts = Mapping[str, Sequence[Mapping[str, Any]]]
 
 @dataclass(frozen=True)
 class SelectionReport:
-    """What a log says of its choices.
+    """What a log says of its choices, or known outcomes of a router's.
 
     Parameters
     ----------
@@ -40,6 +40,8 @@ class SelectionReport:
         Of the log.
     notes
         What there is to know.
+    best
+        How the best model is known.
     """
 
     epsilon: float
@@ -48,13 +50,14 @@ class SelectionReport:
     fallbacks: tuple[FallbackCount, ...]
     n_requests: int
     notes: tuple[str, ...]
+    best: Literal["is predicted best", "is best"] = "is predicted best"
 
     def sentence(self) -> str:
         """Return the verdict for people."""
         found = self.accuracy[0]
         text = (
             f"{found.accuracy:.1%} [{found.accuracy_low:.1%}, {found.accuracy_high:.1%}] of the choices were within "
-            f"{100 * self.epsilon:g} points of the model that is predicted best; "
+            f"{100 * self.epsilon:g} points of the model that {self.best}; "
             f"{100 * found.regret:.2f} points of quality [{100 * found.regret_low:.2f}, {100 * found.regret_high:.2f}] "
             "were lost to it on average."
         )

@@ -9,6 +9,7 @@ from beast_ml.experiments.experiments_file import read_experiments
 from beast_ml.experiments.log_metrics import shares_now
 from beast_ml.logs.compaction import compact
 from beast_ml.logs.store import LogStore
+from beast_ml.testing.cli_fixtures import beast  # noqa: F401 - a fixture is used by name
 from beast_ml.testing.router_fixtures import (  # noqa: F401 - fixtures are used by name
     distilled,
     fitted,
@@ -26,7 +27,7 @@ QUALITY = {"control": 0.2, "new": 0.9}
 
 
 @pytest.mark.slow
-def test_a_difference_between_served_variants_is_found_in_their_log(serving, tmp_path):  # noqa: F811 - the fixture
+def test_a_difference_between_served_variants_is_found_and_told_by_the_server(serving, beast, tmp_path):  # noqa: F811
     api = serving()
     arms = [
         {"name": "control", "policy": "champion", "share": 0.5},
@@ -62,3 +63,9 @@ def test_a_difference_between_served_variants_is_found_in_their_log(serving, tmp
     cost = analyze(observe(store, experiment, "cost", now), "cost")
     assert cost.comparisons[0].effect == pytest.approx(0.0)
     assert cost.stopped_at is None
+    code, _, said = beast("experiment", "guard", "--experiments", api.state / "experiments.json", "--store", store.path)
+    assert code == 0, said
+    (kept,) = serving().get("/v1/admin/experiments/analyses", ADMIN_KEY).json()["analyses"]
+    assert (kept["experiment"], kept["metric"]) == ("same", "quality")
+    assert kept["report"]["variants"]["new"]["effect"] == pytest.approx(new.effect)
+    assert kept["report"]["verdict"]["decision"] == "ship"

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from beast_ml.experiments.experiments_file import Experiments, read_experiments, write_experiments
+from beast_ml.experiments.kept_analyses import ANALYSES_FILE, read_analyses
 from beast_ml.testing.experiment_logs import experiment_of, experiment_store
 
 
@@ -103,6 +104,9 @@ def test_an_experiment_is_created_ramped_listed_and_stopped_in_its_file(beast, t
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("create",), "give an ID and --variant"),
+        (("create", "--from-report", "r.json"), "as a savings report"),
+        (("create", "a", "--from-report", "r.json"), "give no ID"),
         (("create", "a"), "neither variants nor a shadow"),
         (("create", "a", "--variant", "new"), "NAME=POLICY:SHARE"),
         (("create", "a", "--variant", "new=challenger:much"), "is no number"),
@@ -154,10 +158,24 @@ def test_the_log_is_analysed_and_a_bad_variant_is_stopped(beast, tmp_path):
     assert code == 0
     assert "trial: 'new' is worse than the control in errors by at least" in printed
     assert not read_experiments(tmp_path / "e.json").running()
+    quality, errors = read_analyses(tmp_path / ANALYSES_FILE).analyses
+    assert (quality.metric, errors.metric) == ("quality", "errors")
+    new = json.loads((tmp_path / "out" / "report.json").read_text())["variants"]["new"]
+    assert errors.report["variants"]["new"] == new  # what `analyze` said
+    assert errors.report["verdict"]["decision"] == "keep control"
+
+
+def test_of_an_experiment_that_nobody_uses_it_is_said_what_is_waited_for(beast, tmp_path):
+    write_experiments(tmp_path / "e.json", Experiments((experiment_of(),)))
+    code, _, _ = beast("experiment", "guard", "--experiments", tmp_path / "e.json", "--store", tmp_path / "empty")
+    assert code == 0
+    (kept,) = read_analyses(tmp_path / ANALYSES_FILE).analyses
+    assert (kept.report, kept.metric) == (None, "quality")
+    assert kept.waiting
 
 
 def test_a_guard_without_work_imports_nothing_heavy(tmp_path):
-    write_experiments(tmp_path / "e.json", Experiments((experiment_of(),)))
+    write_experiments(tmp_path / "e.json", Experiments((experiment_of(status="stopped"),)))
     code = (
         "import sys; from beast_ml.cli.main import run; sys.argv = ['beast', 'experiment', 'guard', '--json', "
         f"'--experiments', {str(tmp_path / 'e.json')!r}]\n"

@@ -43,6 +43,15 @@ def test_what_cannot_be_tuned_is_named(beast, table, options, told):
     assert told in said
 
 
+def test_a_log_is_refused_with_what_to_do_instead(beast, tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "log.jsonl").write_text('{"request_id": "r1", "chosen_model": "large", "propensity": 0.5}\n')
+    for log in ("store", "log.jsonl"):
+        code, _, said = beast("tune", "router", "--outcomes", log)
+        assert code == 2
+        assert f"beast train --log {log}" in " ".join(said.split())
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

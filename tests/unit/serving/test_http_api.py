@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from beast_ml.domain import Price
+from beast_ml.experiments.kept_analyses import ANALYSES_FILE, KeptAnalyses, KeptAnalysis, write_analyses
 from beast_ml.logs.schema import REQUEST_COLUMNS
 from beast_ml.operations.budgets.rules import BudgetRule
 from beast_ml.operations.implicit_feedback import ImplicitFeedback
@@ -248,6 +249,18 @@ def experiment(shadow=None, **shares):
         "shadow": shadow,
         "shadow_share": 1.0 if shadow else 0.0,
     }
+
+
+def test_analyses_that_were_made_beside_the_server_are_given_to_operators(serving):
+    api = serving()
+    assert api.get("/v1/admin/experiments/analyses", ADMIN_KEY).json() == {"analyses": []}
+    kept = KeptAnalysis("test", "quality", datetime(2026, 3, 1, tzinfo=UTC), report={"stopped_at": None})
+    write_analyses(api.state / ANALYSES_FILE, KeptAnalyses((kept,)))
+    (told,) = api.get("/v1/admin/experiments/analyses", ADMIN_KEY).json()["analyses"]
+    assert (told["experiment"], told["report"]) == ("test", {"stopped_at": None})
+    assert problem(api.get("/v1/admin/experiments/analyses", "guessed"))["status"] in (401, 403)
+    (api.state / ANALYSES_FILE).write_text("no")
+    assert problem(api.get("/v1/admin/experiments/analyses", ADMIN_KEY))["status"] == 503
 
 
 def test_an_experiment_marks_its_requests_and_sticks_to_its_units(serving):

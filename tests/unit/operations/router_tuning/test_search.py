@@ -1,7 +1,6 @@
 """The search as such, on settings whose worth is known: order, pruning, choice, kills, and several processes."""
 
-import subprocess
-import sys
+import multiprocessing
 import time
 from dataclasses import replace
 
@@ -12,7 +11,7 @@ from beast_ml.errors import InputError
 from beast_ml.operations.router_tuning.frontier import changes, draw_trials, trial_frontier
 from beast_ml.operations.router_tuning.search import best_of
 from beast_ml.operations.router_tuning.storage import PROCESS, open_storage
-from beast_ml.testing.quick_search import quick_search
+from beast_ml.testing.quick_search import quick_search, run_together
 
 
 def quiet(_done, _total):
@@ -24,9 +23,19 @@ def storage(tmp_path):
     return f"sqlite:///{tmp_path}/tuning.db"
 
 
-def child(storage, n_trials, seconds, *meeting):
-    told = map(str, (storage, "s", n_trials, seconds, *meeting))
-    return subprocess.Popen([sys.executable, "-m", "beast_ml.testing.quick_search", *told])
+@pytest.fixture(scope="module")
+def processes():
+    """Return the context of processes that start with everything imported: once for all of them."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["beast_ml.testing.quick_search", "optuna"])
+    return context
+
+
+def child(processes, storage, n_trials, seconds, start=None):
+    told = {"seconds": seconds, "start": start}
+    process = processes.Process(target=run_together, args=(storage, "s", n_trials), kwargs=told)
+    process.start()
+    return process
 
 
 def finished(search):
@@ -77,14 +86,14 @@ def test_a_finished_search_is_found_again_and_other_data_are_refused(storage):
         quick_search(storage, "s", n_queries=61)
 
 
-def test_a_killed_search_is_gone_on_with(storage):
-    process = child(storage, 6, 0.4)
+def test_a_killed_search_is_gone_on_with(processes, storage):
+    process = child(processes, storage, 6, 0.2)
     search = quick_search(storage, "s")
     deadline = time.monotonic() + 120
     while len(finished(search)) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     process.kill()
-    process.wait()
+    process.join()
     before = {trial.number: trial.values for trial in finished(search)}
     assert 2 <= len(before) < 6
 
@@ -94,11 +103,12 @@ def test_a_killed_search_is_gone_on_with(storage):
     assert not [trial for trial in search.study.trials if trial.state.name == "RUNNING"]
 
 
-def test_two_processes_share_one_search(storage, tmp_path):
-    meeting = tmp_path / "meeting"
-    meeting.mkdir()
-    processes = [child(storage, 10, 0.4, meeting, 2) for _ in range(2)]
-    assert [process.wait(timeout=200) for process in processes] == [0, 0]
+def test_two_processes_share_one_search(processes, storage):
+    start = processes.Barrier(2)
+    pair = [child(processes, storage, 10, 0.2, start) for _ in range(2)]
+    for process in pair:
+        process.join(timeout=200)
+    assert [process.exitcode for process in pair] == [0, 0]
     search = quick_search(storage, "s")
     trials = finished(search)
     assert 10 <= len(trials) <= 11  # each finishes the trial that it has begun

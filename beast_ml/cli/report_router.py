@@ -1,4 +1,4 @@
-"""The router that an option names."""
+"""The router that a report is about."""
 
 from __future__ import annotations
 
@@ -12,23 +12,16 @@ if TYPE_CHECKING:
     from beast_ml.bundle.read import RouterBundle
     from beast_ml.settings import Settings
 
-__all__ = ["named_bundle"]
+__all__ = ["bundle_of"]
 
 
-def named_bundle(router: str | None, settings: Settings) -> RouterBundle | None:
-    """Return the bundle of an option ``--router``: a folder or a registry address; the champion where none is named.
+def bundle_of(router: str | None, settings: Settings) -> RouterBundle | None:
+    """Return the bundle of a folder or a registry address; None where there is no champion, or none is wanted.
 
-    Returns
-    -------
-    RouterBundle or None
-        None where ``none`` is named, or no champion is there.
-
-    Raises
-    ------
-    BundleError
-        If the bundle cannot be read.
-    RegistryError
-        If what is named is not in the registry, or that does not answer.
+    Parameters
+    ----------
+    router
+        "none" where none is wanted; None: what the server serves.
     """
     from beast_ml.bundle.read import read_bundle
 
@@ -46,5 +39,5 @@ def named_bundle(router: str | None, settings: Settings) -> RouterBundle | None:
     except RegistryError as error:
         if router is not None:
             raise
-        say(f"no champion ({error}): routers are learnt from the log itself")
+        say(f"no champion: {error}")
         return None
