@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from beast_ml.cli.output import say
+from beast_ml.errors import InputError
 
 if TYPE_CHECKING:
     from beast_ml.domain import Price
     from beast_ml.settings import Settings
 
-__all__ = ["known_prices", "price_text"]
+__all__ = ["given_price", "known_prices", "price_text"]
 
 
 def known_prices(settings: Settings) -> dict[str, Price]:
@@ -31,6 +32,27 @@ def known_prices(settings: Settings) -> dict[str, Price]:
             prices[model] = found.price
             say(f"{model}: {price_text(found.price)}, {found.listed_as} in {found.price.source}")
     return prices
+
+
+def given_price(text: str) -> tuple[str, Price]:
+    """Return the model and the price of an option ``--price MODEL=IN,OUT``, in USD per million tokens.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    from beast_ml.domain import Price
+
+    name, _, amounts = text.rpartition("=")
+    parts = amounts.split(",")
+    try:
+        per_input, per_output = map(float, parts)
+    except ValueError:
+        name = ""
+    if not name:
+        raise InputError(f"`--price` == {text!r}, must be MODEL=IN,OUT in USD per million tokens, as gpt-4o=2.5,10")
+    return name, Price(per_input, per_output)
 
 
 def price_text(price: Price) -> str:

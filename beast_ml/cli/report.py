@@ -11,7 +11,9 @@ from rich.markup import escape
 
 from beast_ml.cli.output import JsonOption, print_json, print_table, stdout
 from beast_ml.cli.past_time import past_time
+from beast_ml.cli.report_costs import report_costs
 from beast_ml.cli.report_drift import report_drift
+from beast_ml.cli.report_period import report_of
 from beast_ml.cli.report_savings import report_savings
 from beast_ml.cli.report_selection import report_selection
 
@@ -31,9 +33,14 @@ def _report() -> None:
     """Say what a log tells operators."""
 
 
+app.command("costs")(report_costs)
 app.command("drift")(report_drift)
 app.command("savings")(report_savings)
 app.command("selection")(report_selection)
+app.command("week")(report_of("week"))
+app.command("month")(report_of("month"))
+app.command("quarter")(report_of("quarter"))
+app.command("year")(report_of("year"))
 
 
 @app.command("errors")

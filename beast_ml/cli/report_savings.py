@@ -12,10 +12,8 @@ from rich.markup import escape
 from beast_ml.cli.output import Bars, JsonOption, print_json, print_table, progress_bar, say, stdout
 from beast_ml.cli.past_time import past_time
 from beast_ml.cli.report_router import bundle_of
-from beast_ml.errors import InputError
 
 if TYPE_CHECKING:
-    from beast_ml.domain import Price
     from beast_ml.operations.savings.report import SavingsReport
     from beast_ml.settings import Settings
 
@@ -52,7 +50,7 @@ def report_savings(
     Doubly robust, against what the log's policy did. Switches are ranked on one half of the questions, with intervals
     that hold for all of them at once; the best is checked on the other half. At most a point of quality may be lost.
     """
-    from beast_ml.cli.known_prices import known_prices
+    from beast_ml.cli.known_prices import given_price, known_prices
     from beast_ml.features.distill import static_encoder
     from beast_ml.logs.store import LogStore
     from beast_ml.operations.savings.report import savings_report
@@ -60,7 +58,7 @@ def report_savings(
 
     settings = load_settings()
     start = None if since is None else past_time("--since", since)
-    prices = dict(_price(text) for text in price or ())
+    prices = dict(given_price(text) for text in price or ())
     logged = LogStore(store or settings.logs.store).logged_outcomes(start).priced(known_prices(settings))
     bundle = bundle_of(router, settings)
     with progress_bar() as progress:
@@ -124,20 +122,6 @@ def _show(report: SavingsReport) -> None:
 
 def _points(value: float, low: float, high: float) -> str:
     return f"{100 * value:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
-
-
-def _price(text: str) -> tuple[str, Price]:
-    from beast_ml.domain import Price
-
-    name, _, amounts = text.rpartition("=")
-    parts = amounts.split(",")
-    try:
-        per_input, per_output = map(float, parts)
-    except ValueError:
-        name = ""
-    if not name:
-        raise InputError(f"`--price` == {text!r}, must be MODEL=IN,OUT in USD per million tokens, as gpt-4o=2.5,10")
-    return name, Price(per_input, per_output)
 
 
 def _apply(report: SavingsReport, number: int, share: float, router: str | None, settings: Settings) -> str:

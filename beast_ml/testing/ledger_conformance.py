@@ -248,6 +248,17 @@ class LedgerConformance:
         assert [each.account for each in ledger.accounts("ac/me")] == ["user:ac%2Fme/bob:day"]
         assert len(ledger.accounts()) == len(names)
 
+    def test_a_window_that_is_over_is_told_where_it_is_asked_for(self, ledger: Ledger) -> None:
+        """What was spent yesterday can still be reconciled today; what runs is all that is told otherwise."""
+        later = "2025-11-26"
+        ledger.exchange(Batch("a", 1, 0.0, (Entry(ACCOUNT, DAY, least=7, target=7),)))
+        ledger.exchange(Batch("a", 2, 0.0, (Entry(ACCOUNT, DAY, settled=7),)))
+        ledger.exchange(Batch("a", 3, 0.0, (Entry(ACCOUNT, later, least=5, target=5),)))
+        assert [each.window for each in ledger.accounts("acme")] == [later]
+        told = ledger.accounts("acme", ended=True)
+        assert [(each.window, each.settled, each.leased) for each in told] == [(DAY, 7, 0), (later, 0, 5)]
+        assert ledger.accounts("other", ended=True) == []
+
     def test_large_amounts_are_exact(self, ledger: Ledger) -> None:
         """To the last nano-dollar of millions."""
         limit = 2**53 - 1

@@ -29,19 +29,24 @@ from beast_ml.logs.simulate import (
 )
 
 
+def busy_traffic(requests: int) -> SimulationConfig:
+    """Return days and nights of twenty tenants who repeat and reword themselves; some calls fail."""
+    return SimulationConfig(
+        requests=requests,
+        arrivals=ArrivalConfig(kind="diurnal"),
+        traffic=TrafficConfig(tenants=20, repeat_zipf=1.1, paraphrase_share=0.1),
+        failures=FailureConfig(rate=0.01),
+        labels=LabelConfig(share=0.3, mean_delay_h=24.0),
+    )
+
+
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("outcomes", type=Path, nargs="?")
     parser.add_argument("--requests", type=int, default=1_000_000)
     options = parser.parse_args(arguments)
     frame = read_outcomes(options.outcomes).frame if options.outcomes else load_quickstart()[0]
-    config = SimulationConfig(
-        requests=options.requests,
-        arrivals=ArrivalConfig(kind="diurnal"),
-        traffic=TrafficConfig(tenants=20, repeat_zipf=1.1, paraphrase_share=0.1),
-        failures=FailureConfig(rate=0.01),
-        labels=LabelConfig(share=0.3, mean_delay_h=24.0),
-    )
+    config = busy_traffic(options.requests)
     outcomes = OutcomeMatrix.from_frame(frame)
     before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     with tempfile.TemporaryDirectory() as folder:

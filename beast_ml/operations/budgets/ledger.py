@@ -169,7 +169,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class AccountState(msgspec.Struct, frozen=True):
-    """An account in the window that runs.
+    """An account in one window.
 
     Parameters
     ----------
@@ -223,8 +223,11 @@ class Ledger(Protocol):
         """
         ...
 
-    def accounts(self, tenant: str | None = None) -> list[AccountState]:
-        """Return the accounts of a tenant and its users (None: all) in the windows that run."""
+    def accounts(self, tenant: str | None = None, *, ended: bool = False) -> list[AccountState]:
+        """Return the accounts of a tenant and its users (None: all) in the windows that run, by name and window.
+
+        With ``ended`` also those of windows that are over, as far as they are still kept.
+        """
         ...
 
     def close(self) -> None:

@@ -188,14 +188,16 @@ class SqlLedger:
                 self._forgot_at = now_s
         return len(silent)
 
-    def accounts(self, tenant: str | None = None) -> list[AccountState]:
-        """Return the accounts in the windows that run; see `Ledger`."""
+    def accounts(self, tenant: str | None = None, *, ended: bool = False) -> list[AccountState]:
+        """Return the accounts in the windows that run, or all that are kept; see `Ledger`."""
         with self._store.writing() as stored:
-            meta = stored.meta()
-            query = ACCOUNTS.select().where(ACCOUNTS.c.window.in_([meta.get("day", ""), meta.get("month", "")]))
+            query = ACCOUNTS.select()
+            if not ended:
+                meta = stored.meta()
+                query = query.where(ACCOUNTS.c.window.in_([meta.get("day", ""), meta.get("month", "")]))
             if tenant is not None:
                 query = query.where(ACCOUNTS.c.tenant == tenant)
-            rows = stored.connection.execute(query.order_by(ACCOUNTS.c.account)).all()
+            rows = stored.connection.execute(query.order_by(ACCOUNTS.c.account, ACCOUNTS.c.window)).all()
         return [AccountState(row.account, row.window, row.settled, row.lost, row.leased, row.reserved) for row in rows]
 
     def close(self) -> None:

@@ -115,12 +115,12 @@ class ValkeyLedger:
         """Count the leases of silent holders as lost; see `Ledger`."""
         return int(self._run("EXPIRE", now_s=now_s, ttl_s=ttl_s)["n"])
 
-    def accounts(self, tenant: str | None = None) -> list[AccountState]:
-        """Return the accounts in the windows that run; see `Ledger`."""
-        rows = self._run("ACCOUNTS", tenant=tenant)["accounts"]
+    def accounts(self, tenant: str | None = None, *, ended: bool = False) -> list[AccountState]:
+        """Return the accounts in the windows that run, or all that are kept; see `Ledger`."""
+        rows = self._run("ACCOUNTS", tenant=tenant, ended=ended)["accounts"]
         return sorted(
             (AccountState(account, window, *map(int, amounts)) for account, window, *amounts in rows),
-            key=lambda each: each.account,
+            key=lambda each: (each.account, each.window),
         )
 
     def close(self) -> None:

@@ -327,11 +327,12 @@ for _, tenant in ipairs(of) do
   for _, charge in ipairs(call('SMEMBERS', P..'t:'..tenant)) do
     local bar = string.find(charge, '|', 1, true)
     local name, window = string.sub(charge, 1, bar - 1), string.sub(charge, bar + 1)
-    if window == day or window == month then
+    local kept = call('EXISTS', P..'a:'..charge) == 1
+    if window == day or window == month or (asked.ended and kept) then
       local a = account(charge)
       found[#found + 1] = '['..table.concat({cjson.encode(name), cjson.encode(window), int(a.settled), int(a.lost),
                                              int(a.leased), int(a.reserved)}, ',')..']'
-    elseif call('EXISTS', P..'a:'..charge) == 0 then
+    elseif not kept then
       call('SREM', P..'t:'..tenant, charge)
     end
   end

@@ -28,7 +28,7 @@ def draw_savings(path: Path, report: SavingsReport) -> None:
 
     figure = Figure(figsize=(9.5, 6.0), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle("\n".join(textwrap.wrap(report.sentence(), 105)), x=0.01, ha="left", fontsize=9)
+    figure.suptitle("\n".join(textwrap.wrap(report.sentence(), 105)), x=0.01, ha="left", fontsize=9, parse_math=False)
     axes = figure.subplots()
     shown = [each for each in report.ranked if np.isfinite(each.estimate.saving + each.estimate.quality)]
     for number, each in enumerate(shown, 1):

@@ -1,0 +1,108 @@
+"""The picture of costs: by day, and how the month is expected to go on."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from beast_ml.operations.costs.forecast import MonthForecast
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["draw_costs"]
+
+_COLOURS: Final = ("#30638e", "#d98324", "#2a7f62", "#8f5aa5", "#b04a5a")
+_OTHERS: Final = "#8a8f98"
+_HATCHES: Final = ("", "//", "..", "xx", "\\\\", "")
+
+
+def draw_costs(path: Path, rows: Sequence[Mapping[str, Any]], forecast: MonthForecast | None, title: str) -> None:
+    """Draw what was spent a day, stacked by model (the dearest five; told apart by hatching, too), and the forecast.
+
+    Parameters
+    ----------
+    rows
+        Of `read_spending` by day and model.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.5, 4.4), dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle("\n".join(textwrap.wrap(title, 105)), x=0.01, ha="left", fontsize=9, parse_math=False)
+    axes = figure.subplots()
+    _stack(axes, rows)
+    if forecast is not None:
+        _fan(axes, forecast)
+    if not rows:
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, "nothing was spent", ha="center", color=_OTHERS)
+    else:
+        axes.legend(frameon=False, fontsize=7, loc="upper left", ncols=2)
+        axes.set_ylim(bottom=0)
+        axes.xaxis_date()
+        axes.tick_params(axis="x", rotation=20)
+        axes.set_ylabel("USD a day")
+        axes.set_xlabel("received (UTC days)")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25, linewidth=0.6, axis="y")
+    figure.savefig(path)
+
+
+def _stack(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+    by_model: defaultdict[str, defaultdict[date, float]] = defaultdict(lambda: defaultdict(float))
+    for row in rows:
+        by_model[row["model"] or "no model"][date.fromisoformat(row["day"])] += row["cost_usd"]
+    order = sorted(by_model, key=lambda name: -sum(by_model[name].values()))
+    named = order[: len(_COLOURS)]
+    days = sorted({day for spent in by_model.values() for day in spent})
+    bottom = dict.fromkeys(days, 0.0)
+    layers = [(name, by_model[name]) for name in named]
+    if rest := order[len(_COLOURS) :]:
+        layers.append(("others", defaultdict(float, {day: sum(by_model[n][day] for n in rest) for day in days})))
+    for i, (name, spent) in enumerate(layers):
+        heights = [spent[day] for day in days]
+        colour = _OTHERS if name == "others" else _COLOURS[i]
+        axes.bar(
+            [_number(day) for day in days],
+            heights,
+            bottom=[bottom[day] for day in days],
+            width=0.8,
+            color=colour,
+            label=name,
+            hatch=_HATCHES[i],
+            edgecolor="white",
+            linewidth=0.4,
+        )
+        bottom = {day: bottom[day] + height for day, height in zip(days, heights, strict=True)}
+
+
+def _fan(axes: Axes, forecast: MonthForecast) -> None:
+    middle = np.array([mid for _, mid, _, _ in forecast.days])
+    below = middle - np.array([low for _, _, low, _ in forecast.days])
+    above = np.array([high for _, _, _, high in forecast.days]) - middle
+    axes.errorbar(
+        [_number(day) for day, *_ in forecast.days],
+        middle,
+        yerr=np.stack([below, above]),
+        fmt="o",
+        markersize=3.5,
+        color="#222831",
+        ecolor="#222831",
+        elinewidth=0.9,
+        capsize=2,
+        label="expected (95%)",
+    )
+
+
+def _number(day: date) -> float:
+    from matplotlib.dates import date2num
+
+    return float(date2num(day))

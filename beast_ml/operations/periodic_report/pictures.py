@@ -1,0 +1,73 @@
+"""Pictures as bytes, to lie in the report itself."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from beast_ml.operations.periodic_report.period import Period
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["draw_days", "drawn"]
+
+Days = Mapping[date, Mapping[str, float]]
+
+_NOW: Final = "#30638e"
+_BEFORE: Final = "#8a8f98"
+_PANELS: Final = (
+    ("requests", "days", "requests a day"),
+    ("quality", "labelled", "quality of labelled answers"),
+    ("cost", "days", "USD a day"),
+    ("latency", "timed", "mean latency, s"),
+    ("cached", "requests", "share from the cache"),
+    ("failed", "requests", "share that failed"),
+)
+
+
+def drawn(draw: Callable[[Path], None]) -> bytes:
+    """Return what a function draws into a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "picture.png"
+        draw(path)
+        return path.read_bytes()
+
+
+def draw_days(path: Path, now: Days, before: Days, period: Period) -> None:
+    """Draw the measures day by day, the period before dashed below it, day for day."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.5, 6.2), dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(3, 2, sharex=True).ravel()
+    for axes, (of, over, title) in zip(panels, _PANELS, strict=True):
+        previous = period.before()
+        _line(axes, previous.days[-period.n_days :], before, of, over, dashed=True)
+        _line(axes, period.days, now, of, over, dashed=False)
+        axes.set_title(title, loc="left", fontsize=9)
+        axes.set_ylim(0, 1.08 * max((max(line.get_ydata(), default=0.0) for line in axes.lines), default=0.0) or 1.0)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25, linewidth=0.6)
+    for axes in panels[-2:]:
+        axes.set_xlabel("day of the period")
+    panels[0].legend(frameon=False, fontsize=7)
+    figure.savefig(path)
+
+
+def _line(axes: Axes, days: Sequence[date], sums: Days, of: str, over: str, *, dashed: bool) -> None:
+    known = [(i, sums[day][of] / sums[day][over]) for i, day in enumerate(days, 1) if day in sums and sums[day][over]]
+    axes.plot(
+        [i for i, _ in known],
+        [value for _, value in known],
+        color=_BEFORE if dashed else _NOW,
+        linestyle="--" if dashed else "-",
+        linewidth=1.1 if dashed else 1.5,
+        marker="." if not dashed else "",
+        markersize=4,
+        label="the period before" if dashed else "this period",
+    )

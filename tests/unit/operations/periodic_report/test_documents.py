@@ -1,0 +1,79 @@
+import re
+from html.parser import HTMLParser
+
+from beast_ml.operations.periodic_report.document import (
+    Bullets,
+    Commands,
+    Document,
+    Grid,
+    Paragraph,
+    Picture,
+    Section,
+)
+from beast_ml.operations.periodic_report.html import to_html
+from beast_ml.operations.periodic_report.markdown import to_markdown
+
+EVIL = "<script>alert('x')</script> | `a` *b* [c](http://d)"
+DOCUMENT = Document(
+    f"Title {EVIL}",
+    "Sub",
+    (
+        Section("One", (Paragraph(EVIL, strong=True), Bullets((EVIL, "b"), numbered=True))),
+        Section("Two", (Grid(EVIL, ("a", "b"), ((EVIL, "1"),), frozenset({1})), Picture(b"png", EVIL))),
+        Section("Three", (Commands((("beast report week", "why & when"),)), Bullets(()))),
+    ),
+)
+
+
+class Tags(HTMLParser):
+    """Collects tags, and checks that each is closed in turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag) -> None:
+        assert self.open.pop() == tag
+
+
+def tags() -> list[tuple[str, dict[str, str | None]]]:
+    parser = Tags()
+    parser.feed(to_html(DOCUMENT))
+    assert parser.open == []
+    return parser.seen
+
+
+def test_names_from_a_log_are_text_and_never_markup() -> None:
+    assert "script" not in [tag for tag, _ in tags()]
+    assert EVIL.replace("|", "") not in to_markdown(DOCUMENT)
+    assert "<script" not in to_markdown(DOCUMENT).replace("\\<script", "")
+
+
+def test_the_page_fetches_nothing() -> None:
+    page = to_html(DOCUMENT)
+    for tag, attributes in tags():
+        assert tag not in ("link", "iframe", "object")
+        for name in ("src", "href"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:"))
+    assert not re.search(r"url\(|@import", page)
+
+
+def test_the_page_can_be_heard_and_walked_through_by_keys() -> None:
+    seen = tags()
+    assert dict(seen)["html"]["lang"] == "en"
+    assert all(attributes["alt"] for tag, attributes in seen if tag == "img")
+    assert all(attributes.get("scope") for tag, attributes in seen if tag == "th")
+    assert [tag for tag, _ in seen].count("h1") == 1
+    targets = {attributes["id"] for _, attributes in seen if "id" in attributes}
+    assert {attributes["href"][1:] for tag, attributes in seen if tag == "a"} <= targets
+
+
+def test_markdown_tables_keep_their_cells() -> None:
+    row = next(line for line in to_markdown(DOCUMENT).splitlines() if line.startswith("| ") and "script" in line)
+    assert len(re.findall(r"(?<!\\)\|", row)) == 3

@@ -1,0 +1,119 @@
+import json
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+
+from beast_ml.experiments.definitions import Experiment, SharesSince, Variant
+from beast_ml.logs.store import LogStore
+from beast_ml.operations.learning_loop.states import Finished, LoopState
+from beast_ml.operations.periodic_report.files import write_report
+from beast_ml.operations.periodic_report.parts import to_document
+from beast_ml.operations.periodic_report.period import Period
+from beast_ml.operations.periodic_report.report import Sources, periodic_report
+from beast_ml.registry.period_runs import RecordedRun
+from beast_ml.testing.costly_logs import COSTLY_START, costly_log
+from beast_ml.testing.failing_logs import LOG_END, failing_log
+
+WEEK = Period.ending("week", (COSTLY_START + timedelta(days=13)).date())
+NEVER = COSTLY_START - timedelta(days=365)
+
+
+def new_policy(row) -> None:
+    if row["received_at"] >= WEEK.since + timedelta(days=2):
+        row["policy_version"] = "v2"
+
+
+def finished(at: datetime, verdict: str) -> Finished:
+    return Finished(cycle=3, verdict=verdict, reason="the gates passed", champion=1, candidate=2, at=at)
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    """A report of a week in which something of everything happened."""
+    inside = WEEK.since + timedelta(days=1)
+    variants = (Variant(name="control", policy="champion", share=0.5),)
+    experiment = Experiment(
+        id="cheaper",
+        variants=variants,
+        status="stopped",
+        history=(
+            SharesSince(at=inside, shares={"control": 0.5}),
+            SharesSince(at=inside + timedelta(days=3), shares={}),
+        ),
+    )
+    sources = Sources(
+        costly_log(tmp_path_factory.mktemp("costly") / "logs", change=new_policy),
+        experiments=(experiment,),
+        loop=LoopState(entered_at=inside, finished=(finished(inside, "promoted"), finished(NEVER, "rejected"))),
+        runs=[
+            RecordedRun("1", "training of logs", inside, {"verdict": "passed"}),
+            RecordedRun("2", "report of the week", inside, {"kind": "period-report"}),
+        ],
+        accounts=(),
+    )
+    return periodic_report(sources, WEEK)
+
+
+def test_it_says_what_was_switched_and_what_was_learnt(full) -> None:
+    decided = " ".join(map(str, full.decided))
+    assert "a new policy decided: version v2" in decided
+    assert "experiment cheaper began with control 50%" in decided
+    assert "experiment cheaper stopped" in decided
+    learnt = [str(event) for event in full.learnt]
+    assert len(learnt) == 2  # neither the cycle of another year nor an earlier report
+    assert "version 2 promoted: the gates passed" in learnt[0]
+    assert learnt[1].endswith("training of logs: passed")
+
+
+def test_its_files_say_the_same_and_are_whole(full, tmp_path) -> None:
+    page, text, data = (path.read_text("utf-8") for path in write_report(full, tmp_path / "out"))
+    told = json.loads(data)
+    assert told["costs"]["spending"]["total"]["cost_nano"] == full.costs.spending.total["cost_nano"]
+    for said in ("What changed", "What it cost", "What was learnt", "What broke, and why", "Plan for the next week"):
+        assert said in page
+        assert f"## {said}" in text
+    assert page.count("data:image/png") == text.count("data:image/png") >= 3
+    assert "beast report week" in page
+    assert "savings" in told["notes"][-1]
+
+
+def test_an_empty_period_says_that_nothing_is_recorded(tmp_path) -> None:
+    report = periodic_report(Sources(LogStore(tmp_path / "none")), WEEK)
+    page, text, _ = (path.read_text("utf-8") for path in write_report(report, tmp_path / "out"))
+    assert text.count("Nothing recorded") >= 5
+    assert "Nothing recorded: no request was received from 2026-03-09 to 2026-03-15." in page
+    assert "data:image" not in page
+    assert report.metrics() == {"requests": 0.0}
+
+
+def test_a_period_after_the_log_is_as_empty(tmp_path) -> None:
+    later = Period.ending("month", WEEK.last + timedelta(days=90))
+    report = periodic_report(Sources(costly_log(tmp_path / "logs")), later)
+    assert (report.n_requests, report.errors, report.drift) == (0, None, None)
+
+
+def test_incidents_come_with_their_cause_and_lead_the_recommendations(tmp_path) -> None:
+    def refused(row, rng: np.random.Generator) -> None:
+        if row["endpoint"] == "large-us" and row["received_at"] >= LOG_END - timedelta(hours=12):
+            row |= {"status": "error", "error_kind": "auth", "served_model": None}
+
+    store = failing_log(tmp_path / "logs", refused, n=1_500)
+    report = periodic_report(Sources(store), Period.ending("week", (LOG_END - timedelta(days=1)).date()))
+    assert "refuses the API key" in report.recommendations[0].what
+    assert report.recommendations[0].what.startswith("auth of large")
+    assert "failed calls a month fewer" in report.recommendations[0].gain
+
+
+def test_costs_that_nobody_knows_are_said_to_be_so(tmp_path) -> None:
+    store = costly_log(tmp_path / "logs", 10, 10, change=lambda row: row.update(cost_usd=None))
+    report = periodic_report(Sources(store), WEEK)
+    assert "nobody knows the cost" in report.costs.spending.sentence()
+    assert any("forecast" in note for note in report.notes)
+
+
+def test_a_first_period_has_nothing_to_compare_with_and_says_so(tmp_path) -> None:
+    first = Period.ending("week", (COSTLY_START + timedelta(days=6)).date())
+    report = periodic_report(Sources(costly_log(tmp_path / "logs", 7, 10)), first)
+    (said, *_) = to_document(report).sections[0].blocks[0].items
+    assert said == "Nothing is recorded of the period before: there is nothing to compare with."
