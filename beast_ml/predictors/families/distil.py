@@ -20,6 +20,7 @@ _MIN_BETWEEN: Final = 8_000
 _MAX_BETWEEN: Final = 20_000
 _HELD_OUT: Final = 0.05
 _LEAST_GAIN: Final = 1e-6
+_CONSTANT: Final = 1e-12
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def distil(problem: Problem, teacher: FamilyFit, rng: np.random.Generator, confi
     said = head.forward(rows[held])
     squared = float((((sigmoid(said) if problem.loss == "probability" else said) - taught[held]) ** 2).mean())
     variance = float(taught[:n].var(axis=0).mean())
-    return Distilled(head, squared**0.5, 1.0 - squared / variance if variance else 1.0, fit.learning_curve)
+    return Distilled(head, squared**0.5, 1.0 - squared / variance if variance > _CONSTANT else 1.0, fit.learning_curve)
 
 
 def _points_between(rows: Rows, n: int, rng: np.random.Generator) -> Rows:

@@ -26,6 +26,8 @@ class NetworkFit:
         The networks fitted on everything; outputs (m + tasks).
     posterior
         (n, n_tasks) out-of-fold probabilities of the tasks.
+    n_tasks
+        How many tasks the networks tell apart; 1 where they have no such head.
     """
 
     fit: FamilyFit
@@ -41,6 +43,7 @@ class NetworkFit:
 def fit_networks(problem: Problem, rng: np.random.Generator, config: NetworkConfig, n_networks: int) -> NetworkFit:
     """Fit networks that differ in their random start and the order of the rows, and average them before the link."""
     m = problem.targets.shape[1]
+    n_tasks = problem.n_tasks if config.task_weight else 1
     crosses = [
         fit_network(
             problem.rows,
@@ -49,7 +52,7 @@ def fit_networks(problem: Problem, rng: np.random.Generator, config: NetworkConf
             loss=problem.loss,
             config=config,
             rng=rng,
-            tasks=problem.tasks if problem.n_tasks > 1 and config.task_weight else None,
+            tasks=problem.tasks if n_tasks > 1 else None,
             progress=problem.progress,
             label=problem.label if n_networks == 1 else f"{problem.label}: network {i + 1} of {n_networks}",
         )
@@ -69,8 +72,8 @@ def fit_networks(problem: Problem, rng: np.random.Generator, config: NetworkConf
         {"networks": float(n_networks)},
         tuple((float(batches), float(held_out)) for batches, held_out in curve),
     )
-    posterior = np.mean([_posterior(cross.out_of_fold, problem.n_tasks) for cross in crosses], axis=0)
-    return NetworkFit(fit, heads, posterior, problem.n_tasks)
+    posterior = np.mean([_posterior(cross.out_of_fold, n_tasks) for cross in crosses], axis=0)
+    return NetworkFit(fit, heads, posterior, n_tasks)
 
 
 def _posterior(outputs: Rows, n_tasks: int) -> Floats:

@@ -151,7 +151,7 @@ def _fit_members(
     wanted = set(config.members)
     fits: dict[str, FamilyFit] = {"prior": fit_prior(problem)}
     base = fits["prior"]
-    if network is not None and problem.n_tasks > 1:
+    if network is not None and network.n_tasks > 1:
         base = fit_task_means(problem, network.posterior, network.predict_posterior)
         if "task_means" in wanted:
             fits["task_means"] = base

@@ -121,6 +121,23 @@ def test_a_student_follows_its_teacher_to_new_rows(loss):
     assert student.rmse < 0.3 * taught.std()
 
 
+def test_what_a_student_follows_of_a_constant_teacher_is_no_huge_number():
+    problem, _ = make_problem(loss="squared")
+    flat = FamilyFit("flat", np.full((N, M), 0.1), lambda rows: np.full((len(rows), M), 0.1))
+    student = distil(problem, flat, np.random.default_rng(0), STUDENT)
+    assert student.r2 == 1.0
+    assert student.rmse < 0.01
+
+
+def test_networks_that_do_not_guess_the_task_make_no_task_means():
+    problem, _ = make_problem()
+    tasks = np.arange(N) % 2
+    problem = dataclasses.replace(problem, tasks=tasks, n_tasks=2)
+    blind = dataclasses.replace(SMALL, epochs=2, task_weight=0.0)
+    chosen = select_family(problem, np.random.default_rng(0), FamiliesConfig(("task_means",), blind, student=STUDENT))
+    assert [score.name for score in chosen.scores] == ["prior"]
+
+
 def test_an_unknown_family_is_refused():
     with pytest.raises(InputError, match="no family 'magic' of predictors, must be among prior"):
         config("magic")
