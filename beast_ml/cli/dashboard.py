@@ -32,7 +32,7 @@ def dashboard(
     host: Annotated[str, typer.Option(help="Address to listen at; beyond this machine it asks for the admin key.")] = (
         "127.0.0.1"
     ),
-    port: Annotated[int, typer.Option(min=0, max=65535)] = 8090,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0: a free one.")] = 8090,
     rows: Annotated[int, typer.Option(min=1000, help="Requests kept in memory, the newest; about 1 kB each.")] = (
         200_000
     ),

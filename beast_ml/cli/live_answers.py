@@ -35,8 +35,13 @@ JudgeOption = Annotated[
     str | None,
     typer.Option(help="Who grades answers: `equal` (to the column `reference` of the prompts), or a model you serve."),
 ]
+"""Who grades; None: nobody."""
+
 MaxUsdOption = Annotated[float, typer.Option(min=0.0, help="The most that all calls may cost, the judge's too, USD.")]
+"""The bound on money."""
+
 MaxTokensOption = Annotated[int, typer.Option(min=1, help="Most tokens of an answer.")]
+"""The bound on the length of an answer."""
 
 _EQUAL: Final = "equal"
 

@@ -68,7 +68,7 @@ class RetirementEffect:
 
 @dataclass(frozen=True)
 class Retirement:
-    """A version without the model, the evidence it carries, and what is different."""
+    """A ``registered`` version without the model, the ``evidence`` it carries, its ``effect``: what is different."""
 
     registered: RegisteredRouter
     evidence: Evidence

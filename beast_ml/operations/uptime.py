@@ -86,7 +86,17 @@ class Uptime:
 
 @dataclass(frozen=True)
 class UptimeReport:
-    """Every model's uptime, each followed by that of its endpoints; ``bin_s`` is how exact incidents are in time."""
+    """How models and endpoints answered.
+
+    Parameters
+    ----------
+    since, until
+        Of which time.
+    bin_s
+        How exact incidents are in time.
+    rows
+        Every model's uptime, each followed by that of its endpoints.
+    """
 
     since: datetime
     until: datetime

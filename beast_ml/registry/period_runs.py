@@ -18,6 +18,8 @@ from beast_ml.registry.tracking import training_run
 __all__ = ["REPORT_KIND", "RecordedRun", "record_report", "runs_between"]
 
 REPORT_KIND: Final = "period-report"
+"""The tag ``kind`` of runs that hold a report."""
+
 _MOST: Final = 1000
 
 

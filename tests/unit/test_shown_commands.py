@@ -24,6 +24,8 @@ GROUPS_OF_ONE = {
     "beast data list": "tests/e2e/test_data_command.py",
     "beast logs check": "tests/unit/cli/test_logs.py",
     "beast logs compact": "tests/unit/cli/test_logs.py",
+    "beast report month": "tests/unit/cli/test_report_period.py",
+    "beast report quarter": "tests/unit/cli/test_report_period.py",
 }
 """Commands whose tests name the group once for all of them."""
 

@@ -23,7 +23,10 @@ from beast_ml.predictors.pooled_ridge import RidgePrior, fit_pooled_ridge, known
 __all__ = ["EPSILON", "FIRST", "WAYS", "ServedLog", "Way", "serve"]
 
 Way = Literal["uniform", "epsilon", "evidence"]
+"""How a router explores while it serves."""
+
 WAYS: Final[tuple[Way, ...]] = ("uniform", "epsilon", "evidence")
+"""Every way, in the order of reports."""
 
 EPSILON: Final = 0.1
 """Share of the requests that epsilon explores on."""

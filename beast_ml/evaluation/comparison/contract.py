@@ -10,6 +10,7 @@ from beast_ml.evaluation.bootstrap import Estimate
 __all__ = ["ALL", "COMPARED", "LEAST_PAIRS", "Compared", "ModelComparison", "Source"]
 
 Source = Literal["outcomes", "log", "live"]
+"""What a comparison is made from: known outcomes, a log of choices, or answers asked for it."""
 
 COMPARED: Final = ("quality", "cost_usd", "latency_s", "errors")
 """What is compared: quality 0..1, USD and seconds of an answer, share of failed calls."""

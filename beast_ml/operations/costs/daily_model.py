@@ -25,6 +25,7 @@ __all__ = ["LEAST_DAYS", "draw_days"]
 Floats = NDArray[np.float64]
 
 LEAST_DAYS: Final = 7
+"""Days of history that a forecast needs."""
 
 _LEVEL_WALK: Final = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 _WEEKDAY: Final = (0.0, 0.3, 1.0, 3.0, 10.0, 30.0)

@@ -14,6 +14,7 @@ from beast_ml.operations.costs.amounts import literal
 __all__ = ["DIMENSIONS", "FROM_CACHE", "UTC_DAY", "CostQuestion", "Dimension", "requests_where"]
 
 Dimension = Literal["request", "model", "user", "tenant", "app", "kind", "day"]
+"""What costs can be told by."""
 
 UTC_DAY: Final = "DATE '1970-01-01' + CAST(epoch_us(received_at) // 86400000000 AS INTEGER)"
 """The day of a row: plain arithmetic, three times as fast as asking a calendar, for UTC has 24 hours a day."""

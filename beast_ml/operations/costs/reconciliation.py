@@ -22,6 +22,7 @@ from beast_ml.operations.costs.question import FROM_CACHE, UTC_DAY, requests_whe
 __all__ = ["Agreement", "ReconciledAccount", "Reconciliation", "reconcile"]
 
 Agreement = Literal["agrees", "ledger holds more", "differs"]
+"""What the log and the ledger say of an account: the ledger may hold more, for requests whose end nobody told."""
 
 _UNCERTAIN: Final = (
     f"NOT {FROM_CACHE} AND status <> 'rejected' AND (status <> 'ok' OR cost_usd IS NULL "

@@ -73,6 +73,8 @@ MEASURES: Final = (
     Measure("share saved by a fallback", "fallbacks", "answered", "{:.2%}"),
     Measure("share with a quality label", "labelled", "requests", "{:.2%}", "better"),
 )
+"""What is compared with the period before, each a ratio of sums over days."""
+
 _P95: Final = Measure("95th percentile of latency, s", "", "", "{:.3g}", "worse")
 
 

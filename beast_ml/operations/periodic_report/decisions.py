@@ -24,7 +24,7 @@ _SHOWN = 16
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened, in words."""
+    """Something that happened: ``what``, in words, and ``at`` which time."""
 
     at: datetime
     what: str

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 __all__ = ["NOTHING", "Block", "Bullets", "Commands", "Document", "Grid", "Paragraph", "Picture", "Section"]
 
 NOTHING = "Nothing recorded."
+"""What a chapter says that has nothing to tell."""
 
 
 @dataclass(frozen=True)
 class Paragraph:
-    """A few sentences; ``strong`` ones are what to read first."""
+    """A ``text`` of a few sentences; ``strong`` ones are what to read first."""
 
     text: str
     strong: bool = False
@@ -19,7 +20,7 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Bullets:
-    """A list; a numbered one where the order matters."""
+    """A list of ``items``; a ``numbered`` one where the order matters."""
 
     items: tuple[str, ...]
     numbered: bool = False
@@ -49,7 +50,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as PNG, and what it shows in words for those who do not see it."""
+    """A picture as ``png``, and what it shows in ``words`` for those who do not see it."""
 
     png: bytes
     words: str
@@ -57,17 +58,18 @@ class Picture:
 
 @dataclass(frozen=True)
 class Commands:
-    """Lines for a shell, each with why."""
+    """``lines`` for a shell, each with why."""
 
     lines: tuple[tuple[str, str], ...]
 
 
 Block = Paragraph | Bullets | Grid | Picture | Commands
+"""Whatever a chapter is made of."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A chapter."""
+    """A chapter: its ``title``, and its ``blocks`` in order."""
 
     title: str
     blocks: tuple[Block, ...]

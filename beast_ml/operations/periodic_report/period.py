@@ -10,7 +10,10 @@ from typing import Final, Literal, get_args
 __all__ = ["PERIOD_KINDS", "Period", "PeriodKind"]
 
 PeriodKind = Literal["week", "month", "quarter", "year"]
+"""How long a period is."""
+
 PERIOD_KINDS: Final[tuple[PeriodKind, ...]] = get_args(PeriodKind)
+"""Every length, the shortest first."""
 
 _MONTHS: Final[dict[PeriodKind, int]] = {"month": 1, "quarter": 3, "year": 12}
 

@@ -18,7 +18,19 @@ T = TypeVar("T")
 
 
 class Question(msgspec.Struct, frozen=True):
-    """A prompt; ``reference`` is an answer that is right, where one is known, ``task`` what the prompt is for."""
+    """What is asked.
+
+    Parameters
+    ----------
+    query_id
+        By which it is known.
+    prompt
+        The text.
+    reference
+        An answer that is right, where one is known.
+    task
+        What the prompt is for.
+    """
 
     query_id: str
     prompt: str

@@ -11,7 +11,21 @@ __all__ = ["FeedbackLine", "LogLine", "OutcomeLine", "RequestLine", "SignalLine"
 
 
 class RequestLine(msgspec.Struct, frozen=True, tag_field="table", tag="requests"):
-    """A request; the names are those of `beast_ml.logs.schema.REQUEST_COLUMNS`."""
+    """A request, as `beast_ml.logs.schema` describes it.
+
+    Parameters
+    ----------
+    request_id, received_at, tenant_id, prompt, input_tokens, request_kind
+        What was asked, by whom and when; None where it is withheld or unknown.
+    chosen_model, predicted_quality, predicted_cost_usd, decision_us, experiment_id, variant
+        The decision, and what was expected of it.
+    cache_result, cache_tier
+        What the cache said.
+    status, error_kind, served_model, latency_s, output_tokens, cost_usd
+        What became of it.
+    quality, feedback_at
+        What somebody made of the answer, and when.
+    """
 
     request_id: str
     received_at: datetime
@@ -38,7 +52,17 @@ class RequestLine(msgspec.Struct, frozen=True, tag_field="table", tag="requests"
 
 
 class OutcomeLine(msgspec.Struct, frozen=True, tag_field="table", tag="outcomes"):
-    """What became known of a request later."""
+    """What became known of a request later.
+
+    Parameters
+    ----------
+    request_id
+        The request.
+    observed_at
+        When it became known.
+    status, error_kind, served_model, latency_s, output_tokens, cost_usd
+        As of a request; None: nothing new.
+    """
 
     request_id: str
     observed_at: datetime
@@ -51,7 +75,7 @@ class OutcomeLine(msgspec.Struct, frozen=True, tag_field="table", tag="outcomes"
 
 
 class FeedbackLine(msgspec.Struct, frozen=True, tag_field="table", tag="feedback"):
-    """How good an answer was."""
+    """The ``quality`` of the answer to the request ``request_id``, told at ``feedback_at``."""
 
     request_id: str
     feedback_at: datetime
@@ -59,12 +83,13 @@ class FeedbackLine(msgspec.Struct, frozen=True, tag_field="table", tag="feedback
 
 
 class SignalLine(msgspec.Struct, frozen=True, tag_field="table", tag="signals"):
-    """A weak sign of how good it was; not shown."""
+    """A weak sign of how good the answer to the request ``request_id`` was; not shown."""
 
     request_id: str
 
 
 LogLine: TypeAlias = RequestLine | OutcomeLine | FeedbackLine | SignalLine
+"""Any line of the log."""
 
 _DECODER = msgspec.json.Decoder(LogLine)
 

@@ -10,7 +10,7 @@ __all__ = ["Notice", "notices"]
 
 
 class Notice(NamedTuple):
-    """A sentence, and how bad it is: ``info``, ``warning``, ``error``."""
+    """A sentence, ``text``, and how bad it is, ``level``: ``info``, ``warning``, ``error``."""
 
     level: str
     text: str

@@ -11,6 +11,7 @@ from typing import Final
 __all__ = ["COOKIE", "Sessions"]
 
 COOKIE: Final = "beast_dashboard"
+"""Name of the cookie that a session is known by."""
 
 _LIFE_S: Final = 12 * 3600.0
 _MOST: Final = 100

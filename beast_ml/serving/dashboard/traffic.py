@@ -21,6 +21,7 @@ RANGES: Final = {"5m": 300.0, "15m": 900.0, "1h": 3600.0, "6h": 21_600.0, "24h":
 """Lengths of the window in seconds, by name."""
 
 QUANTILES: Final = (0.5, 0.95, 0.99)
+"""Of the latency, as they are drawn."""
 
 _BUCKETS: Final = 60
 _MOST_LINES: Final = 6
@@ -56,14 +57,14 @@ class Filters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One line of a chart: a value a bucket, None where there is none."""
+    """One line of a chart: its ``name``, and its ``values``, one a bucket, None where there is none."""
 
     name: str
     values: list[float | None]
 
 
 class Chart(msgspec.Struct, frozen=True):
-    """Lines over the same buckets, and their unit."""
+    """``lines`` over the same buckets, and their ``unit``."""
 
     lines: list[Line]
     unit: str

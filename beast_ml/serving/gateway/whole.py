@@ -13,7 +13,7 @@ __all__ = ["Completion", "read_completion"]
 
 
 class Completion(msgspec.Struct, frozen=True):
-    """What is read of a chat completion; the rest is passed on unread."""
+    """What is read of a chat completion, its ``choices``, ``usage`` and ``error``; the rest is passed on unread."""
 
     choices: list[msgspec.Raw]
     usage: Usage | None = None
