@@ -53,6 +53,13 @@ class Deployment:
         command = ["serve", "--router", self.router, "--port", self.port, "--state", self.folder / "state"]
         self.server = self._start(command, self.port, "server", environment=environment)
 
+    def serve_some(self):
+        """Have a server that has answered something, whichever test comes first."""
+        if self.server is None:
+            self.serve()
+            for i in range(3):
+                assert self.post("/v1/route", {"prompt": f"{SECRET_TEXT} {i} poem"})[0] == 200
+
     def _start(self, command, port, name, **more):
         command = [sys.executable, "-m", "beast_ml.cli", *map(str, command)]
         started = ServerProcess.start(command, port, self.folder / f"{name}.log", folder=self.folder, **more)
@@ -87,6 +94,12 @@ def browser():
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET_BROWSER)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def busy(deployment):
+    deployment.serve_some()
+    return deployment
 
 
 @pytest.fixture
@@ -125,7 +138,8 @@ def test_before_there_is_a_server_the_page_says_so(page, deployment):
 
 
 def test_numbers_on_the_page_are_those_of_the_log(page, deployment):
-    deployment.serve()
+    if deployment.server is None:
+        deployment.serve()
     shows(page, "#servers", "up")
     for i in range(12):
         asked = [{"role": "user", "content": f"{SECRET_TEXT} {i} python loop compile"}]
@@ -159,9 +173,10 @@ def test_numbers_on_the_page_are_those_of_the_log(page, deployment):
     page.wait_for_function("n => document.querySelector('#f-requests').textContent === n", arg=str(len(rows)))
 
 
-def test_a_point_opens_the_requests_behind_it_by_keyboard_alone(page, deployment):
+def test_a_point_opens_the_requests_behind_it_by_keyboard_alone(busy, page):
+    n = len(busy.rows())
+    shows(page, "#f-requests", str(n))
     page.locator("#chart-requests").focus()
-    n = len(deployment.rows())
     for _ in range(60):  # back in time to where there are requests
         told = page.locator("#chart-requests").get_attribute("aria-valuetext")
         if "routed 0," not in told:
@@ -178,17 +193,17 @@ def test_a_point_opens_the_requests_behind_it_by_keyboard_alone(page, deployment
     assert page.evaluate("document.activeElement.id") == "chart-requests"
 
 
-def test_a_server_that_is_gone_leaves_its_figures_and_comes_back(page, deployment):
-    n = len(deployment.rows())
+def test_a_server_that_is_gone_leaves_its_figures_and_comes_back(busy, page):
+    n = len(busy.rows())
     shows(page, "#f-requests", str(n))
-    deployment.server.kill()
+    busy.server.kill()
     shows(page, "#notices", "is down since")
     assert page.locator("#servers .tag", has_text="down").count() == 1
     assert figure(page, "requests") == str(n)
     assert "global:*:day" in page.locator("#budgets").text_content()
-    deployment.serve()
+    busy.serve()
     page.wait_for_function("() => !document.querySelector('#notices').textContent.includes('is down')")
-    assert deployment.post("/v1/route", {"prompt": "again"})[0] == 200
+    assert busy.post("/v1/route", {"prompt": "again"})[0] == 200
     shows(page, "#f-requests", str(n + 1))
 
 
@@ -250,7 +265,7 @@ FAULTS = """() => {
 }"""
 
 
-def test_it_can_be_read_in_light_and_dark_on_wide_and_narrow(page):
+def test_it_can_be_read_in_light_and_dark_on_wide_and_narrow(busy, page):
     shows(page, "#connection", "live")
     for details in page.locator("details").all():
         details.evaluate("each => { each.open = true }")
@@ -268,7 +283,7 @@ def test_it_can_be_read_in_light_and_dark_on_wide_and_narrow(page):
     assert page.evaluate("document.documentElement.scrollWidth") <= 380  # only tables scroll sideways, on their own
 
 
-def test_all_that_can_be_used_is_reached_by_tab_and_the_page_can_be_paused(page):
+def test_all_that_can_be_used_is_reached_by_tab_and_the_page_can_be_paused(busy, page):
     shows(page, "#connection", "live")
     reached = []
     for _ in range(60):
