@@ -147,7 +147,10 @@ def _watch(state: LoopState, around: Surroundings, config: LoopConfig) -> LoopSt
     if now < state.entered_at + config.watch_for:
         return Waiting(f"watched until {state.entered_at + config.watch_for:%Y-%m-%d %H:%M} UTC: {told}")
     return state.moved(
-        "conclude", f"it serves, and is not worse than version {state.champion}: {told}", now, verdict="promoted"
+        "conclude",
+        f"it serves, and nothing shows it to be worse than version {state.champion}: {told}",
+        now,
+        verdict="promoted",
     )
 
 
