@@ -31,12 +31,13 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
-Kind = Literal["normal", "binary", "rare", "skewed", "users"]
+Kind = Literal["normal", "binary", "rare", "rarer", "skewed", "users"]
 
 OUTCOMES: Final[dict[str, tuple[Kind, float]]] = {
     "normal, halves": ("normal", 0.5),
     "binary (0.5), halves": ("binary", 0.5),
     "rare (0.05), a tenth": ("rare", 0.1),
+    "rare (0.01), halves": ("rarer", 0.5),
     "lognormal, halves": ("skewed", 0.5),
     "lognormal, a tenth": ("skewed", 0.1),
     "users with several requests, a tenth": ("users", 0.1),
@@ -44,6 +45,7 @@ OUTCOMES: Final[dict[str, tuple[Kind, float]]] = {
 """Name -> what is drawn, and the variant's share of the units."""
 
 _ALPHA: Final = 0.05
+_RARE: Final[dict[Kind, float]] = {"rare": 0.05, "rarer": 0.01}
 _TIMES_MDE: Final = (1.0, 1.5, 2.0, 3.0)
 _REQUESTS_PER_USER: Final = 5
 
@@ -267,8 +269,8 @@ def _drawn(kind: Kind, n: int, rng: np.random.Generator) -> tuple[NDArray[np.int
         return unit, rng.normal(size=n)
     if kind == "binary":
         return unit, (rng.random(n) < 0.5).astype(float)
-    if kind == "rare":
-        return unit, (rng.random(n) < 0.05).astype(float)
+    if kind in _RARE:
+        return unit, (rng.random(n) < _RARE[kind]).astype(float)
     if kind == "skewed":
         return unit, rng.lognormal(size=n)
     users = rng.integers(n // _REQUESTS_PER_USER, size=n)
