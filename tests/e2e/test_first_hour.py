@@ -12,7 +12,7 @@ import pytest
 
 from beast_ml.testing.worlds import make_world
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("first_hour")]
+pytestmark = pytest.mark.slow
 
 
 def beast(folder: Path, *arguments: str, code: int = 0, stdin: str | None = None) -> str:

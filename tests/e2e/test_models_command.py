@@ -117,7 +117,7 @@ def test_a_model_from_its_endpoint_to_its_retirement(beast, deployment, served, 
     # Served; one endpoint dies, and the server says so.
     client = openai.OpenAI(api_key="any", base_url=f"{url}/v1", max_retries=0, timeout=30)
     ask = [{"role": "user", "content": "python loop compile"}]
-    for _ in range(30):
+    for _ in range(2):  # fewer than will fail: all may fall into one minute
         client.chat.completions.create(model="small", messages=ask)
     provider.fail("unavailable", model="small")
     for _ in range(40):
