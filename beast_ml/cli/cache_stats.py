@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
-
-import typer
+from typing import Any, Final
 
 from beast_ml.cli.output import JsonOption, print_json, print_table, stdout
-from beast_ml.cli.server_calls import UrlOption, call_server, own_admin_key
+from beast_ml.cli.server_calls import NEEDS_ADMIN_KEY, AdminKeyOption, UrlOption, call_server, own_admin_key
 
 __all__ = ["cache_stats"]
 
 _SHOWN: Final = 20
-_NEEDS: Final = "the admin key, which is BEAST_ADMIN_KEY or stands in `admin.key` in the server's state folder"
 
 
 def cache_stats(
     url: UrlOption = None,
-    key: Annotated[
-        str | None,
-        typer.Option(
-            envvar="BEAST_ADMIN_KEY", help="The admin key; default: admin_key, else admin.key in serving.state."
-        ),
-    ] = None,
+    key: AdminKeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what the cache of a running server has hit, left out, kept and saved, and who has what in its tiers."""
-    found = call_server("GET", "/v1/cache/stats", url=url, key=key or own_admin_key(), needs=_NEEDS)
+    found = call_server("GET", "/v1/cache/stats", url=url, key=key or own_admin_key(), needs=NEEDS_ADMIN_KEY)
     if as_json:
         print_json(found)
         return

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from beast_ml.cli.experiment_analyze import analyze, shares_of
 from beast_ml.cli.experiment_guard import guard
 from beast_ml.cli.output import JsonOption, one_of, print_json, print_table, say, stdout
-from beast_ml.cli.server_calls import UrlOption, call_server, own_admin_key
+from beast_ml.cli.server_calls import NEEDS_ADMIN_KEY, AdminKeyOption, UrlOption, call_server, own_admin_key
 from beast_ml.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,12 +24,7 @@ app = typer.Typer(name="experiment", help="Compare policies on live requests.", 
 app.command()(analyze)
 app.command()(guard)
 
-_NEEDS: Final = "the admin key, which is BEAST_ADMIN_KEY or stands in `admin.key` in the server's state folder"
 
-KeyOption = Annotated[
-    str | None,
-    typer.Option(envvar="BEAST_ADMIN_KEY", help="The admin key; default: admin_key, else admin.key in serving.state."),
-]
 FileOption = Annotated[
     Path | None, typer.Option("--experiments", help="Instead of a server: the experiments' file itself.")
 ]
@@ -115,7 +110,7 @@ def create(
         str | None, typer.Option(help="Registry address of the report's router; default: the server's.")
     ] = None,
     url: UrlOption = None,
-    key: KeyOption = None,
+    key: AdminKeyOption = None,
     file: FileOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -182,7 +177,7 @@ def _create_from_report(
 def status(
     name: Annotated[str | None, typer.Argument(metavar="ID", help="Only this one.")] = None,
     url: UrlOption = None,
-    key: KeyOption = None,
+    key: AdminKeyOption = None,
     file: FileOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -194,7 +189,7 @@ def status(
 def stop(
     name: Annotated[str, typer.Argument(metavar="ID", help="Its id.")],
     url: UrlOption = None,
-    key: KeyOption = None,
+    key: AdminKeyOption = None,
     file: FileOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -211,7 +206,9 @@ def _all(url: str | None, key: str | None, file: Path | None) -> Experiments:
 
     if file is not None:
         return read_experiments(file)
-    return _decoded(call_server("GET", "/v1/admin/experiments", url=url, key=key or own_admin_key(), needs=_NEEDS))
+    return _decoded(
+        call_server("GET", "/v1/admin/experiments", url=url, key=key or own_admin_key(), needs=NEEDS_ADMIN_KEY)
+    )
 
 
 def _put(experiment: Experiment, url: str | None, key: str | None, file: Path | None) -> Experiments:
@@ -227,7 +224,7 @@ def _put(experiment: Experiment, url: str | None, key: str | None, file: Path | 
         return followed.experiments
     body = msgspec.to_builtins(experiment)
     return _decoded(
-        call_server("POST", "/v1/admin/experiments", body, url=url, key=key or own_admin_key(), needs=_NEEDS)
+        call_server("POST", "/v1/admin/experiments", body, url=url, key=key or own_admin_key(), needs=NEEDS_ADMIN_KEY)
     )
 
 

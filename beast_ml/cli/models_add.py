@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from beast_ml.cli.live_answers import JudgeOption, MaxTokensOption, MaxUsdOption
+from beast_ml.cli.named_numbers import named_numbers
 from beast_ml.cli.output import JsonOption, print_json, print_table, stdout
 from beast_ml.errors import InputError
 
@@ -93,7 +94,13 @@ def add_model(
     queries = read_prompts(prompts) if prompts is not None else logged_prompts(LogStore(settings.logs.store))
     pool_prices = known_prices(settings)
     own_price = _price(price, input_price, output_price) or pool_prices.get(name)
-    new = Newcomer(name, own_price, expected_quality, _scores(benchmark or []), pool_prices)
+    new = Newcomer(
+        name,
+        own_price,
+        expected_quality,
+        named_numbers("--benchmark", benchmark or [], "gpt-5=0.71") or None,
+        pool_prices,
+    )
     address = None if endpoint is None else _endpoint(name, endpoint, provider_model, api_key_env)
     base, version = _base(source, settings)
     answers, live, n_picked = None, None, 0
@@ -257,19 +264,6 @@ def _price(both: str | None, input_price: float | None, output_price: float | No
     if input_price is None or output_price is None:
         raise InputError("one of --input-price and --output-price is given: give both, in USD per million tokens")
     return Price(input_price, output_price)
-
-
-def _scores(pairs: list[str]) -> dict[str, float] | None:
-    scores = {}
-    for pair in pairs:
-        model, _, score = pair.rpartition("=")
-        try:
-            scores[model] = float(score)
-        except ValueError:
-            model = ""
-        if not model:
-            raise InputError(f"`--benchmark` == {pair!r}, must be MODEL=SCORE such as gpt-5=0.71")
-    return scores or None
 
 
 def _summary(name: str, added: AddedCandidate, where: str) -> dict[str, object]:

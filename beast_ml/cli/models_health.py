@@ -9,7 +9,14 @@ import typer
 
 from beast_ml.cli.output import JsonOption, print_json, print_table, say, stdout
 from beast_ml.cli.past_time import past_time
-from beast_ml.cli.server_calls import UrlOption, call_server, own_admin_key, server_text
+from beast_ml.cli.server_calls import (
+    NEEDS_ADMIN_KEY,
+    AdminKeyOption,
+    UrlOption,
+    call_server,
+    own_admin_key,
+    server_text,
+)
 from beast_ml.errors import DataError, UnavailableError
 
 if TYPE_CHECKING:
@@ -17,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["models_health"]
 
-_NEEDS: Final = "the admin key, which is BEAST_ADMIN_KEY or stands in `admin.key` in the server's state folder"
 _STATES: Final = ("closed", "half-open", "open")
 _SHOWN: Final = 20
 
@@ -29,12 +35,7 @@ def models_health(
     ] = None,
     store: Annotated[Path | None, typer.Option(help="The log store; default: logs.store in mlflow.yaml.")] = None,
     url: UrlOption = None,
-    key: Annotated[
-        str | None,
-        typer.Option(
-            envvar="BEAST_ADMIN_KEY", help="The admin key; default: admin_key, else admin.key in serving.state."
-        ),
-    ] = None,
+    key: AdminKeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show which models may be called now, by a running server, and how they answered over a time, by the log.
@@ -70,10 +71,10 @@ def models_health(
 
 def _now(url: str | None, key: str | None) -> list[dict[str, Any]]:
     """Return what a server says of every endpoint, and of models that have none."""
-    models = call_server("GET", "/v1/models", url=url, key=key, needs=_NEEDS)["data"]
+    models = call_server("GET", "/v1/models", url=url, key=key, needs=NEEDS_ADMIN_KEY)["data"]
     from prometheus_client.parser import text_string_to_metric_families
 
-    families = text_string_to_metric_families(server_text("/metrics", url=url, key=key, needs=_NEEDS))
+    families = text_string_to_metric_families(server_text("/metrics", url=url, key=key, needs=NEEDS_ADMIN_KEY))
     samples = [sample for family in families for sample in family.samples]
     state = {each.labels["endpoint"]: int(each.value) for each in samples if each.name == "beast_endpoint_state"}
     calls: dict[str, dict[str, int]] = {}

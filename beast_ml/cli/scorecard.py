@@ -46,7 +46,7 @@ def scorecard(
 ) -> None:
     """Measure every target of the roadmap, and say which are met, which are not, and which cannot be told here.
 
-    It runs the benchmarks, it does not quote them: hours for everything, about an hour with --quick, minutes with
+    It runs the benchmarks, it does not quote them: hours for everything, less with --quick, minutes with
     --only log,budgets. Writes scorecard.md and scorecard.json: each target's definition, value with interval, the
     ceiling that the data allow, the verdict and the command that measures it again.
     """

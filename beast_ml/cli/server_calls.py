@@ -14,12 +14,33 @@ if TYPE_CHECKING:
 
     import httpx2
 
-__all__ = ["UrlOption", "call_server", "own_admin_key", "server_client", "server_text"]
+__all__ = [
+    "NEEDS_ADMIN_KEY",
+    "AdminKeyOption",
+    "UrlOption",
+    "call_server",
+    "own_admin_key",
+    "server_client",
+    "server_text",
+]
 
 UrlOption = Annotated[
     str | None, typer.Option("--url", help="Address of the server; default: serving.host and serving.port.")
 ]
 """The option `--url`."""
+
+AdminKeyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        envvar="BEAST_ADMIN_KEY",
+        help="The admin key; default: admin_key, else admin.key in serving.state.",
+    ),
+]
+"""The option `--key`."""
+
+NEEDS_ADMIN_KEY: Final = "the admin key, which is BEAST_ADMIN_KEY or stands in `admin.key` in the server's state folder"
+"""What a call needs that is refused without it."""
 
 _PATIENCE_S: Final = 30.0
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  a server there is reached here

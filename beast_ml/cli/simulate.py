@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from beast_ml.cli.named_numbers import named_numbers
 from beast_ml.cli.output import JsonOption, print_json, print_table, progress_bar, stderr, stdout
-from beast_ml.errors import InputError
 
 if TYPE_CHECKING:
     from beast_ml.logs.simulate import SimulationConfig
@@ -91,7 +91,11 @@ def simulate_log(
             paraphrase_share=paraphrase_share,
             rejected_rate=rejected_rate,
         ),
-        failures=FailureConfig(rate=failure_rate, model_rates=_rates(model_failure or []), max_attempts=max_attempts),
+        failures=FailureConfig(
+            rate=failure_rate,
+            model_rates=named_numbers("--model-failure", model_failure or [], "gpt-4o=0.02"),
+            max_attempts=max_attempts,
+        ),
         labels=LabelConfig(share=label_share, mean_delay_h=label_delay_h),
     )
     description = _run(outcomes, config, seed, out, jsonl=jsonl)
@@ -121,19 +125,6 @@ def _run(outcomes: list[Path], config: SimulationConfig, seed: int, out: Path, *
             on_progress=lambda n: progress.advance(task, n),
         )
     return dict(summary.description)
-
-
-def _rates(pairs: list[str]) -> dict[str, float]:
-    rates = {}
-    for pair in pairs:
-        name, _, rate = pair.rpartition("=")
-        try:
-            rates[name] = float(rate)
-        except ValueError:
-            name = ""
-        if not name:
-            raise InputError(f"`--model-failure` == {pair!r}, must be NAME=RATE, e.g. gpt-4o=0.02")
-    return rates
 
 
 def _show(out: Path, description: dict[str, Any]) -> None:

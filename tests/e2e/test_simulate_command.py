@@ -74,8 +74,8 @@ def test_people_get_a_table(outcomes: Path, tmp_path: Path) -> None:
     [
         (["--policy", "best"], "`policy` == 'best', must be one of uniform"),
         (["--model", "gpt-9"], "'gpt-9' is not in the outcome set; it has m0, m1"),
-        (["--model-failure", "m1"], "`--model-failure` == 'm1', must be NAME=RATE"),
-        (["--model-failure", "=0.1"], "must be NAME=RATE"),
+        (["--model-failure", "m1"], "`--model-failure` == 'm1', must be NAME=NUMBER"),
+        (["--model-failure", "=0.1"], "must be NAME=NUMBER"),
         (["--trace", "nowhere.parquet"], "the trace nowhere.parquet is not there"),
         (["--requests", "0"], "`requests` == 0, must be at least 1"),
     ],

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from beast_ml.benchmarks.scorecard.score import Reading
-from beast_ml.benchmarks.scorecard.shares import share_of
 
 __all__ = [
     "availability",
@@ -62,7 +61,9 @@ def availability(report: Report) -> Reading | None:
     faults = report["faults"]
     sent = sum(each["sent"] - each["after_end"] for each in faults)
     lost = sum(sum(each["failures"].values()) + each["in_flight"] for each in faults)
-    return share_of(sent - lost, sent, f"{lost} of {sent:,} decisions under {len(faults)} faults, one after another")
+    return Reading.of_share(
+        sent - lost, sent, f"{lost} of {sent:,} decisions under {len(faults)} faults, one after another"
+    )
 
 
 def recovery_of(*names: str) -> Read:
@@ -88,7 +89,7 @@ def cache_rate(setting: str, rate: str, of: str = "") -> Read:
             return None
         top: Report = list(replayed["settings"][setting]["ladder"].values())[-1]
         n = round(top["requests"] * (top[of] if of else 1.0))
-        return share_of(round(top[rate] * n), n, f"simulated stream {setting!r}, {top['requests']:,} requests")
+        return Reading.of_share(round(top[rate] * n), n, f"simulated stream {setting!r}, {top['requests']:,} requests")
 
     return read
 
@@ -152,7 +153,7 @@ def learned_changes(report: Report) -> Reading | None:
     """Return the share of the routers proposed by the learning loop that evidence adopted, and that stayed."""
     verdicts = [each["verdict"] for each in report["finished"] if each["candidate"] is not None]
     note = f"{verdicts.count('promoted')} promoted, {verdicts.count('rolled back')} rolled back of {len(verdicts)}"
-    return share_of(verdicts.count("promoted"), len(verdicts), note)
+    return Reading.of_share(verdicts.count("promoted"), len(verdicts), note)
 
 
 def tuning_gain(dataset: str) -> Read:

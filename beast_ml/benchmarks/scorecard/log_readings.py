@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.benchmarks.scorecard.score import Reading
-from beast_ml.benchmarks.scorecard.shares import share_of
 from beast_ml.errors import NotEnoughDataError
 from beast_ml.logs.store import LogStore
 
@@ -73,7 +72,7 @@ def log_share(what: str, of: str) -> Callable[[Mapping[str, Any]], Reading | Non
     def read(figures: Mapping[str, Any]) -> Reading | None:
         if figures[what] is None:
             raise NotEnoughDataError("nobody rates the answers of a drill: give the log of a deployment by --log")
-        return share_of(round(figures[what]), figures[of], f"{figures[of]:,} requests")
+        return Reading.of_share(round(figures[what]), figures[of], f"{figures[of]:,} requests")
 
     return read
 

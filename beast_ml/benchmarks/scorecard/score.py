@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from beast_ml.evaluation.proportion import wilson
+
 __all__ = ["Goal", "Reading", "Score", "Target", "judge"]
 
 Rule = Literal["at least", "at most", "below"]
@@ -65,6 +67,18 @@ class Reading:
     high: float | None = None
     ceiling: float | None = None
     note: str = ""
+
+    @classmethod
+    def of_share(cls, n_such: int, n: int, note: str = "") -> Reading | None:
+        """Return the share of so many among all, with its interval; None among none.
+
+        Examples
+        --------
+        >>> found = Reading.of_share(0, 1000)
+        >>> found.value, found.low, round(found.high, 4)
+        (0.0, 0.0, 0.0038)
+        """
+        return cls(n_such / n, *wilson(n_such / n, n), note=note) if n else None
 
 
 @dataclass(frozen=True)

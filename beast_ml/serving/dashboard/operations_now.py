@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from math import sqrt
 from typing import Any, Final
 
+from beast_ml.evaluation.proportion import wilson
 from beast_ml.operations.budgets.rules import window_end, window_of
 from beast_ml.serving.dashboard.metric_history import MetricHistory, Series, quantile_from_buckets
 from beast_ml.serving.dashboard.metric_traffic import buckets_of, summed
 from beast_ml.serving.dashboard.server_watch import ServerWatch
 from beast_ml.serving.dashboard.traffic import QUANTILES
 
-__all__ = ["operations_now", "wilson"]
+__all__ = ["operations_now"]
 
 _RATE_S: Final = 60.0
 _BURN_S: Final = 600.0
-_Z: Final = 1.959964
 _BREAKER: Final = {0.0: "closed", 1.0: "half-open", 2.0: "open"}
 
 
@@ -30,21 +29,6 @@ def operations_now(watches: Sequence[ServerWatch], now_s: float) -> dict[str, An
         "budgets": _budgets(histories, now_s),
         "cache": _cache(histories),
     }
-
-
-def wilson(k: float, n: float) -> tuple[float, float] | None:
-    """Return the 95% Wilson score interval of a share; None where nothing was counted.
-
-    Examples
-    --------
-    >>> low, high = wilson(1, 100)
-    >>> round(low, 4), round(high, 4)
-    (0.0018, 0.0545)
-    """
-    if n <= 0:
-        return None
-    centre, spread = k + _Z**2 / 2, _Z * sqrt(k * (n - k) / n + _Z**2 / 4)
-    return max((centre - spread) / (n + _Z**2), 0.0), min((centre + spread) / (n + _Z**2), 1.0)
 
 
 def _server(watch: ServerWatch, now_s: float) -> dict[str, Any]:
@@ -144,12 +128,12 @@ def _cache(histories: Sequence[MetricHistory]) -> dict[str, Any]:
             of_kind[labels["verdict"]] = of_kind.get(labels["verdict"], 0.0) + value
     for kind, counts in sorted(verdicts.items()):
         n = counts.get("right", 0.0) + counts.get("wrong", 0.0)
-        interval = wilson(counts.get("wrong", 0.0), n)
+        share = counts.get("wrong", 0.0) / n if n else None
         kinds[kind] = {
             "verified": int(n),
             "wrong": int(counts.get("wrong", 0.0)),
-            "false_hit_rate": counts.get("wrong", 0.0) / n if n else None,
-            "interval": None if interval is None else list(interval),
+            "false_hit_rate": share,
+            "interval": None if share is None else list(wilson(share, n)),
         }
     tiers = summed((each.latest("beast_cache_hits_total") for each in histories), "tier")
     return {

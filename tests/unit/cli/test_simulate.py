@@ -75,7 +75,7 @@ def test_rows_that_are_left_out_are_said(tmp_path: Path) -> None:
 def test_a_failure_rate_must_name_a_model_and_a_number(tmp_path: Path, pair: str) -> None:
     result = simulate(SAMPLE, "--out", tmp_path / "log", "--model-failure", pair)
     assert isinstance(result.exception, InputError)
-    assert "must be NAME=RATE" in str(result.exception)
+    assert "must be NAME=NUMBER" in str(result.exception)
 
 
 def test_an_unknown_model_is_refused_and_nothing_is_written(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from beast_ml.evaluation.proportion import effective_trials, wilson
 
@@ -22,3 +24,10 @@ def test_a_share_of_all_or_none_has_an_interval_too():
     assert high == 1.0
     assert 0.95 < low < 0.97
     assert wilson(0.0, 100) == pytest.approx((0.0, 1.0 - low))
+
+
+@given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_the_interval_of_a_share_holds_the_share(counted):
+    k, n = counted
+    low, high = wilson(k / n, n)
+    assert 0 <= low <= k / n <= high <= 1

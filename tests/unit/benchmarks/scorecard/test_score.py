@@ -3,7 +3,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beast_ml.benchmarks.scorecard.score import Goal, Reading, judge
-from beast_ml.benchmarks.scorecard.shares import share_of
 
 VALUES = st.floats(-1e6, 1e6)
 
@@ -27,12 +26,12 @@ def test_what_has_no_goal_or_no_figure_gets_no_verdict():
     assert judge(None, None) == judge(Goal("below", 1.0), None) == "not measurable"
 
 
-def test_a_share_has_an_exact_interval_and_none_of_nothing():
-    found = share_of(5, 10)
-    assert (found.value, round(found.low, 3), round(found.high, 3)) == (0.5, 0.187, 0.813)
-    assert share_of(0, 0) is None
+def test_a_share_has_an_interval_and_there_is_none_of_nothing():
+    found = Reading.of_share(5, 10)
+    assert (found.value, round(found.low, 3), round(found.high, 3)) == (0.5, 0.237, 0.763)
+    assert Reading.of_share(0, 0) is None
 
 
 @pytest.mark.parametrize("n", [1, 50])
 def test_nothing_wrong_so_far_does_not_mean_nothing_wrong(n):
-    assert share_of(0, n).high == pytest.approx(1.0 - 0.025 ** (1.0 / n))
+    assert 0.0 == Reading.of_share(0, n).low < Reading.of_share(0, n).high

@@ -49,7 +49,7 @@ def test_what_is_away_leaves_the_rest_of_the_card_whole(tmp_path):
     assert scores["test coverage"].why_not == "coverage is away"
     assert sources.asked == ["loop", "coverage"]
     told = to_markdown(list(scores.values()), "beast scorecard")
-    assert "| self-improvement | - | 100% [2.5%, 100%] | - | no goal |" in told
+    assert "| self-improvement | - | 100% [20.65%, 100%] | - | no goal |" in told
     assert "Not measurable here: coverage is away." in told
     verdicts = [each["verdict"] for each in describe(list(scores.values()), "beast scorecard")["targets"]]
     assert verdicts == ["no goal", "not measurable"]
