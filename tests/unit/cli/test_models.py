@@ -57,7 +57,7 @@ def test_prompts_may_be_lines_of_text(add, beast, router_folder, world, tmp_path
     [
         (("--expected-quality", 1.5), "0..1"),
         (("--benchmark", "newest=71", "--benchmark", "small=0.3"), "0..1"),
-        (("--benchmark", "newest"), "MODEL=SCORE"),
+        (("--benchmark", "newest"), "NAME=NUMBER such as"),
         (("--benchmark", "newest=0.7"), "at least one of"),
         (("--out", "probes.xlsx"), ".parquet, .csv or .jsonl"),
         (("--probes", "prompts.csv"), "no judged answer of 'newest'"),
