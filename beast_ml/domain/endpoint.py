@@ -24,7 +24,7 @@ class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model
         The candidate it serves.
     base_url
-        Of its OpenAI-compatible API, such as ``http://10.0.0.7:8000/v1``.
+        Of its OpenAI-compatible API, such as ``http://10.0.0.7:8000/v1``; it stands in logs, so it holds no password.
     provider_model
         What the model is called there; empty: the candidate's own name.
     api_key_env
@@ -46,6 +46,16 @@ class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not self.base_url.startswith(("http://", "https://")):
             raise InputError(f"`base_url` of endpoint {self.name!r} == {self.base_url!r}, must start with http(s)://")
+        if "@" in self.base_url.split("/")[2]:
+            raise InputError(
+                f"`base_url` of endpoint {self.name!r} holds a user or password, which logs would show: leave them "
+                "out, and name the environment variable of its key in `api_key_env`"
+            )
+        if "?" in self.base_url or "#" in self.base_url:
+            raise InputError(
+                f"`base_url` of endpoint {self.name!r} has a query or a fragment: paths are appended to it, so it must "
+                "end with its own, such as /v1"
+            )
         if not 0 < self.timeout_s < float("inf"):
             raise InputError(f"`timeout_s` of endpoint {self.name!r} == {self.timeout_s}, must be a number > 0")
 

@@ -45,7 +45,7 @@ class _Line:
             and name.lower() not in ("content-type", "accept-encoding")
         ]
         headers += [(b"content-type", b"application/json"), (b"accept-encoding", b"identity")]
-        self.origin = origin_of(url)
+        self.origin = origin_of(url, has_key=has_key)
         try:
             self.head = request_head("POST", url, headers)
         except httpx2.LocalProtocolError as error:

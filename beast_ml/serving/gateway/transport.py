@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 import aiohappyeyeballs
 import httpx2
 
+from beast_ml.serving.gateway.addresses import allowed
 from beast_ml.serving.gateway.connection import Answer, Connection
 
 __all__ = ["Origin", "Patience", "ProviderTransport", "origin_of", "request_head"]
@@ -34,11 +35,14 @@ class Origin(NamedTuple):
     ----------
     host, port, tls
         Where, and whether it is encrypted.
+    has_key
+        Whether a key is sent there.
     """
 
     host: str
     port: int
     tls: bool
+    has_key: bool
 
 
 class Patience(NamedTuple):
@@ -54,9 +58,9 @@ class Patience(NamedTuple):
     read_s: float
 
 
-def origin_of(url: httpx2.URL) -> Origin:
-    """Return who serves an address."""
-    return Origin(url.host, url.port or _PORTS[url.scheme], url.scheme == "https")
+def origin_of(url: httpx2.URL, *, has_key: bool) -> Origin:
+    """Return who serves an address, to whom a key is sent or not."""
+    return Origin(url.host, url.port or _PORTS[url.scheme], url.scheme == "https", has_key)
 
 
 def request_head(method: str, url: httpx2.URL, headers: list[tuple[bytes, bytes]]) -> bytes:
@@ -114,7 +118,8 @@ class ProviderTransport(httpx2.AsyncBaseTransport):
         timeout = request.extensions.get("timeout", {})
         patience = Patience(timeout.get("connect") or 60.0, timeout.get("read") or 60.0)
         head = request_head(request.method, request.url, request.headers.raw)
-        answer = await self.send(origin_of(request.url), head, await request.aread(), patience)
+        origin = origin_of(request.url, has_key="authorization" in request.headers)
+        answer = await self.send(origin, head, await request.aread(), patience)
         return httpx2.Response(answer.status_code, headers=answer.raw_headers, stream=_Body(answer))
 
     async def aclose(self) -> None:
@@ -170,6 +175,7 @@ class ProviderTransport(httpx2.AsyncBaseTransport):
     async def _connect(self, origin: Origin) -> Connection:
         loop = asyncio.get_running_loop()
         addresses = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+        addresses = allowed(addresses, origin.host, in_clear_with_key=origin.has_key and not origin.tls)
         made = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=_SECOND_ADDRESS_S, loop=loop)
         try:
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

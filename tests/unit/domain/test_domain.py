@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from beast_ml import domain
 from beast_ml.domain import CandidateModel, Objective, Price, RoutingRequest, SystemClock
+from beast_ml.domain.endpoint import Endpoint
 from beast_ml.errors import InputError
 
 NOT_PRICES = [-1e-9, float("nan"), float("inf")]
@@ -73,3 +74,18 @@ def test_the_system_clock_is_aware_and_in_utc():
     now = SystemClock().now()
     assert now.utcoffset() == timedelta(0)
     assert now.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("ftp://a/v1", "must start with http"),
+        ("https://me:word@a/v1", "holds a user or password, which logs would show"),
+        ("https://a/v1?api-version=2", "has a query or a fragment"),
+        ("https://a/v1#top", "has a query or a fragment"),
+    ],
+)
+def test_addresses_of_endpoints(url, said):
+    with pytest.raises(InputError, match=said) as caught:
+        Endpoint("a-1", "a", url)
+    assert "word@" not in str(caught.value)

@@ -64,7 +64,7 @@ class Provider:
         url = httpx2.URL(f"{'https' if self.tls else 'http'}://127.0.0.1:{port}/v1/chat/completions")
 
         async def ask(body=b"{}", patience=PATIENCE):
-            return await transport.send(origin_of(url), request_head("POST", url, []), body, patience)
+            return await transport.send(origin_of(url, has_key=False), request_head("POST", url, []), body, patience)
 
         try:
             yield transport, ask
@@ -258,7 +258,7 @@ def test_nobody_there_is_told_from_an_answer_that_broke_off():
     async def refused(transport, _):
         nobody = httpx2.URL("http://127.0.0.1:9/")
         with pytest.raises(httpx2.ConnectError, match=r"(?i)connect"):
-            await transport.send(origin_of(nobody), request_head("POST", nobody, []), b"", PATIENCE)
+            await transport.send(origin_of(nobody, has_key=False), request_head("POST", nobody, []), b"", PATIENCE)
 
     run(Provider(), refused)
 
@@ -299,8 +299,9 @@ def test_a_header_cannot_smuggle_another(name):
 
 
 def test_addresses():
-    assert origin_of(httpx2.URL("https://api.example.com/v1")) == Origin("api.example.com", 443, True)
-    assert origin_of(httpx2.URL("http://[::1]:8000/v1")) == Origin("::1", 8000, False)
+    with_tls, local = httpx2.URL("https://api.example.com/v1"), httpx2.URL("http://[::1]:8000/v1")
+    assert origin_of(with_tls, has_key=True) == Origin("api.example.com", 443, tls=True, has_key=True)
+    assert origin_of(local, has_key=False) == Origin("::1", 8000, tls=False, has_key=False)
     head = request_head("POST", httpx2.URL("http://[::1]:8000/v1?api-version=2"), [(b"a", b"b")])
     assert head == b"POST /v1?api-version=2 HTTP/1.1\r\nhost: [::1]:8000\r\na: b\r\ncontent-length: "
 
@@ -342,7 +343,7 @@ def test_tls_reaches_whom_a_trusted_certificate_names_and_nobody_else(tmp_path):
         named = httpx2.URL(f"https://localhost:{provider.port}/")
 
         async def by_name():
-            return await transport.send(origin_of(named), request_head("POST", named, []), b"", PATIENCE)
+            return await transport.send(origin_of(named, has_key=False), request_head("POST", named, []), b"", PATIENCE)
 
         with pytest.raises(httpx2.ConnectError, match=r"(?i)certificate"):
             await by_name()  # nobody vouches for it
