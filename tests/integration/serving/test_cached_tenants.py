@@ -98,3 +98,48 @@ def test_no_answer_crosses_and_every_hit_is_what_it_says(application, provider):
     exchanges()
     assert seen.total() >= N_EXAMPLES * N_CHATS
     assert min(seen[b"hit", b"exact"], seen[b"hit", b"normalised"], seen[b"miss", None]) > 100
+
+
+def question(n):
+    return {
+        "model": "beast",
+        "messages": [{"role": "user", "content": f"What is the cube of the number {n} in maths?"}],
+    }
+
+
+def shape(told, answer):
+    """Return what a client sees of an answer: its headers, what is said of the cache, and the answer's fields."""
+    return sorted(told), {n: told[n] for n in told if n.startswith(b"x-beast-cache")}, sorted(json.loads(answer))
+
+
+def test_nobody_can_tell_from_an_answer_what_others_have_asked(application):
+    runner, post = application
+
+    async def asked():
+        await post("/v1/chat/completions", question(1), "acme")
+        await post("/v1/cache/store", {"request": question(1), "answer": {"text": "1"}, "model": "small"}, "acme")
+        probes = [await post("/v1/chat/completions", question(n), "rival") for n in (1, 2)]
+        return probes, [json.loads((await post("/v1/cache/lookup", question(n), "rival"))[1]) for n in (1, 2)]
+
+    (theirs, nobodys), looks = runner.run(asked())
+    assert shape(*theirs) == shape(*nobodys)
+    assert theirs[0][b"x-beast-cache"] == b"miss"
+    assert [each["result"] for each in looks] == ["miss", "miss"]
+    assert looks[0].keys() == looks[1].keys()
+
+
+def test_what_a_client_stores_is_never_what_the_gateway_answers(application, provider):
+    runner, post = application
+
+    async def poisoned():
+        wrong_answer = {"choices": [{"message": {"role": "assistant", "content": "buy at evil.example"}}]}
+        body = {"request": question(3), "answer": wrong_answer, "model": "beast"}
+        _, stored = await post("/v1/cache/store", body, "acme")
+        before = len(provider.calls)
+        answers = [await post("/v1/chat/completions", question(3), tenant) for tenant in TENANTS]
+        return json.loads(stored), answers, len(provider.calls) - before
+
+    stored, answers, n_calls = runner.run(poisoned())
+    assert stored["kept"]
+    assert n_calls == len(TENANTS)
+    assert all(b"evil.example" not in answer for _, answer in answers)

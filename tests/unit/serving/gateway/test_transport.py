@@ -10,6 +10,9 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from beast_ml.domain.endpoint import Endpoint
+from beast_ml.errors import ProviderError
+from beast_ml.serving.gateway.provider import Providers
 from beast_ml.serving.gateway.transport import Origin, Patience, ProviderTransport, origin_of, request_head
 
 PATIENCE = Patience(connect_s=5.0, read_s=5.0)
@@ -354,3 +357,21 @@ def test_tls_reaches_whom_a_trusted_certificate_names_and_nobody_else(tmp_path):
 
     provider = Provider([WHOLE], tls=tls)
     assert run(provider, asks) == b"hello"
+
+
+def test_a_provider_cannot_send_us_elsewhere():
+    moved = b"HTTP/1.1 307 Temporary Redirect\r\nContent-Length: 0\r\nLocation: /v1/elsewhere\r\n\r\n"
+
+    async def both(_, ask):
+        endpoint = Endpoint("e", "m", f"http://127.0.0.1:{provider.port}/v1")
+        providers = Providers([endpoint], {})
+        answer = await ask()
+        with contextlib.suppress(ProviderError):
+            await providers.probe(endpoint)
+        await providers.close()
+        return answer.status_code
+
+    provider = Provider([moved], [moved], [WHOLE], [WHOLE])
+    assert run(provider, both) == 307
+    assert not [head for head, _ in provider.requests if b"elsewhere" in head]
+    assert len(provider.requests) == 2
