@@ -11,7 +11,8 @@ from beast_ml.predictors.network import NetworkConfig
 from beast_ml.predictors.pool import PoolFamilies
 from beast_ml.testing.worlds import make_world
 
-TINY = FamiliesConfig(("network",), NetworkConfig(hidden=(16,), dropout=0.1, epochs=3, learning_rate=1e-2))
+NETWORK = NetworkConfig(hidden=(16,), dropout=0.1, epochs=3, learning_rate=1e-2)
+TINY = FamiliesConfig(("network",), NETWORK, student=NETWORK)
 LEARNER = RouterLearner(families=PoolFamilies(TINY, TINY))
 
 

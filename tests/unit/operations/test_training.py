@@ -23,7 +23,8 @@ from beast_ml.serving.router import Router
 from beast_ml.testing.registry_fixtures import migrated_store  # noqa: F401 - a fixture
 from beast_ml.testing.worlds import WORLD_MODELS, make_world
 
-TINY = FamiliesConfig(("network",), NetworkConfig(hidden=(16,), dropout=0.1, epochs=4, learning_rate=1e-2))
+NETWORK = NetworkConfig(hidden=(16,), dropout=0.1, epochs=4, learning_rate=1e-2)
+TINY = FamiliesConfig(("network",), NETWORK, student=NETWORK)
 FAMILIES = PoolFamilies(TINY, TINY)
 LEARNER = RouterLearner("hashing", families=FAMILIES)
 

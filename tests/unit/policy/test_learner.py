@@ -17,7 +17,8 @@ from beast_ml.predictors.network import NetworkConfig
 from beast_ml.predictors.pool import PoolFamilies
 from beast_ml.testing.worlds import WORLD_MODELS, WORLD_PRICES, make_world
 
-TINY = FamiliesConfig(("network",), NetworkConfig(hidden=(16,), dropout=0.1, epochs=3, learning_rate=1e-2))
+NETWORK = NetworkConfig(hidden=(16,), dropout=0.1, epochs=3, learning_rate=1e-2)
+TINY = FamiliesConfig(("network",), NETWORK, student=NETWORK)
 FAMILIES = PoolFamilies(TINY, TINY)
 LEARNER = RouterLearner("hashing", families=FAMILIES)
 READING = dataclasses.replace(LEARNER, context=("task",))

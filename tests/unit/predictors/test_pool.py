@@ -12,7 +12,8 @@ from beast_ml.predictors.network import NetworkConfig
 from beast_ml.predictors.pool import PoolFamilies, fit_pool
 from beast_ml.testing.worlds import WORLD_PRICES
 
-TINY = FamiliesConfig(("network",), NetworkConfig(hidden=(8,), dropout=0.0, epochs=2))
+NETWORK = NetworkConfig(hidden=(8,), dropout=0.0, epochs=2)
+TINY = FamiliesConfig(("network",), NETWORK, student=NETWORK)
 FAMILIES = PoolFamilies(TINY, TINY)  # what is fitted is looked at here, not how well
 
 
@@ -113,7 +114,7 @@ def test_reliability_needs_failures(data, failed):
 
 
 def test_before_distillation_the_families_that_won_predict_every_target(data):
-    several = FamiliesConfig(("network", "ridge"), TINY.network, student=TINY.network)
+    several = FamiliesConfig(("network", "ridge"), TINY.network, student=NETWORK)
     fitted = fit_pool(data, np.random.default_rng(0), families=PoolFamilies(several, several))
     expected = fitted.undistilled(data.rows)
     assert np.corrcoef(expected.quality.ravel(), fitted.predictors.predict(data.rows).quality.ravel())[0, 1] > 0.5
