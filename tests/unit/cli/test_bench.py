@@ -58,3 +58,14 @@ def test_the_quickstart_set_is_measured_without_a_data_folder(tmp_path: Path, mo
     assert "saving_100" in result.stdout
     for name in ("report.md", "report.json", "frontiers.png", "shares.png", "savings.png"):
         assert (tmp_path / name).is_file()
+
+
+def test_a_comparison_says_what_it_left_out_and_how_to_have_it(beast, tmp_path):
+    code, out, err = beast("bench", "peers", "--fields", "service", "--data", tmp_path, "--out", tmp_path / "out")
+    assert code == 0
+    assert "Of 0 figures ours is ahead in 0" in out
+    assert "--litellm" in err
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["left_out"].keys() == {"service"}
+    code, _, err = beast("bench", "peers", "--fields", "speed", "--data", tmp_path)
+    assert code == 2
+    assert "routing, cache, service" in err

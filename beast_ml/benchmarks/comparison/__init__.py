@@ -1,0 +1,1 @@
+"""One table of ours beside what others do on the same data in the same run."""

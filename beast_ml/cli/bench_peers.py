@@ -1,0 +1,82 @@
+"""`beast bench peers`: ours beside other people's routers and caches, in one run."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from beast_ml.cli.data import data_folder
+from beast_ml.cli.output import Bars, JsonOption, print_json, print_table, progress_bar, say, stdout
+
+__all__ = ["peers"]
+
+_QUICK_FOLDS, _QUICK_RESAMPLES, _QUICK_SPLITS, _QUICK_PAIRS = 3, 200, 3, 1500
+
+
+def peers(
+    fields: Annotated[
+        str | None, typer.Option(help="routing, cache, service, separated by commas; default: all.")
+    ] = None,
+    sets: Annotated[
+        str, typer.Option(help="Sets of outcomes for routers, separated by commas.")
+    ] = "quickstart,routerbench3,bfcl,mmlu,gsm8k",
+    seeds: Annotated[int, typer.Option(min=1, help="How often folds are drawn.")] = 1,
+    folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")] = 5,
+    splits: Annotated[int, typer.Option(min=2, help="Random splits of each set of pairs for caches.")] = 20,
+    litellm: Annotated[
+        Path | None, typer.Option(help="A Python with LiteLLM and uvicorn, to run its router beside ours.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(envvar="BEAST_DATA_DIR", help="Folder of the public sets; what is not in it is left out."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder for the report; what an interrupted run left there is used.")
+    ] = Path("beast-out/bench-peers"),
+    quick: Annotated[bool, typer.Option("--quick", help="A rough look: 3 folds, 3 splits, fewer pairs.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare with other people's routers and caches: same data, same vectors, same run.
+
+    Routing: RouteLLM's matrix factorisation, ParetoBandit, LLMRouter (both row orders), nearest neighbours. Cache:
+    GPTCache, a fixed cosine, vCache's rule. Service: LiteLLM's router, with --litellm. Writes report.md and
+    report.json. About an hour on two cores. What is not installed is left out, and it is said how to have it.
+    """
+    from beast_ml.benchmarks.comparison.report import COLUMNS, describe, rows, summary, to_markdown
+    from beast_ml.benchmarks.comparison.run import FIELDS, ComparisonConfig, compare
+    from beast_ml.benchmarks.results import write_bytes, write_json
+    from beast_ml.benchmarks.serving.cases import Effort
+    from beast_ml.benchmarks.serving.serving_bench import choose
+    from beast_ml.benchmarks.sets import choose_sets
+
+    config = ComparisonConfig(
+        fields=choose("--fields", fields, FIELDS),
+        sets=choose_sets(sets),
+        n_folds=_QUICK_FOLDS if quick else folds,
+        n_seeds=seeds,
+        n_resamples=_QUICK_RESAMPLES if quick else 1000,
+        n_splits=_QUICK_SPLITS if quick else splits,
+        most_pairs=_QUICK_PAIRS if quick else 12_000,
+        effort=Effort(2.0, 1.0, 1) if quick else Effort(3.0, 2.0, 3),
+        litellm=litellm,
+        data=data_folder(data),
+        out=out,
+        quick=quick,
+    )
+    with progress_bar() as progress:
+        contests, left_out = compare(config, say, Bars(progress).advance)
+    command = shlex.join(["beast", *sys.argv[1:]])
+    report = describe(contests, left_out, command)
+    write_json(out / "report.json", report)
+    write_bytes(out / "report.md", to_markdown(contests, left_out, command).encode())
+    if as_json:
+        print_json(report)
+        return
+    print_table(summary(contests), COLUMNS, rows(contests))
+    for name, why in left_out.items():
+        say(f"left out: {name} ({why})")
+    stdout.print(f"wrote {out}/report.md, report.json", highlight=False, markup=False)
