@@ -20,9 +20,11 @@ from uvicorn.supervisors import multiprocess
 
 from beast_ml.errors import InputError, ServingError
 
-__all__ = ["Supervision", "supervise"]
+__all__ = ["LEAVE_S", "Supervision", "supervise"]
 
-_LEAVE_S: Final = 1.0
+LEAVE_S: Final = 1.0
+"""Seconds that a worker told to stop goes on answering, so that balancers and clients see it and go elsewhere."""
+
 _ORPHAN_S: Final = 1.0
 
 
@@ -64,7 +66,7 @@ class _Server(uvicorn.Server):
         drain = getattr(self.config.loaded_app, "drain", None)
         if drain is not None:
             drain()
-        end = threading.Timer(_LEAVE_S, super().handle_exit, (sig, frame))
+        end = threading.Timer(LEAVE_S, super().handle_exit, (sig, frame))
         end.daemon = True
         end.start()
 

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from beast_ml.benchmarks.serving.faults import Ground, Logged, Staged
 from beast_ml.benchmarks.serving.processes import ServerProcess
+from beast_ml.benchmarks.serving.replicas import N_REPLICAS, replicas
 from beast_ml.benchmarks.serving.shared_services import MlflowServer, PostgresServer, Service, ValkeyServer
 from beast_ml.benchmarks.serving.subjects import beast
 from beast_ml.bundle.manifest import verify
@@ -29,6 +30,7 @@ __all__ = ["SCENES"]
 _WORKERS: Final = 2
 _START_S: Final = 60.0
 _LOOK_S: Final = 0.05
+_UPGRADE_S: Final = 240.0
 _STARTED: Final = b'"serving.started"'
 _BUDGETS: Final = json.dumps([{"scope": "tenant", "period": "month", "limit_usd": 1_000_000}])
 _PLAIN: Final = {"BEAST_SERVING__COMPACT_S": "0", "BEAST_SERVING__POLL_S": "1"}
@@ -45,7 +47,7 @@ def _serving(
             if time.monotonic() > until:
                 raise UnavailableError(f"only {_n_started(server)} of {_WORKERS} workers started: see {server.log}")
             time.sleep(_LOOK_S)
-        yield server, ground.folder / "state"
+        yield server, ground.folder / "state" / "segments"
 
 
 def _n_started(server: ServerProcess) -> int:
@@ -54,11 +56,11 @@ def _n_started(server: ServerProcess) -> int:
 
 @contextmanager
 def _worker_killed(ground: Ground) -> Iterator[Staged]:
-    with _serving(ground, str(ground.bundles[0])) as (server, state):
+    with _serving(ground, str(ground.bundles[0])) as (server, segments):
         before = _n_started(server)
         yield Staged(
             server,
-            state,
+            segments,
             _WORKERS,
             break_it=lambda: os.kill(server.workers()[0], signal.SIGKILL),
             is_back=lambda: _n_started(server) > before and len(server.workers()) == _WORKERS,
@@ -68,11 +70,11 @@ def _worker_killed(ground: Ground) -> Iterator[Staged]:
 
 @contextmanager
 def _replaced(ground: Ground) -> Iterator[Staged]:
-    with _serving(ground, str(ground.bundles[0])) as (server, state):
+    with _serving(ground, str(ground.bundles[0])) as (server, segments):
         before, old = _n_started(server), set(server.workers())
         yield Staged(
             server,
-            state,
+            segments,
             _WORKERS,
             break_it=lambda: os.kill(server.process.pid, signal.SIGHUP),
             is_back=lambda: _n_started(server) >= before + _WORKERS and not old & set(server.workers()),
@@ -81,10 +83,10 @@ def _replaced(ground: Ground) -> Iterator[Staged]:
 
 @contextmanager
 def _drained(ground: Ground) -> Iterator[Staged]:
-    with _serving(ground, str(ground.bundles[0])) as (server, state):
+    with _serving(ground, str(ground.bundles[0])) as (server, segments):
         yield Staged(
             server,
-            state,
+            segments,
             _WORKERS,
             break_it=server.process.terminate,
             is_back=lambda: server.process.poll() is not None,
@@ -193,10 +195,10 @@ def _ledger_away(ground: Ground, service: _Shared, variable: str) -> Iterator[St
     service.start()
     try:
         with _serving(ground, str(ground.bundles[0]), {variable: service.url, "BEAST_BUDGETS": _BUDGETS}) as found:
-            server, state = found
+            server, segments = found
             yield Staged(
                 server,
-                state,
+                segments,
                 _WORKERS,
                 break_it=service.kill,
                 mend_it=service.start,
@@ -222,6 +224,44 @@ def _postgres_away(ground: Ground) -> Iterator[Staged]:
         postgres.close()
 
 
+@contextmanager
+def _replica_killed(ground: Ground) -> Iterator[Staged]:
+    with replicas(ground.folder, ground.bundles[0], ground.cores) as found:
+        yield Staged(
+            found,
+            ground.folder / "replicas",
+            N_REPLICAS,
+            break_it=lambda: found.kill(0),
+            is_back=lambda: not found.is_up(0),
+            kills=True,
+        )
+
+
+@contextmanager
+def _replica_drained(ground: Ground) -> Iterator[Staged]:
+    with replicas(ground.folder, ground.bundles[0], ground.cores) as found:
+        yield Staged(
+            found,
+            ground.folder / "replicas",
+            N_REPLICAS,
+            break_it=lambda: found.drain(1),
+            is_back=lambda: found.has_ended(1),
+        )
+
+
+@contextmanager
+def _replicas_upgraded(ground: Ground) -> Iterator[Staged]:
+    with replicas(ground.folder, ground.bundles[0], ground.cores) as found:
+        yield Staged(
+            found,
+            ground.folder / "replicas",
+            N_REPLICAS,
+            break_it=lambda: found.upgrade(ground.bundles[1]),
+            is_back=lambda: all(found.is_up(which) for which in range(N_REPLICAS)),
+            lasts_s=_UPGRADE_S,
+        )
+
+
 SCENES: Final[Mapping[str, Callable[[Ground], AbstractContextManager[Staged]]]] = {
     "hot swap": _swapped,
     "worker kill -9": _worker_killed,
@@ -230,5 +270,8 @@ SCENES: Final[Mapping[str, Callable[[Ground], AbstractContextManager[Staged]]]] 
     "MLflow outage": _mlflow_away,
     "Valkey outage": _valkey_away,
     "PostgreSQL outage": _postgres_away,
+    "replica kill -9": _replica_killed,
+    "replica drain": _replica_drained,
+    "replicas upgraded": _replicas_upgraded,
 }
 """Every fault: name -> what stages it."""

@@ -11,18 +11,19 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import numpy as np
 
 from beast_ml.benchmarks.serving.drive import Driver
 from beast_ml.benchmarks.serving.load_plan import CLOSED, REFUSED, LoadPlan, Records
-from beast_ml.benchmarks.serving.processes import ServerProcess
 
-__all__ = ["FaultResult", "Ground", "Logged", "Staged", "Timing", "logged_rows", "run_fault"]
+__all__ = ["FaultResult", "Ground", "Logged", "Staged", "Timing", "UnderLoad", "logged_rows", "run_fault"]
 
 _IN_FLIGHT_S: Final = 0.25
+_LOST: Final = (CLOSED, 502)
+"""How a killed server's requests end: on its own connection, and on that of a proxy before it."""
 _LOOK_S: Final = 0.05
 _PATIENCE_S: Final = 60.0
 
@@ -89,6 +90,19 @@ class Logged:
     at: float
 
 
+class UnderLoad(Protocol):
+    """What load is sent to: a server, or a proxy before several."""
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        ...
+
+    def stop(self) -> object:
+        """End it, and all that it needs."""
+        ...
+
+
 @dataclass(frozen=True)
 class Staged:
     """A server on which something is about to break.
@@ -97,8 +111,8 @@ class Staged:
     ----------
     server
         The server.
-    state
-        Its state folder.
+    segments
+        Folder below which its log is written.
     workers
         Its workers.
     break_it
@@ -116,10 +130,12 @@ class Staged:
         Whether the server ends for good: what is refused after that is no failure.
     leaves
         Whether a load balancer would send it nothing more; asked from the fault on. None: load goes on.
+    lasts_s
+        Longest that `break_it` takes where it is no moment's act: load goes on until it is done, and after.
     """
 
-    server: ServerProcess
-    state: Path
+    server: UnderLoad
+    segments: Path
     workers: int
     break_it: Callable[[], None]
     mend_it: Callable[[], None] | None = None
@@ -128,6 +144,7 @@ class Staged:
     kills: bool = False
     ends: bool = False
     leaves: Callable[[], bool] | None = None
+    lasts_s: float = 0.0
 
 
 class FaultResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,7 +221,7 @@ def run_fault(name: str, stage: Callable[[Ground], AbstractContextManager[Staged
             rate=timing.rate,
             connections=32,
             warm_s=timing.before_s,
-            measure_s=broken_s + timing.after_s,
+            measure_s=broken_s + staged.lasts_s + timing.after_s,
             records=str(records),
             ids=str(ids),
         )
@@ -218,15 +235,18 @@ def run_fault(name: str, stage: Callable[[Ground], AbstractContextManager[Staged
             if staged.leaves is not None and _await(staged.leaves):
                 running.stop_sending()
             # What is read from the log afterwards counts from when the act was done.
-            is_done = staged.mend_it is not None or staged.back_at is not None
+            is_done = staged.mend_it is not None or staged.back_at is not None or staged.lasts_s > 0
             mended = (time.monotonic(), time.time()) if is_done else broke
             back_s = None
             if staged.is_back is not None and _await(staged.is_back):
                 back_s = time.monotonic() - mended[0]
+            if staged.lasts_s:
+                time.sleep(timing.after_s)
+                running.stop_sending()
             running.wait_for("measured")
             running.result()
         staged.server.stop()
-        found, rows = Records.load(str(records)), list(logged_rows(staged.state / "segments"))
+        found, rows = Records.load(str(records)), list(logged_rows(staged.segments))
         if staged.back_at is not None:
             at = staged.back_at(rows, mended[1])
             back_s = None if at is None else max(at - mended[1], 0.0)
@@ -255,7 +275,7 @@ def _result(
     at, mended = (each - found.began_at for each in times)
     excused = np.zeros(found.status.size, dtype=bool)
     if staged.kills:
-        excused = (found.status == CLOSED) & (np.abs(found.due_s - at) <= _IN_FLIGHT_S)
+        excused = np.isin(found.status, _LOST) & (np.abs(found.due_s - at) <= _IN_FLIGHT_S)
     after_end = (found.status == REFUSED) & (found.due_s > at) if staged.ends else np.zeros_like(excused)
     everything = msgspec.structs.replace(found, measured=~(excused | after_end))
     failed_late = everything.measured & ~found.answered & (found.due_s > mended)

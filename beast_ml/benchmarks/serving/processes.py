@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -16,12 +17,13 @@ from typing import Final, Self
 
 from beast_ml.errors import UnavailableError
 
-__all__ = ["ServerProcess", "Usage", "free_port", "on_cores"]
+__all__ = ["ServerProcess", "Usage", "free_port", "lasting_port", "on_cores"]
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _LOOK_S: Final = 0.02
 _TAIL: Final = 2000
+_LASTING_PORTS: Final = range(20_000, 32_000)
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,16 @@ def free_port() -> int:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
+
+
+def lasting_port() -> int:
+    """Return a port for a server that ends and comes back: none that the system gives to connections meanwhile."""
+    chance = random.SystemRandom()
+    while True:
+        port = chance.choice(_LASTING_PORTS)
+        with socket.socket() as sock:
+            if sock.connect_ex(("127.0.0.1", port)) != 0:
+                return port
 
 
 @contextmanager

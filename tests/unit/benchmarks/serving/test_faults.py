@@ -27,7 +27,7 @@ def staged(act, workers=1, **known):
     @contextmanager
     def stage(ground):
         with SERVER.start(ground.folder, workers=workers) as server:
-            yield Staged(server, ground.folder / "state", workers, break_it=lambda: act(server), **known)
+            yield Staged(server, ground.folder / "state" / "segments", workers, break_it=lambda: act(server), **known)
 
     return stage
 
