@@ -26,6 +26,7 @@ from beast_ml.operations.budgets.open_ledger import open_ledger
 from beast_ml.operations.budgets.recovery import recover
 from beast_ml.operations.budgets.rules import BudgetRule
 from beast_ml.operations.health.fleet import FleetHealth
+from beast_ml.operations.health.hints import BreakerHints
 from beast_ml.operations.health.prober import Prober
 from beast_ml.operations.implicit_feedback import ImplicitFeedback
 from beast_ml.operations.keys.ring import KeyRing
@@ -225,7 +226,12 @@ class Worker:
         if config.endpoints:
             services.gateway = gateway = await _gateway(services, config)
             stack.push_async_callback(gateway.close)
-            tasks.append(Prober(health, gateway.probe).run)
+            prober = Prober(health, gateway.probe)
+            tasks.append(prober.run)
+            if config.redis_url is not None:
+                hints = BreakerHints.open(config.redis_url, health, prober.ask_now)
+                stack.callback(hints.close)
+                tasks.append(hints.run)
         if config.cache is not None:
             services.cache, meanwhile = await _cache(services, config.cache, stack)
             cache = services.cache

@@ -276,8 +276,7 @@ class Breaker:
         """
         now = self._clock()
         self._look(now)
-        self.recent.forget_before(now)
-        if self._state == "closed" and self.recent.n_calls > self.recent.n_failed and not self._in_a_row:
+        if self._calls_contradict(now):
             return False
         self._probes_in_a_row += 1
         if self._state == "open":
@@ -292,6 +291,20 @@ class Breaker:
             self._probe_saw_it = True
             return True
         return False
+
+    def hinted(self) -> None:
+        """Take note that another host's breaker of the same endpoint has opened: the next probe that fails suffices.
+
+        By itself it opens nothing, and it is forgotten with the next answer, of a probe or of a call.
+        """
+        now = self._clock()
+        self._look(now)
+        if self._state == "closed" and not self._calls_contradict(now):
+            self._probes_in_a_row = max(self._probes_in_a_row, self._settings.probe_failures_in_a_row - 1)
+
+    def _calls_contradict(self, now: float) -> bool:
+        self.recent.forget_before(now)
+        return self._state == "closed" and self.recent.n_calls > self.recent.n_failed and not self._in_a_row
 
     def _has_room(self, now: float) -> bool:
         return self._trials < 1 + self._successes or now - self._last_trial_at >= self._settings.trial_s

@@ -345,6 +345,12 @@ class FleetHealth:
         if changed:
             self._changed(each)
 
+    def hinted(self, endpoint: str) -> None:
+        """Take note that another host found an endpoint out; see `Breaker.hinted`."""
+        each = self._by_name.get(endpoint)
+        if each is not None:
+            each.breaker.hinted()
+
     def seconds_since_answer(self, endpoint: str) -> float:
         """Return how long ago a call was answered; infinite where none was yet."""
         each = self._by_name.get(endpoint)

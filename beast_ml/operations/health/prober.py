@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from beast_ml.domain.endpoint import Endpoint
@@ -62,6 +63,13 @@ class Prober:
         self._probe_s, self._open_probe_s, self._confirm_s = probe_s, open_probe_s, confirm_s
         self._timeout_s = timeout_s
         self._rng = random.Random() if rng is None else rng  # noqa: S311  nothing secret
+        self._asked = {endpoint.name: asyncio.Event() for endpoint in fleet.endpoints}
+
+    def ask_now(self, endpoint: str) -> None:
+        """Probe an endpoint without waiting for its turn; one that asked to be left alone still is."""
+        asked = self._asked.get(endpoint)
+        if asked is not None:
+            asked.set()
 
     async def run(self) -> None:
         """Probe until cancelled."""
@@ -72,12 +80,17 @@ class Prober:
     async def _watch(self, endpoint: Endpoint) -> None:
         # The first probe comes at a random moment, so that workers do not ask all at once.
         wait_s = self._probe_s * self._rng.random()
+        asked = self._asked[endpoint.name]
         while True:
-            await asyncio.sleep(wait_s)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asked.wait(), wait_s)
+            was_asked = asked.is_set()
+            asked.clear()
             if (wait_s := self._fleet.rests_for_s(endpoint.name)) > 0.0:
                 continue
             if (
-                self._fleet.state(endpoint.name) == "closed"
+                not was_asked
+                and self._fleet.state(endpoint.name) == "closed"
                 and self._fleet.seconds_since_answer(endpoint.name) < self._probe_s
             ):
                 wait_s = self._probe_s * self._spread()

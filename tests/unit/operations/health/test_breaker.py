@@ -330,6 +330,12 @@ class BreakerMachine(RuleBasedStateMachine):
     def probe(self, failed):
         self.check_notice(self.breaker.probe_failed if failed else self.breaker.probe_succeeded)
 
+    @rule()
+    def hint(self):
+        state = self.breaker.state
+        self.check_notice(lambda: self.breaker.hinted())
+        assert self.breaker.state == state
+
     def any_call(self, data):
         return data.draw(st.integers(0, len(self.calls) - 1))
 
