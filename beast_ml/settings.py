@@ -400,11 +400,14 @@ class ServingSettings(_Part):
         Where it listens.
     workers
         Processes; one a core.
+    workers_max
+        As many as load may raise them to, after seconds; down again after minutes of calm. None: there are `workers`.
     """
 
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
     workers: int = Field(1, ge=1)
+    workers_max: int | None = Field(None, ge=1)
     router: str = "models:/beast-router@champion"
     state: Path = Path("data/serving")
     poll_s: float = Field(5.0, gt=0, allow_inf_nan=False)

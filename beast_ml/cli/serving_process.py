@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -157,13 +158,17 @@ def main() -> int:
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # a row is too small for two threads
     from beast_ml.serving.supervisor import Supervision, supervise
     from beast_ml.serving.worker import METRICS_FOLDER
+    from beast_ml.serving.worker_scaling import WorkerScaling
 
     try:
         settings = load_settings()
         serving = settings.serving
         _preload(gateway=bool(settings.endpoints), cache=cache_config(settings) is not None)
         shutil.rmtree(serving.state / METRICS_FOLDER, ignore_errors=True)  # counts of the run before
-        supervise(Supervision(create_app, serving.host, serving.port, serving.workers, serving.drain_s))
+        scaling = None
+        if serving.workers_max is not None:
+            scaling = WorkerScaling(serving.workers, serving.workers_max, clock=time.monotonic)
+        supervise(Supervision(create_app, serving.host, serving.port, serving.workers, serving.drain_s, scaling))
     except BeastError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2 if isinstance(error, InputError) else 1
