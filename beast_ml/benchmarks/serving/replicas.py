@@ -25,6 +25,7 @@ from beast_ml.errors import UnavailableError
 __all__ = ["N_REPLICAS", "Replicas", "haproxy", "replicas"]
 
 N_REPLICAS: Final = 3
+"""As many as the configuration that is shipped names."""
 _WAIT_S: Final = 60.0
 _LOOK_S: Final = 0.02
 _BUDGETS: Final = json.dumps([{"scope": "tenant", "period": "month", "limit_usd": 1_000_000}])
@@ -62,7 +63,7 @@ class Replicas:
         subject = beast(str(router), self._environment)
         self._servers[which] = subject.start(folder, cores=self._cores, port=self._ports[which])
         if self._proxy is not None:
-            self._await(which, up=True)
+            self._await_up(which)
 
     def start_proxy(self) -> None:
         """Start HAProxy with the configuration that is shipped; return once it sends requests to all replicas.
@@ -92,7 +93,7 @@ class Replicas:
                 env=environment,
             )
             for which in self._servers:
-                self._await(which, up=True)
+                self._await_up(which)
 
     def kill(self, which: int) -> None:
         """End all processes of a replica at once."""
@@ -128,11 +129,11 @@ class Replicas:
             self._proxy.terminate()
             self._proxy.wait()
 
-    def _await(self, which: int, *, up: bool) -> None:
+    def _await_up(self, which: int) -> None:
         until = time.monotonic() + _WAIT_S
         while time.monotonic() < until:
             with suppress(OSError):
-                if self.is_up(which) == up:
+                if self.is_up(which):
                     return
             time.sleep(_LOOK_S)
         raise UnavailableError(f"HAProxy does not send requests to replica {which + 1}: see {self._folder}")
