@@ -109,4 +109,7 @@ def test_there_is_a_scene_for_every_fault_of_the_report():
         "MLflow outage",
         "Valkey outage",
         "PostgreSQL outage",
+        "replica kill -9",
+        "replica drain",
+        "replicas upgraded",
     ]
