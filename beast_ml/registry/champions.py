@@ -8,6 +8,7 @@ what stands behind the champion's last place in the history has not happened, or
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from beast_ml.errors import RegistryError
@@ -15,10 +16,13 @@ from beast_ml.registry.config import CHAMPION, PREVIOUS, ROUTER, TrackingConfig
 from beast_ml.registry.connection import translated
 from beast_ml.registry.quiet_mlflow import mlflow
 
-__all__ = ["HISTORY_TAG", "Champions", "crown", "read_champions", "step_back"]
+__all__ = ["HISTORY_TAG", "SINCE_TAG", "Champions", "crown", "read_champions", "step_back"]
 
 HISTORY_TAG: Final = "champion_history"
 """Tag of the registered model: versions that were champion, oldest first, for example ``1 > 2 > 4``."""
+
+SINCE_TAG: Final = "champion_since"
+"""Tag of a version: when it was last made champion, such as ``2026-11-30 08:41:17 UTC``."""
 
 _SEPARATOR: Final = " > "
 
@@ -94,10 +98,13 @@ def read_champions(client: Any, config: TrackingConfig) -> Champions:
 
 def crown(client: Any, config: TrackingConfig, champions: Champions, version: int) -> Champions:
     """Make a version champion and return the new line; doing it again changes nothing."""
-    if champions.current != version:
+    is_new = champions.current != version
+    if is_new:
         champions = champions.followed_by(version)
     with translated(config):
         _write(client, champions)
+        if is_new:
+            _say_since(client, version)
         client.set_registered_model_alias(ROUTER, CHAMPION, str(version))
         _point_at_previous(client, champions)
     return champions
@@ -115,6 +122,7 @@ def step_back(client: Any, config: TrackingConfig, champions: Champions) -> Cham
         raise RegistryError(f"no earlier champion of {ROUTER} to go back to; promote a version with `beast promote`")
     line = Champions(champions.before, has_champion=True)
     with translated(config):
+        _say_since(client, line.line[-1])
         client.set_registered_model_alias(ROUTER, CHAMPION, str(line.current))
         _write(client, line)
         _point_at_previous(client, line)
@@ -123,6 +131,10 @@ def step_back(client: Any, config: TrackingConfig, champions: Champions) -> Cham
 
 def _write(client: Any, champions: Champions) -> None:
     client.set_registered_model_tag(ROUTER, HISTORY_TAG, _SEPARATOR.join(map(str, champions.line)))
+
+
+def _say_since(client: Any, version: int) -> None:
+    client.set_model_version_tag(ROUTER, str(version), SINCE_TAG, f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
 
 
 def _point_at_previous(client: Any, champions: Champions) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -13,6 +14,7 @@ import sqlalchemy.exc
 from beast_ml.errors import RegistryError, RegistryUnavailableError
 from beast_ml.registry.config import TrackingConfig
 from beast_ml.registry.quiet_mlflow import mlflow
+from beast_ml.registry.saved_view import EVIDENCE_VIEW, evidence_view
 
 __all__ = ["connect", "experiment_id", "translated"]
 
@@ -20,7 +22,7 @@ _PATIENCE_S: Final = 3.0
 _ABOUT_EXPERIMENT: Final = (
     "Read a training's tag `verdict` first, then `evidence/quality_gain` and `evidence/cost_saving`.\n\n"
     "- Both metrics compare the router with its reference, on queries that it was not trained on; `_low` and `_high` "
-    "bound them at the 95% level. Columns shows them, and the tag, in the list of runs.\n"
+    f"bound them at the 95% level. The view `{EVIDENCE_VIEW}` (menu Views) has them, and the tag, as columns.\n"
     "- The runs below a run are its predictors of quality, cost and latency.\n"
     "- To compare trainings, tick them and press Compare.\n"
     "- What serves is the version with the alias `champion` of the registered model `beast-router`."
@@ -61,12 +63,9 @@ def experiment_id(client: Any, config: TrackingConfig) -> str:
         found = client.get_experiment_by_name(config.experiment)
         if found is None:
             location = None if config.is_server else config.artifacts.as_uri()
+            tags = {"mlflow.note.content": _ABOUT_EXPERIMENT, **evidence_view(time.time())}
             try:
-                return str(
-                    client.create_experiment(
-                        config.experiment, artifact_location=location, tags={"mlflow.note.content": _ABOUT_EXPERIMENT}
-                    )
-                )
+                return str(client.create_experiment(config.experiment, artifact_location=location, tags=tags))
             except mlflow.exceptions.MlflowException:
                 found = client.get_experiment_by_name(config.experiment)  # another process was quicker
                 if found is None:

@@ -35,7 +35,8 @@ ABOUT: Final[dict[str, str]] = {
     "router": (
         "Decides which candidate model answers a prompt. A version is a whole bundle: encoder, predictors, calibration "
         "and policy; its tags `beast-encoder`, `beast-quality`, ... name the exact versions it is made of.\n\n"
-        f"- `{CHAMPION}` is the version that serves. `beast promote` moves it, through gates only.\n"
+        f"- `{CHAMPION}` is the version that serves. `beast promote` moves it, through gates only; a version's "
+        "tag `champion_since` says when it was last made champion.\n"
         f"- `{PREVIOUS}` is the champion before it; `beast rollback` goes back there.\n\n"
         "The tag `verdict` says what the gates found, `gate: ...` the figures behind it, and `evidence` everything "
         "that was measured on test queries."

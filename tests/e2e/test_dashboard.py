@@ -104,7 +104,9 @@ def busy(deployment):
 @pytest.fixture
 def page(browser, deployment):
     """Return the page in light colours; what it asked for, and what went wrong in it, is kept."""
-    context = browser.new_context(viewport={"width": 1400, "height": 1000}, color_scheme="light")
+    context = browser.new_context(
+        viewport={"width": 1400, "height": 1000}, color_scheme="light", timezone_id="America/New_York"
+    )
     page = context.new_page()
     page.set_default_timeout(60_000)
     page.asked, page.wrong = [], []
@@ -181,8 +183,11 @@ def test_a_point_opens_the_requests_behind_it_by_keyboard_alone(busy, page):
         if "routed 0," not in told:
             break
         page.keyboard.press("ArrowLeft")
+    moment = page.locator("#chart-requests").get_attribute("aria-valuetext").split(" UTC")[0]
     page.keyboard.press("Enter")
     page.locator("#drill-body table").wait_for()
+    first = page.locator("#drill-body tbody th").last.text_content()  # of the log, in UTC, as is all that is shown
+    assert first.startswith(moment[:2])
     assert page.evaluate("document.activeElement.id") == "h-drill"
     assert 0 < page.locator("#drill-body tbody tr").count() <= n
     assert page.locator("#drill-body em", has_text="withheld").count() == page.locator("#drill-body tbody tr").count()
@@ -280,6 +285,40 @@ def test_it_can_be_read_in_light_and_dark_on_wide_and_narrow(busy, page):
     page.set_viewport_size({"width": 380, "height": 800})
     page.locator("#servers table").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 380  # only tables scroll sideways, on their own
+
+
+def test_a_table_that_is_shown_anew_keeps_its_place_and_its_reader(busy, page):
+    page.set_viewport_size({"width": 320, "height": 800})  # too narrow for it
+    region = page.locator("#models .scroll")
+    region.evaluate("each => { each.scrollLeft = 10; each.focus(); each.firstChild.dataset.old = '' }")
+    assert region.evaluate("each => each.scrollLeft") == 10
+    page.wait_for_function("() => !document.querySelector('#models table').dataset.hasOwnProperty('old')")
+    assert region.evaluate("each => each.scrollLeft") == 10
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Models side by side"
+
+
+def test_a_chart_in_focus_is_not_spoken_of_until_it_is_moved(busy, page):
+    chart = page.locator("#chart-requests")
+    shows(page, "#f-requests", str(len(busy.rows())))
+    chart.focus()
+    said = chart.get_attribute("aria-valuetext")
+    chart.evaluate("each => { each.firstChild.dataset.old = '' }")
+    page.wait_for_function("() => !document.querySelector('#chart-requests svg').dataset.hasOwnProperty('old')")
+    assert busy.post("/v1/route", {"prompt": "one more"})[0] == 200
+    shows(page, "#f-requests", str(len(busy.rows())))
+    assert chart.get_attribute("aria-valuetext") == said
+    page.keyboard.press("ArrowLeft")
+    assert chart.get_attribute("aria-valuetext") != said
+
+
+def test_metrics_say_that_they_do_not_tell_requests_apart(busy, page):
+    page.select_option("[name=source]", "metrics")
+    shows(page, "#models", "Metrics do not tell models apart")
+    page.locator("#chart-requests").focus()
+    page.keyboard.press("Enter")
+    shows(page, "#drill-body", "Metrics do not tell requests apart")
+    assert page.evaluate("document.activeElement.id") == "h-drill"
+    assert "metrics do not tell" in page.locator("#tiles").text_content()
 
 
 def test_all_that_can_be_used_is_reached_by_tab_and_the_page_can_be_paused(busy, page):

@@ -97,7 +97,12 @@ def test_an_analyst_finds_the_way_without_asking(trained, page):
 
         page.goto(f"{server.url}/#/models/beast-router?workflowType=machine_learning")  # what serves, and why
         sees(page, "Decides which candidate model answers a prompt", "champion_history", "2 > 3", "Version 3")
-        sees(page, "@ champion", "@ previous", "always answers with large", "refused: pays")
+        sees(page, "@ champion", "@ previous", "champion_since", "always answers with large", "refused: pays")
 
         page.get_by_role("link", name="Version 2").click()  # the champion of the time when routing did not pay
         sees(page, "Always large", "every request goes to", "stands_in_for")
+
+        page.goto(runs)
+        page.get_by_role("button", name="Views").click()  # verdict and evidence as columns, in one step
+        page.get_by_text("Trainings by evidence", exact=True).last.click()
+        sees(page, "You're viewing a shared view", "evidence/quality_gain", "refused: pays")

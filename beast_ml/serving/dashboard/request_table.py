@@ -175,7 +175,7 @@ class RequestTable:
         self._place_of[line.request_id] = place
         # A row of a million characters must not stay in memory for the sake of its beginning.
         self._prompts[place] = (
-            None if line.prompt is None else without_secrets(line.prompt[: 2 * _PROMPT_CHARACTERS])[:_PROMPT_CHARACTERS]
+            None if line.prompt is None else _beginning(without_secrets(line.prompt[: 2 * _PROMPT_CHARACTERS]))
         )
         for name in NUMBERS[1:]:
             self._set_number(place, name, getattr(line, name))
@@ -237,3 +237,8 @@ class RequestTable:
 
     def _word(self, place: int, name: str) -> str:
         return self._words[name][int(self._codes[name][place])]
+
+
+def _beginning(prompt: str) -> str:
+    """Return a prompt, or its beginning with a sign that it goes on."""
+    return prompt if len(prompt) <= _PROMPT_CHARACTERS else f"{prompt[: _PROMPT_CHARACTERS - 1]}…"

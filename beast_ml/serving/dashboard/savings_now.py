@@ -29,15 +29,16 @@ class Baseline:
         Which.
     cost_usd, saved_usd, saved_share
         What it would have cost, and what the requests that can be compared cost less; the share is of the former.
-    n_by_price, n_by_mean, n_unknown
-        Requests compared by their own tokens at its prices; by its mean cost on the same kind; and not at all.
+    n_by_own, n_by_mean, n_unknown
+        Requests compared by their own tokens at its prices, or their own cost where it answered; by its mean cost on
+        the same kind; and not at all.
     """
 
     model: str
     cost_usd: float
     saved_usd: float
     saved_share: float | None
-    n_by_price: int
+    n_by_own: int
     n_by_mean: int
     n_unknown: int
 
@@ -71,17 +72,18 @@ def savings_now(rows: Rows, prices: Mapping[str, Price]) -> Savings:
     """Return what was saved by not sending every answered request to one model.
 
     A model's cost of a request is its price times the request's own tokens, both known from the one that answered;
-    else its mean cost, paid or predicted, over at least twenty requests of the same kind. So it is an estimate:
-    `beast report savings` weighs it against quality, with intervals.
+    else what the request did cost, where it answered; else its mean cost, paid or predicted, over at least
+    twenty requests of the same kind. So it is an estimate: `beast report savings` weighs it against quality, with
+    intervals.
     """
     rows = rows.having(rows.where("status", "ok") | rows.where("error_kind", "unreported"))
     paid, _ = costs(rows)
     models = [name for name in rows.counts("chosen_model") if name]
     found = [_baseline(name, rows, paid, prices.get(name)) for name in models]
-    comparable = [each for each in found if each.n_by_price + each.n_by_mean > 0]
+    comparable = [each for each in found if each.n_by_own + each.n_by_mean > 0]
     if len(models) < 2 or not comparable:
         return Savings(None, None, None)
-    dearest = max(comparable, key=lambda each: each.cost_usd / (each.n_by_price + each.n_by_mean))
+    dearest = max(comparable, key=lambda each: each.cost_usd / (each.n_by_own + each.n_by_mean))
     for by in ("labels", "predictions"):
         mean = {each.model: _quality(rows, each.model, by) for each in comparable}
         known = {name: value for name, value in mean.items() if value is not None}
@@ -92,10 +94,20 @@ def savings_now(rows: Rows, prices: Mapping[str, Price]) -> Savings:
 
 
 def _quality(rows: Rows, model: str, by: str) -> float | None:
-    """Return the mean quality of a model's own answers; None where few are known."""
-    values = rows["quality" if by == "labels" else "predicted_quality"]
-    at = rows.where("chosen_model", model) & ~np.isnan(values)
+    """Return the mean quality of a model's own answers, or what was predicted of them; None where few are known."""
+    of_labels = by == "labels"
+    values = rows["quality" if of_labels else "predicted_quality"]
+    at = (_own(rows, model) if of_labels else rows.where("chosen_model", model)) & ~np.isnan(values)
     return float(values[at].mean()) if at.sum() >= _FEW else None
+
+
+def _own(rows: Rows, model: str) -> NDArray[np.bool_]:
+    """Return (n,) whether a model answered, or was chosen and nobody told who answered.
+
+    What stepped in for it neither costs nor is worth what it would be; what the cache gave again is no answer of it.
+    """
+    answered = rows.where("served_model", model) & ~rows.where("chosen_model", "")
+    return answered | (rows.where("chosen_model", model) & rows.where("served_model", ""))
 
 
 def _baseline(model: str, rows: Rows, paid: Floats, price: Price | None) -> Baseline:
@@ -104,12 +116,13 @@ def _baseline(model: str, rows: Rows, paid: Floats, price: Price | None) -> Base
         fixed = price.cost_usd(0, 0)
         each_in, each_out = price.cost_usd(1, 0) - fixed, price.cost_usd(0, 1) - fixed
         would = rows["input_tokens"] * each_in + rows["output_tokens"] * each_out + fixed
-    by_price = ~np.isnan(would)
-    own = rows.where("chosen_model", model) & ~np.isnan(paid)
+    own = _own(rows, model) & ~np.isnan(paid)
+    would[own & np.isnan(would)] = paid[own & np.isnan(would)]
+    by_own = ~np.isnan(would)
     for kind in np.unique(rows.codes("request_kind")):
         same = rows.codes("request_kind") == kind
         if (own & same).sum() >= _FEW:
-            would[same & ~by_price] = paid[own & same].mean()
+            would[same & ~by_own] = paid[own & same].mean()
     # What the cache answered was spared, too; what nobody knows the cost of is left out on both sides.
     compared = ~np.isnan(would) & ~np.isnan(paid)
     cost_usd, spent = float(would[compared].sum()), float(paid[compared].sum())
@@ -118,7 +131,7 @@ def _baseline(model: str, rows: Rows, paid: Floats, price: Price | None) -> Base
         cost_usd=cost_usd,
         saved_usd=cost_usd - spent,
         saved_share=(cost_usd - spent) / cost_usd if cost_usd > 0 else None,
-        n_by_price=int((compared & by_price).sum()),
-        n_by_mean=int((compared & ~by_price).sum()),
+        n_by_own=int((compared & by_own).sum()),
+        n_by_mean=int((compared & ~by_own).sum()),
         n_unknown=int(len(rows) - compared.sum()),
     )

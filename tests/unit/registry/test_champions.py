@@ -1,3 +1,5 @@
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -5,6 +7,7 @@ from hypothesis import strategies as st
 from beast_ml.errors import RegistryError
 from beast_ml.registry.champions import (
     HISTORY_TAG,
+    SINCE_TAG,
     Champions,
     crown,
     read_champions,
@@ -25,6 +28,10 @@ def registry(config, tmp_path):
     for _ in range(5):
         client.create_model_version(ROUTER, source=tmp_path.as_uri(), await_creation_for=0)
     return client
+
+
+def champion_since(client, version):
+    return client.get_model_version(ROUTER, str(version)).tags[SINCE_TAG]
 
 
 def aliases(client):
@@ -76,7 +83,25 @@ def test_stepping_back_walks_through_all_that_served(registry, config):
 
 def test_crowning_twice_changes_nothing(registry, config):
     champions = crown(registry, config, crown(registry, config, Champions(), 1), 2)
+    since = champion_since(registry, 2)
+    registry.set_model_version_tag(ROUTER, "2", SINCE_TAG, "long ago")
     assert crown(registry, config, champions, 2) == champions == read_champions(registry, config)
+    assert champion_since(registry, 2) == "long ago" != since
+
+
+def test_a_version_says_since_when_it_is_champion(registry, config):
+    began = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    champions = crown(registry, config, crown(registry, config, Champions(), 1), 2)
+    assert (
+        began
+        <= champion_since(registry, 1)
+        <= champion_since(registry, 2)
+        <= f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    )
+    registry.set_model_version_tag(ROUTER, "1", SINCE_TAG, "long ago")
+    step_back(registry, config, champions)
+    assert champion_since(registry, 1) >= began
+    assert champion_since(registry, 1) != "long ago"
 
 
 def test_deleted_versions_are_left_out_of_the_line(registry, config):

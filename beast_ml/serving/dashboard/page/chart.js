@@ -1,9 +1,10 @@
 // A chart that is also a slider: arrow keys move through time, Enter opens the requests behind a point, and a table
 // has every number.
-import { clock, element, inUnit, table } from "./format.js";
+import { clock, element, fill, inUnit, table } from "./format.js";
 
 const HEIGHT = 168, LEFT = 58, RIGHT = 6, TOP = 8, BOTTOM = 22;
 const TABLE_MS = 2000; // a table that changes faster cannot be read
+const COLOURS = 7; // in style.css
 const DASHES = [null, "7 4", "2 3"];
 
 function ticks(most) {
@@ -20,6 +21,8 @@ export class Chart {
     this.kind = kind;
     this.onOpen = onOpen;
     this.at = null;
+    this.toldFrom = null;
+    this.colours = new Map();
     this.tableAt = 0;
     this.readout = element("div", { class: "readout" });
     this.plot = element("div", {
@@ -55,8 +58,19 @@ export class Chart {
     }
     Object.assign(this, { starts, width, lines, unit, format: inUnit(unit) });
     this.unitText.textContent = unit;
+    this.paint();
     this.draw();
     if (this.details.open && performance.now() - this.tableAt > TABLE_MS) this.drawTable();
+  }
+
+  // A name keeps its colour for as long as it is shown, whichever is the most frequent now.
+  paint() {
+    const shown = new Map(this.lines.map((line) => [line.name, this.colours.get(line.name)]));
+    for (const [name, colour] of shown) {
+      if (colour === undefined) shown.set(name, this.lines.findIndex((_, i) => ![...shown.values()].includes(i)));
+    }
+    for (const line of this.lines) line.colour = `c${shown.get(line.name) % COLOURS}`;
+    this.colours = shown;
   }
 
   bucketOf(event) {
@@ -105,9 +119,9 @@ export class Chart {
     if (!most) svg.append(element("svg:text", { class: "empty", x: (LEFT + wide) / 2, y: HEIGHT / 2, "text-anchor": "middle" }, this.kind === "bars" ? "none in this window" : "nothing known in this window"));
     if (this.kind === "bars") {
       const base = new Array(n).fill(0), bar = x(1) - x(0);
-      this.lines.forEach((line, j) => line.values.forEach((value, i) => {
+      this.lines.forEach((line) => line.values.forEach((value, i) => {
         if (!value) return;
-        svg.append(element("svg:rect", { class: `fill c${j}`, x: x(i) + bar * 0.08, width: bar * 0.84, y: y(base[i] + value), height: Math.max(y(base[i]) - y(base[i] + value), 0.5) }));
+        svg.append(element("svg:rect", { class: `fill ${line.colour}`, x: x(i) + bar * 0.08, width: bar * 0.84, y: y(base[i] + value), height: Math.max(y(base[i]) - y(base[i] + value), 0.5) }));
         base[i] += value;
       }));
     } else {
@@ -116,11 +130,11 @@ export class Chart {
         line.values.forEach((value, i) => {
           if (value !== null) path += `${pen ? "L" : "M"}${x(i + 0.5).toFixed(1)} ${y(value).toFixed(1)}`;
           if (value !== null && line.values[i - 1] == null && line.values[i + 1] == null) {
-            svg.append(element("svg:circle", { class: `fill c${j}`, cx: x(i + 0.5), cy: y(value), r: 2.5 }));
+            svg.append(element("svg:circle", { class: `fill ${line.colour}`, cx: x(i + 0.5), cy: y(value), r: 2.5 }));
           }
           pen = value !== null;
         });
-        svg.append(element("svg:path", { class: `stroke c${j}`, d: path, "stroke-dasharray": DASHES[j % 3] }));
+        svg.append(element("svg:path", { class: `stroke ${line.colour}`, d: path, "stroke-dasharray": DASHES[j % 3] }));
       });
     }
     if (this.at !== null) svg.append(element("svg:rect", { class: "cursor", x: x(this.at), width: x(1) - x(0), y: TOP, height: HEIGHT - TOP - BOTTOM }));
@@ -131,14 +145,18 @@ export class Chart {
   tell() {
     const at = this.at ?? this.last();
     const told = this.lines.map((line) => `${line.name} ${this.format(line.values[at] ?? (this.kind === "bars" ? 0 : null))}`);
-    this.plot.setAttribute("aria-valuemax", this.last());
-    this.plot.setAttribute("aria-valuenow", at);
-    this.plot.setAttribute("aria-valuetext", `${clock(this.starts[at])}: ${told.join(", ") || "nothing"}`);
+    // A screen reader says what the arrow keys reach, not each time that a number changes meanwhile.
+    if (document.activeElement !== this.plot || this.starts[at] !== this.toldFrom) {
+      this.toldFrom = this.starts[at];
+      this.plot.setAttribute("aria-valuemax", this.last());
+      this.plot.setAttribute("aria-valuenow", at);
+      this.plot.setAttribute("aria-valuetext", `${clock(this.starts[at])} UTC: ${told.join(", ") || "nothing"}`);
+    }
     this.readout.replaceChildren(
       element("span", { class: "when" }, this.at === null ? "now" : clock(this.starts[at])),
       ...this.lines.map((line, j) => element("span", { class: "key" }, this.kind === "bars"
-        ? element("i", { class: `swatch c${j}` })
-        : element("svg:svg", { class: "dash", width: 22, height: 8, "aria-hidden": "true" }, element("svg:path", { class: `stroke c${j}`, d: "M0 4H22", "stroke-dasharray": DASHES[j % 3] })), told[j])));
+        ? element("i", { class: `swatch ${line.colour}` })
+        : element("svg:svg", { class: "dash", width: 22, height: 8, "aria-hidden": "true" }, element("svg:path", { class: `stroke ${line.colour}`, d: "M0 4H22", "stroke-dasharray": DASHES[j % 3] })), told[j])));
   }
 
   drawTable() {
@@ -146,7 +164,7 @@ export class Chart {
     this.tableAt = performance.now();
     const rows = this.starts.map((start, i) => [clock(start), ...this.lines.map((line) => this.format(line.values[i] ?? (this.kind === "bars" ? 0 : null)))]);
     const columns = ["from", ...this.lines.map((line) => line.name)];
-    this.details.lastElementChild.replaceChildren(table(`${this.title}, ${this.unit}, by time`, columns, rows.reverse(), { numeric: columns.map((_, i) => i).slice(1) }));
+    fill(this.details.lastElementChild, table(`${this.title}, ${this.unit}, by time`, columns, rows.reverse(), { numeric: columns.map((_, i) => i).slice(1) }));
   }
 }
 

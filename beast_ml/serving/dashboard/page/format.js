@@ -50,14 +50,15 @@ export function dollars(value) {
 }
 
 export function share(value, digits = 1) {
-  return known(value) ? `${(100 * value).toFixed(digits)}%` : "–";
+  return known(value) ? `${(100 * value).toFixed(digits)}%`.replace("-", "−") : "–";
 }
 
+// UTC, as in the log, in notices and in reports; with its day where that is not today.
 export function clock(at, withSeconds = true) {
   if (!known(at)) return "–";
-  const options = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
-  if (withSeconds) options.second = "2-digit";
-  return new Date(1000 * at).toLocaleTimeString("en", options);
+  const iso = new Date(1000 * at).toISOString();
+  const day = iso.slice(0, 10) === new Date().toISOString().slice(0, 10) ? "" : `${iso.slice(5, 10)} `;
+  return day + iso.slice(11, withSeconds ? 19 : 16);
 }
 
 export function span(value) {
@@ -81,6 +82,17 @@ export function table(caption, columns, rows, { numeric = [], sticky = false, se
       element("thead", {}, element("tr", {}, columns.map((name, i) => element("th", { scope: "col", class: align(i) }, name)))),
       element("tbody", {}, rows.map((row) => element("tr", {}, row.map((value, i) =>
         i === 0 ? element("th", { scope: "row" }, value instanceof Node ? value : String(value)) : cell(value, i)))))));
+}
+
+// A table that is shown anew stays where it was scrolled to, and keeps the focus of who reads it by keyboard.
+export function fill(parent, ...children) {
+  const label = (node) => (node.matches(".scroll") ? node.getAttribute("aria-label") : null);
+  const wanted = children.filter(Boolean), shown = [...parent.children];
+  if (wanted.length !== shown.length || parent.childNodes.length !== shown.length) return parent.replaceChildren(...wanted);
+  wanted.forEach((child, i) => {
+    if (label(child) !== null && label(child) === label(shown[i])) shown[i].replaceChildren(...child.childNodes);
+    else shown[i].replaceWith(child);
+  });
 }
 
 export const tag = (text, level) => element("span", { class: `tag ${level}` }, text);

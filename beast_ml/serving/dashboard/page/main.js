@@ -89,12 +89,16 @@ function offer(select, names, disabled) {
 
 async function drill(chart, title, from, until) {
   const told = query();
-  if (told.get("source") === "metrics") return;
   openPoint = { chart, from, until };
   focusBefore = document.activeElement;
   for (const [name, value] of Object.entries({ chart, from_s: from, until_s: until })) told.set(name, value);
   byId("drill").hidden = false;
-  byId("h-drill").textContent = `Requests behind “${title}”, ${clock(from)} to ${clock(until)}`;
+  byId("h-drill").textContent = `Requests behind “${title}”, ${clock(from)} to ${clock(until)} UTC`;
+  if (told.get("source") === "metrics") {
+    byId("drill-body").replaceChildren(element("p", { class: "quiet" }, "Metrics do not tell requests apart: choose the source “log”."));
+    showDrill();
+    return;
+  }
   let found;
   try {
     const answer = await fetch(`/requests?${told}`);
@@ -102,6 +106,7 @@ async function drill(chart, title, from, until) {
     found = await answer.json();
   } catch (error) {
     byId("drill-body").replaceChildren(element("p", {}, `The dashboard does not answer (${error.message}): try again.`));
+    showDrill();
     return;
   }
   const levels = { ok: "good", cancelled: "plain" };
@@ -112,6 +117,10 @@ async function drill(chart, title, from, until) {
   const more = found.n > found.rows.length ? `${count(found.rows.length)} of ${count(found.n)} requests` : `${count(found.n)} requests`;
   byId("drill-body").replaceChildren(
     found.n ? table(more, ["time (UTC)", "status", "tenant", "kind", "model", "latency", "cost", "cache", "quality", "prompt", "request"], rows, { numeric: [5, 6, 8], seen: true }) : element("p", { class: "quiet" }, "No request here."));
+  showDrill();
+}
+
+function showDrill() {
   byId("h-drill").focus();
   byId("drill").scrollIntoView({ block: "nearest" });
 }

@@ -1,10 +1,10 @@
 // Figures in tiles and tables.
 import { spark } from "./chart.js";
-import { clock, count, dollars, element, number, seconds, share, span, table, tag, times } from "./format.js";
+import { clock, count, dollars, element, fill, number, seconds, share, span, table, tag, times } from "./format.js";
 
 const minute = (iso) => iso.slice(0, 16).replace("T", " ");
 const quiet = (text) => element("p", { class: "quiet" }, text);
-const put = (id, ...children) => document.getElementById(id).replaceChildren(...children);
+const put = (id, ...children) => fill(document.getElementById(id), ...children);
 
 function tile(id, name, value, more, level = "") {
   return element("div", { class: `tile ${level}` },
@@ -20,7 +20,7 @@ export function showTiles(t, savings, audits, source) {
   const cost = wide ? "answers that were paid" : `${dollars(t.cost_actual_usd)} paid (${count(t.n_actual)}), ${dollars(t.cost_usd - t.cost_actual_usd)} predicted (${count(t.n_predicted)})`;
   const best = savings?.best ?? savings?.dearest;
   const wrong = Object.entries(audits);
-  const worst = wrong.find(([, each]) => each.interval);
+  const worst = wrong.filter(([, each]) => each.interval).sort(([, a], [, b]) => b.false_hit_rate - a.false_hit_rate)[0];
   put("tiles",
     tile("requests", "Requests", count(t.requests), t.unreported ? `${count(t.unreported)} with no outcome told yet` : "in the window"),
     tile("per_s", "Requests/s", number(t.per_s), "mean of the last 10 s"),
@@ -28,10 +28,10 @@ export function showTiles(t, savings, audits, source) {
     tile("decision", "Time to decide", times(t.decision_us.map((us) => (us === null ? null : us / 1e6))), "p50 / p95 / p99"),
     tile("errors", "Failed", t.error_rate === null ? "–" : share(t.error_rate, 2), `${count(t.failed)} requests; ${count(t.fallbacks)} fallbacks`, t.error_rate > 0.01 ? "bad" : ""),
     tile("cost", "Cost", dollars(t.cost_usd), cost),
-    tile("saved", best === savings?.best ? "Saved against the best single model" : "Saved against the dearest model", saved(best), best ? `all by ${best.model}; estimate, see Savings` : "needs two models with known costs"),
+    tile("saved", best === savings?.best ? "Saved against the best single model" : "Saved against the dearest model", saved(best), best ? `all by ${best.model}; estimate, see Savings` : wide ? "metrics do not tell" : "needs two models with known costs"),
     tile("hits", "Cache hits", share(t.hit_rate), `${count(t.hits)} of ${count(t.lookups)} look-ups`),
     tile("false_hits", "False hits, estimate", worst ? share(worst[1].false_hit_rate, 2) : "–", worst ? `${worst[0]}: 95% interval ${share(worst[1].interval[0], 2)} to ${share(worst[1].interval[1], 2)}` : "no hit was verified (cache.judge)"),
-    tile("quality", "Quality of answers", t.quality === null ? "–" : number(t.quality), `${count(t.labelled)} labelled; predicted ${t.predicted_quality === null ? "–" : number(t.predicted_quality)}`));
+    tile("quality", "Quality of answers", t.quality === null ? "–" : number(t.quality), wide ? "metrics do not tell" : `${count(t.labelled)} labelled; predicted ${t.predicted_quality === null ? "–" : number(t.predicted_quality)}`));
 }
 
 export function showModels(models, source) {
@@ -56,18 +56,18 @@ export function showSavings(savings) {
   if (!rows.length) return put("savings", quiet("Needs requests of two models, with costs."));
   const best = savings.best ? `The best single model is the one whose own answers have the highest mean quality, by ${savings.best_by}. ` : "";
   put("savings",
-    table("Savings in the window", ["against", "model", "would cost", "saved", "by tokens × price", "by mean of the kind", "not known"],
-      rows.map(([name, b]) => [name, b.model, dollars(b.cost_usd), saved(b), count(b.n_by_price), count(b.n_by_mean), count(b.n_unknown)]), { numeric: [2, 3, 4, 5, 6] }),
+    table("Savings in the window", ["against", "model", "would cost", "saved", "by own cost or tokens × price", "by mean of the kind", "not known"],
+      rows.map(([name, b]) => [name, b.model, dollars(b.cost_usd), saved(b), count(b.n_by_own), count(b.n_by_mean), count(b.n_unknown)]), { numeric: [2, 3, 4, 5, 6] }),
     quiet(`${best}Costs not told by an outcome are the predicted ones. An estimate; beast report savings weighs it against quality.`));
 }
 
 const STATES = { up: "good", down: "bad", refused: "bad", waiting: "warn" };
 
 export function showOperations(told) {
-  put("servers", told.servers.length ? table("Servers", ["server", "state", "since", "requests/s", "failed/s", "p50 / p95 / p99", "workers", "bundle", "log lag"],
+  put("servers", told.servers.length ? table("Servers, last minute", ["server", "state", "since (UTC)", "requests/s", "failed/s", "p50 / p95 / p99, about", "workers", "bundle", "log lag"],
     told.servers.map((s) => [s.url, tag(s.state, STATES[s.state]), clock(s.since), number(s.per_s), number(s.failed_per_s), times(s.latency_s), s.last === null ? "–" : count(s.workers), s.bundles.join(", ") || "–", s.log_lag_s === null ? "–" : span(s.log_lag_s)]), { numeric: [3, 4, 5, 6, 8] }) : quiet("None is watched."));
   const breakers = { closed: "good", "half-open": "warn", open: "bad" };
-  put("endpoints", told.endpoints.length ? table("Endpoints, last 10 minutes", ["endpoint", "breaker", "calls", "failed", "kinds", "p50 / p95 / p99"],
+  put("endpoints", told.endpoints.length ? table("Endpoints, last 10 minutes", ["endpoint", "breaker", "calls", "failed", "kinds", "p50 / p95 / p99, about"],
     told.endpoints.map((e) => [e.endpoint, tag(e.breaker, breakers[e.breaker] ?? "warn"), count(e.calls), share(e.failure_rate), Object.entries(e.failures).map(([kind, n]) => `${kind} ${n}`).join(", ") || "–", times(e.latency_s)]), { numeric: [2, 3, 5] }) : quiet("No endpoint is known: the gateway has none, or nothing was called."));
   put("budgets", told.budgets.length ? table("Budgets", ["budget", "used", "left", "limit", "burning", "empty in", "begins anew in"],
     told.budgets.map((b) => [b.budget, meter(b), dollars(b.left_usd), dollars(b.limit_usd), b.burn_usd_per_h === null ? "–" : `${dollars(b.burn_usd_per_h)}/h`, b.empty_in_s === null ? "–" : tag(span(b.empty_in_s), b.empty_in_s < b.resets_in_s ? "bad" : "good"), span(b.resets_in_s)]), { numeric: [2, 3, 4, 6] }) : quiet("No budget is set."));
@@ -127,7 +127,7 @@ function showLoop(loop) {
 
 function showReport(id, run, body) {
   if (!run) return put(id, quiet("Off (--reports-every 0)."));
-  const parts = run.report ? [...body(run.report), quiet(`${run.command}, at ${clock(run.at)}`)] : [];
+  const parts = run.report ? [...body(run.report), quiet(`${run.command}, at ${clock(run.at)} UTC`)] : [];
   if (run.problem) parts.push(quiet(`${run.command}: ${run.problem}`));
   put(id, ...(parts.length ? parts : [quiet(`${run.command} is running.`)]));
 }

@@ -68,7 +68,9 @@ def test_only_the_window_is_returned(table, line, start):
     assert len(table.rows(start.timestamp() + 7)) == 3
 
 
-@pytest.mark.parametrize(("prompt", "kept"), [(None, None), ("hello", "hello"), ("x" * 5000, "x" * 160)])
+@pytest.mark.parametrize(
+    ("prompt", "kept"), [(None, None), ("hello", "hello"), ("x" * 160, "x" * 160), ("x" * 5000, "x" * 159 + "…")]
+)
 def test_a_prompt_is_kept_in_part_where_the_log_has_it(table, line, prompt, kept):
     table.add([line(1, prompt=prompt)])
     assert table.prompt(0) == kept

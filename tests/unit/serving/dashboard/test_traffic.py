@@ -138,7 +138,7 @@ def test_savings_are_those_of_the_same_tokens_at_the_other_price(table, line):
     assert found.dearest.model == "large"
     assert found.dearest.cost_usd == pytest.approx(40 * 0.02)
     assert found.dearest.saved_usd == pytest.approx(30 * (0.02 - 0.002))
-    assert (found.dearest.n_by_price, found.dearest.n_by_mean, found.dearest.n_unknown) == (40, 0, 0)
+    assert (found.dearest.n_by_own, found.dearest.n_by_mean, found.dearest.n_unknown) == (40, 0, 0)
     assert found.best is None  # nothing is known of quality
 
 
@@ -163,8 +163,30 @@ def test_without_tokens_costs_are_means_of_the_same_kind(line):
     table.add([line(100 + i, request_kind="code", predicted_cost_usd=0.1) for i in range(20)])
     table.add([line(200 + i, request_kind="maths", predicted_cost_usd=0.1) for i in range(5)])
     found = savings_now(table.rows(0.0), {}).dearest
-    assert (found.model, found.n_by_mean, found.n_unknown) == ("large", 40, 5)
+    assert (found.model, found.n_by_own, found.n_by_mean, found.n_unknown) == ("large", 20, 20, 5)
     assert found.saved_usd == pytest.approx(20 * 0.4)
+
+
+def test_what_stepped_in_for_a_model_tells_neither_its_cost_nor_its_quality(line, feedback):
+    table = RequestTable(1000)
+    told = {"request_kind": "code", "chosen_model": "large"}
+    table.add([line(i, served_model="large", cost_usd=1.0, **told) for i in range(20)])
+    table.add([line(20 + i, served_model="small", cost_usd=0.1, **told) for i in range(30)])  # large was out
+    table.add([line(50 + i, request_kind="code", cost_usd=0.1) for i in range(20)])
+    table.add([feedback(i, 0.9 if i < 20 else 0.3) for i in range(70)])
+    found = savings_now(table.rows(0.0), {})
+    assert (found.best.model, found.best_by) == ("large", "labels")
+    assert found.best.cost_usd == pytest.approx(70.0)
+    assert found.best.saved_usd == pytest.approx(50 * 0.9)
+
+
+def test_against_the_model_that_answered_everything_nothing_is_saved(line):
+    table = RequestTable(1000)
+    told = {"chosen_model": "large", "request_kind": "code"}
+    table.add([line(i, served_model="large", cost_usd=0.1, **told) for i in range(20)])  # short answers, paid
+    table.add([line(20 + i, served_model=None, predicted_cost_usd=2.0, **told) for i in range(20)])  # not told of yet
+    table.add([line(40, request_kind="maths", cost_usd=0.1)])
+    assert savings_now(table.rows(0.0), {}).dearest.saved_usd == pytest.approx(0.0)
 
 
 def test_behind_a_point_are_the_requests_that_it_counts(mixed, start):
