@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Final, Literal
 
-from beast_ml.registry.champions import read_champions
+from beast_ml.registry.champions import read_champions, settle
 from beast_ml.registry.config import ROUTER, TrackingConfig
 from beast_ml.registry.connection import connect, experiment_id, translated
 from beast_ml.registry.quiet_mlflow import mlflow
@@ -18,6 +18,7 @@ __all__ = [
     "close_cycle",
     "digest_of",
     "point_alias",
+    "settle_champions",
     "tag_cycle",
     "trained_version",
 ]
@@ -39,6 +40,11 @@ def champion_version(config: TrackingConfig) -> int | None:
     """
     client = connect(config)
     return read_champions(client, config).current if _is_there(client, config) else None
+
+
+def settle_champions(config: TrackingConfig) -> None:
+    """Put right what a roll-back that was killed has left of the former line of champions."""
+    settle(connect(config), config)
 
 
 def digest_of(config: TrackingConfig, version: int) -> str:
