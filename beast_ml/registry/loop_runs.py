@@ -16,6 +16,7 @@ __all__ = [
     "champion_version",
     "clear_alias",
     "close_cycle",
+    "close_killed",
     "digest_of",
     "point_alias",
     "settle_champions",
@@ -67,6 +68,17 @@ def trained_version(config: TrackingConfig, name: str) -> int | None:
             for version in client.search_model_versions(f"name = '{ROUTER}' and run_id = '{run.info.run_id}'")
         ]
     return max(found, default=None)
+
+
+def close_killed(config: TrackingConfig, name: str) -> None:
+    """Mark trainings on data of this name that still seem to run as killed: whoever ran them is gone."""
+    client = connect(config)
+    with translated(config):
+        left = client.search_runs(
+            [experiment_id(client, config)], f"tags.{_DATA_TAG} = '{name}' and attributes.status = 'RUNNING'"
+        )
+        for run in left:
+            client.set_terminated(run.info.run_id, "KILLED")
 
 
 def point_alias(config: TrackingConfig, alias: TriedAlias, version: int) -> None:

@@ -51,6 +51,7 @@ from beast_ml.registry.loop_runs import (
     champion_version,
     clear_alias,
     close_cycle,
+    close_killed,
     digest_of,
     point_alias,
     settle_champions,
@@ -138,6 +139,7 @@ class LiveSurroundings:
     def train(self, state: LoopState) -> int:
         """Learn from the champion's own decisions, whose policy the evidence is measured against."""
         name = _training_name(state)
+        close_killed(self.tracking, name)
         known = trained_version(self.tracking, name)
         if known is not None:
             return known
