@@ -110,8 +110,9 @@ def _refuse_log(path: Path) -> None:
     if path.is_dir() or (first is not None and "chosen_model" in first.row):
         raise InputError(
             f"{path} is a log, which knows what the chosen model got and nothing of the others: settings cannot be "
-            "compared on it question by question. Let every candidate answer a sample of its prompts, and give that as "
-            f"an outcome table; or learn from the log with the defaults: beast train --log {path}"
+            "compared on it question by question, and off-policy estimates hardly tell them apart. Let every candidate "
+            "answer a sample of its prompts, and give that as an outcome table; or "
+            f"learn from the log with the defaults: beast train --log {path}"
         )
 
 

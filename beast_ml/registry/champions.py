@@ -16,7 +16,7 @@ from beast_ml.registry.config import CHAMPION, PREVIOUS, ROUTER, TrackingConfig
 from beast_ml.registry.connection import translated
 from beast_ml.registry.quiet_mlflow import mlflow
 
-__all__ = ["HISTORY_TAG", "SINCE_TAG", "Champions", "crown", "read_champions", "step_back"]
+__all__ = ["HISTORY_TAG", "SINCE_TAG", "Champions", "crown", "read_champions", "settle", "step_back"]
 
 HISTORY_TAG: Final = "champion_history"
 """Tag of the registered model: versions that were champion, oldest first, for example ``1 > 2 > 4``."""
@@ -127,6 +127,18 @@ def step_back(client: Any, config: TrackingConfig, champions: Champions) -> Cham
         _write(client, line)
         _point_at_previous(client, line)
     return line
+
+
+def settle(client: Any, config: TrackingConfig) -> Champions:
+    """Have the history and the alias of the previous champion agree with the champion, and return the line.
+
+    A process that was killed in the middle of a step leaves them behind; the champion itself is not touched.
+    """
+    champions = read_champions(client, config)
+    with translated(config):
+        _write(client, champions)
+        _point_at_previous(client, champions)
+    return champions
 
 
 def _write(client: Any, champions: Champions) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Final, Literal
 
-from beast_ml.registry.champions import read_champions
+from beast_ml.registry.champions import read_champions, settle
 from beast_ml.registry.config import ROUTER, TrackingConfig
 from beast_ml.registry.connection import connect, experiment_id, translated
 from beast_ml.registry.quiet_mlflow import mlflow
@@ -16,8 +16,10 @@ __all__ = [
     "champion_version",
     "clear_alias",
     "close_cycle",
+    "close_killed",
     "digest_of",
     "point_alias",
+    "settle_champions",
     "tag_cycle",
     "trained_version",
 ]
@@ -41,6 +43,11 @@ def champion_version(config: TrackingConfig) -> int | None:
     return read_champions(client, config).current if _is_there(client, config) else None
 
 
+def settle_champions(config: TrackingConfig) -> None:
+    """Put right what a roll-back that was killed has left of the former line of champions."""
+    settle(connect(config), config)
+
+
 def digest_of(config: TrackingConfig, version: int) -> str:
     """Return the digest of a version's bundle: what logs call its policy version."""
     client = connect(config)
@@ -61,6 +68,17 @@ def trained_version(config: TrackingConfig, name: str) -> int | None:
             for version in client.search_model_versions(f"name = '{ROUTER}' and run_id = '{run.info.run_id}'")
         ]
     return max(found, default=None)
+
+
+def close_killed(config: TrackingConfig, name: str) -> None:
+    """Mark trainings on data of this name that still seem to run as killed: whoever ran them is gone."""
+    client = connect(config)
+    with translated(config):
+        left = client.search_runs(
+            [experiment_id(client, config)], f"tags.{_DATA_TAG} = '{name}' and attributes.status = 'RUNNING'"
+        )
+        for run in left:
+            client.set_terminated(run.info.run_id, "KILLED")
 
 
 def point_alias(config: TrackingConfig, alias: TriedAlias, version: int) -> None:

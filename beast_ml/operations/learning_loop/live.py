@@ -51,8 +51,10 @@ from beast_ml.registry.loop_runs import (
     champion_version,
     clear_alias,
     close_cycle,
+    close_killed,
     digest_of,
     point_alias,
+    settle_champions,
     tag_cycle,
     trained_version,
 )
@@ -137,6 +139,7 @@ class LiveSurroundings:
     def train(self, state: LoopState) -> int:
         """Learn from the champion's own decisions, whose policy the evidence is measured against."""
         name = _training_name(state)
+        close_killed(self.tracking, name)
         known = trained_version(self.tracking, name)
         if known is not None:
             return known
@@ -160,7 +163,9 @@ class LiveSurroundings:
             return Judged(False, broken)
         evidence = recorded_evidence(version, self.tracking)
         report = judge(evidence, self.gates)
-        sentence = report.failures() or "the gates pass, and it decides the latest requests"
+        sentence = "the gates pass, and it decides the latest requests"
+        if not report.passed:
+            sentence = f"it does not pass the gates: {report.failures()}"
         return Judged(report.passed, sentence, is_promising(evidence, report))
 
     def shadow(self, state: LoopState) -> Shadowed:
@@ -210,6 +215,8 @@ class LiveSurroundings:
 
     def conclude(self, state: LoopState) -> None:
         """Stop the cycle's experiments, take its aliases away, and close its run."""
+        if state.verdict == "rolled back":
+            settle_champions(self.tracking)  # done again, the roll-back finds the former champion there, and stops
         for step in ("shadow", "canary", "watch"):
             self._stop(_id(state, step))
         tried = [version for version in (state.candidate, state.champion) if version is not None]

@@ -12,6 +12,7 @@ from beast_ml.registry.champions import (
     crown,
     read_champions,
     reconcile,
+    settle,
     step_back,
 )
 from beast_ml.registry.config import CHAMPION, PREVIOUS, ROUTER
@@ -140,3 +141,14 @@ def test_a_history_that_makes_no_sense_is_shown(registry, config):
 def test_without_a_router_the_advice_is_to_train(config):
     with pytest.raises(RegistryError, match="train one first"):
         read_champions(connect(config), config)
+
+
+def test_what_a_step_back_that_was_killed_leaves_is_put_right(registry, config):
+    for version in (1, 2):
+        crown(registry, config, read_champions(registry, config), version)
+    registry.set_registered_model_alias(ROUTER, CHAMPION, "1")  # and no more
+    assert aliases(registry) == {CHAMPION: 1, PREVIOUS: 1}
+    for _ in range(2):
+        assert settle(registry, config).line == (1,)
+        assert aliases(registry) == {CHAMPION: 1}
+        assert registry.get_registered_model(ROUTER).tags[HISTORY_TAG] == "1"
