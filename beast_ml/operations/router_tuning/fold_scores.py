@@ -64,7 +64,7 @@ class FoldTask:
     willingness: Floats
     learner: RouterLearner
     seed: int
-    memos: dict[Hashable, FitMemo] = field(default_factory=dict, repr=False, compare=False)
+    memos: dict[Hashable, FitMemo] = field(default_factory=dict, repr=False, compare=False, kw_only=True)
 
     def fit(self, settings: LearnerSettings, train: NDArray[np.bool_]) -> FittedRouter:
         """Return the router that these settings would serve."""
