@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from beast_ml.domain import Price
 from beast_ml.errors import DataError, InputError, NotEnoughDataError
@@ -27,6 +28,7 @@ from beast_ml.policy.exploration import Exploration
 from beast_ml.policy.operating_point import OperatingPoint, choose_operating_point
 from beast_ml.policy.utility import CostKind, CostRange, Predictions
 from beast_ml.predictors.contract import Floats, LoggedQuality, Progress, Rows, TrainingSet
+from beast_ml.predictors.fit_memo import FitMemo
 from beast_ml.predictors.pool import POOL_FAMILIES, Expected, FittedPool, PoolFamilies, fit_pool
 
 __all__ = ["ENCODERS", "EncoderName", "FittedRouter", "RouterLearner", "UndistilledRouter", "get_encoder"]
@@ -210,6 +212,7 @@ class RouterLearner:
         failed: Floats | None = None,
         history: LoggedHistory | None = None,
         logged: LoggedQuality | None = None,
+        memo: FitMemo | None = None,
     ) -> FittedRouter:
         """Fit features, predictors and the operating point.
 
@@ -228,6 +231,9 @@ class RouterLearner:
             (`beast_ml.features.history_replay.logged_history`).
         logged
             What quality is calibrated on, where that of ``train`` is a teacher's.
+        memo
+            What earlier fits left that were given the same, of learners that differ in families and quality target
+            alone; this fit adds to it.
 
         Raises
         ------
@@ -256,20 +262,27 @@ class RouterLearner:
                 f"the {train.n_queries} queries are only {len(set(train.prompts))} different questions: "
                 f"at least {_MIN_QUERIES} are needed to learn and to check what was learnt"
             )
-        encoder = self.load_encoder()
-        followed = history.spec if history else None
-        spec = FeatureSpec.learn(encoder, train.prompts, contexts, self.context, followed)
-        features = FeatureBuilder(spec, encoder)
-        rows = features.matrix(train.prompts, contexts, history.rows if history else None)
-        if self.encoder == TUNED:
-            tuned = tune_features(features, rows, train, folds, np.random.default_rng([seed, 1]), self.progress)
-            features, rows = tuned.features, tuned.rows
-        data = TrainingSet(rows, train, folds, failed, self.kinds.labels(train.tasks), logged)
+        memo = memo or FitMemo()
+        features, rows = memo.of("features", lambda: self._features(train, folds, seed, history))
+        data = TrainingSet(rows, train, folds, failed, self.kinds.labels(train.tasks), logged, memo)
         pool = fit_pool(data, np.random.default_rng(seed), self.prices, self.progress, self.families)
         out_of_fold = _as_predictions(train.models, pool.out_of_fold, cost)
         point = choose_operating_point(out_of_fold, train.quality, realised_cost(train, cost), self.quality_target)
         end = history.end if history else None
         return FittedRouter(features, pool, cost, point, self.context, train, end, self.exploration)
+
+    def _features(
+        self, train: OutcomeMatrix, folds: NDArray[np.intp], seed: int, history: LoggedHistory | None
+    ) -> tuple[FeatureBuilder, Rows]:
+        contexts, encoder = train.contexts(self.context), self.load_encoder()
+        followed = history.spec if history else None
+        spec = FeatureSpec.learn(encoder, train.prompts, contexts, self.context, followed)
+        features = FeatureBuilder(spec, encoder)
+        rows = features.matrix(train.prompts, contexts, history.rows if history else None)
+        if self.encoder != TUNED:
+            return features, rows
+        tuned = tune_features(features, rows, train, folds, np.random.default_rng([seed, 1]), self.progress)
+        return tuned.features, tuned.rows
 
     def load_encoder(self) -> Encoder:
         """Return the encoder that features are built with."""

@@ -210,6 +210,7 @@ def fit_amounts(
         tasks=one_task,
         label=what,
         progress=progress or silent,
+        memo=data.memo,
     )
     selection = select_family(problem, rng, config)
     winner = selection.winner

@@ -10,13 +10,14 @@ function that takes a `beast_ml.predictors.families.contract.Problem` and return
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.logs.outcomes import OutcomeMatrix
+from beast_ml.predictors.fit_memo import FitMemo
 
 __all__ = [
     "FamilyScore",
@@ -104,6 +105,8 @@ class TrainingSet:
         (n,) kind of each query (`beast_ml.features.kinds`), "" where none is known; None: no kinds are learnt.
     logged
         What quality is calibrated and judged on, where that of the outcomes is a teacher's; None: on the outcomes.
+    memo
+        What earlier fits on this training set left.
     """
 
     rows: Rows
@@ -112,6 +115,7 @@ class TrainingSet:
     failed: Floats | None = None
     kinds: NDArray[np.str_] | None = None
     logged: LoggedQuality | None = None
+    memo: FitMemo = field(default_factory=FitMemo, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

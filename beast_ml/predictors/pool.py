@@ -154,14 +154,21 @@ def fit_pool(
     outcomes = data.outcomes
     kind = None
     if data.kinds is not None:
-        kind = fit_request_kind(data.rows, data.kinds, data.folds, rng, progress=progress)
+        labels = data.kinds
+        kind = data.memo.of(
+            "kind", lambda: fit_request_kind(data.rows, labels, data.folds, rng, progress=progress), rng
+        )
     quality = fit_quality(data, rng, families.quality, progress, kind)
     targets: dict[str, Fitted[Predictor]] = {"quality": quality}
     folds: dict[str, Floats | None] = dict.fromkeys(("cost", "latency", "reliability"))
 
+    def fit(amounts: Floats, what: str, shift: float = 0.0) -> FittedAmounts[AmountPredictor]:
+        make = lambda: fit_amounts(data, amounts, what, rng, families.amounts, progress, shift)  # noqa: E731
+        return data.memo.of((what, families.amounts), make, rng)
+
     seconds: FittedAmounts[AmountPredictor] | None = None
     if _observed(outcomes.latency_s):
-        seconds = fit_amounts(data, outcomes.latency_s, "latency", rng, families.amounts, progress)
+        seconds = fit(outcomes.latency_s, "latency")
         folds["latency"], targets["latency"] = seconds.out_of_fold, seconds
 
     cost: AmountPredictor | TokenCostPredictor | None = None
@@ -172,16 +179,14 @@ def fit_pool(
     known = recovered | dict(prices or {})
     has_tokens = _observed(outcomes.output_tokens) and _observed(outcomes.input_tokens)
     if has_tokens and all(name in known for name in outcomes.models):
-        inputs = fit_amounts(data, outcomes.input_tokens, "input tokens", rng, families.amounts, progress)
-        outputs = fit_amounts(
-            data, outcomes.output_tokens, "output tokens", rng, families.amounts, progress, OUTPUT_SHIFT
-        )
+        inputs = fit(outcomes.input_tokens, "input tokens")
+        outputs = fit(outcomes.output_tokens, "output tokens", OUTPUT_SHIFT)
         pool_prices = tuple(known[name] for name in outcomes.models)
         priced = fit_token_cost(data, inputs, outputs, pool_prices, seconds)
         cost, folds["cost"] = priced.predictor, priced.out_of_fold
         targets |= {"input_tokens": inputs, "output_tokens": outputs, "cost": priced}
     elif _observed(outcomes.cost_usd):
-        dollars = fit_amounts(data, outcomes.cost_usd, "cost", rng, families.amounts, progress)
+        dollars = fit(outcomes.cost_usd, "cost")
         cost, folds["cost"], targets["cost"] = dollars.predictor, dollars.out_of_fold, dollars
 
     reliability: ReliabilityPredictor | None = None
@@ -192,9 +197,7 @@ def fit_pool(
 
     first: FittedAmounts[AmountPredictor] | None = None
     if _observed(outcomes.ttft_s):
-        first = targets["ttft"] = fit_amounts(
-            data, outcomes.ttft_s, "time to first token", rng, families.amounts, progress
-        )
+        first = targets["ttft"] = fit(outcomes.ttft_s, "time to first token")
 
     return FittedPool(
         PoolPredictors(

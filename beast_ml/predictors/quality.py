@@ -106,6 +106,7 @@ def fit_quality(
         prior_queries=config.prior_queries,
         label="quality",
         progress=progress or silent,
+        memo=data.memo,
     )
     selection = select_family(problem, rng, config)
     winner = selection.winner

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import numpy as np
@@ -14,14 +14,12 @@ from beast_ml.operations.router_tuning.worth import mean_utility
 from beast_ml.policy.learner import FittedRouter, RouterLearner, realised_cost
 from beast_ml.policy.learner_settings import LearnerSettings
 from beast_ml.policy.utility import CostKind, Predictions, choose
-from beast_ml.predictors.network import NetworkConfig
+from beast_ml.predictors.fit_memo import FitMemo
+from beast_ml.predictors.pool import PoolFamilies
 
 __all__ = ["FoldScores", "FoldTask", "operating_choices"]
 
 Floats = NDArray[np.float64]
-
-# Trials are judged by what the families expect, before one network is taught to say it: that takes as long as all else.
-_NO_STUDENT: Final = NetworkConfig(hidden=(8,), epochs=1, task_weight=0.0)
 
 
 class FoldScores(msgspec.Struct, frozen=True):
@@ -57,6 +55,8 @@ class FoldTask:
         What the settings do not speak of: prices, kinds.
     seed
         Of fits.
+    memos
+        What trials with the same encoder, context and training part leave to each other.
     """
 
     outcomes: OutcomeMatrix
@@ -64,6 +64,7 @@ class FoldTask:
     willingness: Floats
     learner: RouterLearner
     seed: int
+    memos: dict[Hashable, FitMemo] = field(default_factory=dict, repr=False, compare=False, kw_only=True)
 
     def fit(self, settings: LearnerSettings, train: NDArray[np.bool_]) -> FittedRouter:
         """Return the router that these settings would serve."""
@@ -75,12 +76,16 @@ class FoldTask:
         return router.predict(held.prompts, held.contexts(router.context))
 
     def score(self, settings: LearnerSettings, train: NDArray[np.bool_], test: NDArray[np.bool_]) -> FoldScores:
-        """Return how a router fitted on some queries does on others."""
-        amounts = replace(self.learner.families.amounts, members=("ridge",), student=_NO_STUDENT)
-        quality = replace(self.learner.families.quality, student=_NO_STUDENT)
-        families = replace(self.learner.families, amounts=amounts, quality=quality)
-        quick = replace(self, learner=replace(self.learner, families=families))
-        router, held = quick.fit(settings, train), self.outcomes.rows(test)
+        """Return how a router fitted on some queries does on others.
+
+        It decides by what the families expect, before one network is taught to say it: that takes as long as all else.
+        """
+        families = self.learner.families
+        amounts = replace(families.amounts, members=("ridge",), student=None)
+        quick = replace(self.learner, families=PoolFamilies(replace(families.quality, student=None), amounts))
+        memo = self.memos.setdefault((settings.encoder, settings.context, train.tobytes()), FitMemo())
+        router = settings.applied_to(quick).fit(self.outcomes.rows(train), self.cost, self.seed, memo=memo)
+        held = self.outcomes.rows(test)
         predictions = router.undistilled.predict(held.prompts, held.contexts(router.context))
         cost = realised_cost(held, self.cost)
         at, chosen = np.arange(held.n_queries), operating_choices(router, predictions)

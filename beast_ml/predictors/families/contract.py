@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.predictors.contract import Floats, Progress, Rows
+from beast_ml.predictors.fit_memo import FitMemo
 from beast_ml.predictors.heads import CLIP
 from beast_ml.predictors.network import standardise_by
 from beast_ml.predictors.shrinkage import PRIOR_QUERIES
@@ -70,6 +71,8 @@ class Problem:
         What the target is called in progress bars.
     progress
         Called with (what, steps done, steps in all).
+    memo
+        What earlier fits to targets of the same label left.
     """
 
     rows: Rows
@@ -83,6 +86,7 @@ class Problem:
     prior_queries: float = PRIOR_QUERIES
     label: str = "target"
     progress: Progress = field(default=silent)
+    memo: FitMemo = field(default_factory=FitMemo, repr=False, compare=False)
 
     @cached_property
     def standardisation(self) -> tuple[Rows, Rows]:

@@ -19,9 +19,7 @@ _RANKS: Final = (1, 2, 4, 8)
 
 def fit_ridge(problem: Problem) -> FamilyFit:
     """Fit ridge regression; the penalty by cross-validation, one for all candidates."""
-    penalty, out_of_fold, weights, means = cross_ridge(
-        problem.inputs, problem, np.zeros_like(problem.targets), _PENALTIES
-    )
+    penalty, out_of_fold, weights, means = _ridge(problem)
 
     def predict(rows: Rows) -> Floats:
         return problem.bounded(problem.standardise(rows) @ weights + means)
@@ -35,7 +33,7 @@ def fit_low_rank(problem: Problem) -> FamilyFit:
     Ridge predictions are projected onto the leading directions in which they vary together over the candidates, which
     is what item response models with as many dimensions assume. The rank is chosen by cross-validation.
     """
-    penalty, ridge, weights, means = cross_ridge(problem.inputs, problem, np.zeros_like(problem.targets), _PENALTIES)
+    penalty, ridge, weights, means = _ridge(problem)
     centred = ridge - means
     others = [(problem.folds == fold, _directions(centred[problem.folds != fold])) for fold in problem.fold_ids]
     errors: dict[int, tuple[float, Floats]] = {}
@@ -53,6 +51,11 @@ def fit_low_rank(problem: Problem) -> FamilyFit:
         return problem.bounded(problem.standardise(rows) @ folded + means)
 
     return FamilyFit("low_rank", errors[rank][1], predict, {"penalty": penalty, "rank": float(rank)})
+
+
+def _ridge(problem: Problem) -> tuple[float, Floats, Floats, Floats]:
+    fit = lambda: cross_ridge(problem.inputs, problem, np.zeros_like(problem.targets), _PENALTIES)  # noqa: E731
+    return problem.memo.of((problem.label, "ridge"), fit)
 
 
 def _directions(predicted: Floats) -> Floats:

@@ -52,7 +52,8 @@ class FamiliesConfig:
     network, n_networks
         Shape and number of the networks that are averaged; a single one where outcomes are many.
     student
-        Shape of the network that is served.
+        Shape of the network that is served; None where nothing is, and families are but compared: no student is taught,
+        and the head knows nothing.
     prior_queries
         Means of few rows are shrunk as if by so many more.
     calibration
@@ -67,7 +68,7 @@ class FamiliesConfig:
     members: tuple[FamilyName, ...]
     network: NetworkConfig
     n_networks: int = 1
-    student: NetworkConfig = field(default=_STUDENT)
+    student: NetworkConfig | None = field(default=_STUDENT)
     prior_queries: float = PRIOR_QUERIES
     calibration: CalibrationName | None = None
 
@@ -110,7 +111,7 @@ def select_family(problem: Problem, rng: np.random.Generator, config: FamiliesCo
     worse than knowing the candidates' means.
     """
     n_networks = config.n_networks if problem.targets.size < _MANY_CELLS else 1
-    network = fit_networks(problem, rng, config.network, n_networks) if _needs_network(config) else None
+    network = _networks(problem, rng, config.network, n_networks) if _needs_network(config) else None
     fits = _fit_members(problem, rng, config, network)
     members = tuple(fits.values())
     if len(members) > 2:
@@ -136,9 +137,22 @@ def select_family(problem: Problem, rng: np.random.Generator, config: FamiliesCo
     if network is not None and best is network.fit and len(network.heads) == 1:
         head = _first_outputs(network.heads[0], problem.targets.shape[1])
         return Selection(best, head, tuple(scores), {}, best.learning_curve)
+    if config.student is None:
+        return Selection(best, _blank_head(problem), tuple(scores), {}, best.learning_curve)
     student = distil(problem, best, rng, config.student)
     report = {"distillation_rmse": student.rmse, "distillation_r2": student.r2}
     return Selection(best, student.head, tuple(scores), report, best.learning_curve or student.learning_curve)
+
+
+def _networks(problem: Problem, rng: np.random.Generator, config: NetworkConfig, n_networks: int) -> NetworkFit:
+    key = (problem.label, "networks", config, n_networks)
+    return problem.memo.of(key, lambda: fit_networks(problem, rng, config, n_networks), rng)
+
+
+def _blank_head(problem: Problem) -> DenseHead:
+    m = problem.targets.shape[1]
+    weights, biases = np.zeros((problem.rows.shape[1], m), dtype=np.float32), np.zeros(m, dtype=np.float32)
+    return DenseHead(*problem.standardisation, (weights,), (biases,))
 
 
 def _needs_network(config: FamiliesConfig) -> bool:
@@ -160,11 +174,11 @@ def _fit_members(
     if network is not None and "network" in wanted:
         fits["network"] = network.fit
     if "neighbours" in wanted:
-        fits["neighbours"] = fit_neighbours(problem)
+        fits["neighbours"] = problem.memo.of((problem.label, "neighbours"), lambda: fit_neighbours(problem))
     if "ridge" in wanted:
         fits["ridge"] = fit_ridge(problem)
     if "low_rank" in wanted and problem.targets.shape[1] > 2:
-        fits["low_rank"] = fit_low_rank(problem)
+        fits["low_rank"] = problem.memo.of((problem.label, "low_rank"), lambda: fit_low_rank(problem))
     if "kernel" in wanted:
         fits["kernel"] = fit_kernel(problem, base, rng)
     if "trees" in wanted:

@@ -106,3 +106,21 @@ def test_a_real_router_is_scored_on_the_queries_it_was_not_fitted_on():
     assert scores.latency_s is None
     costs = outcomes.cost_usd[test]
     assert all(any(np.isclose(spent, row, rtol=1e-6)) for spent, row in zip(scores.cost, costs, strict=True))
+
+
+def test_a_trial_scores_the_same_alone_and_after_others_that_it_shares_parts_with():
+    outcomes = make_world(np.random.default_rng(0), 120).outcomes
+    unknown = np.full_like(outcomes.quality, np.nan)
+    outcomes = replace(outcomes, input_tokens=unknown, output_tokens=unknown)
+    network = NetworkConfig(hidden=(8,), epochs=1)
+    families = FamiliesConfig(("kind_means", "network", "ridge", "low_rank", "neighbours"), network, student=network)
+    learner = RouterLearner("hashing", families=PoolFamilies(families, families))
+    task = FoldTask(outcomes, "cost_usd", np.array([0.01, 0.1]), learner, 0)
+    test = np.arange(120) % 3 == 0
+    usual = msgspec.structs.replace(PLAN.space.defaults, families=families.members, hidden=(8,), calibration="platt")
+    other = msgspec.structs.replace(usual, prior_queries=80.0, n_networks=1)
+    linear = msgspec.structs.replace(usual, families=("ridge", "low_rank"))
+    after_others = [task.score(settings, ~test, test) for settings in (usual, other, linear, usual)]
+    assert after_others[3] == after_others[0]
+    for settings, scores in zip((other, linear), after_others[1:], strict=False):
+        assert scores == replace(task, memos={}).score(settings, ~test, test)
