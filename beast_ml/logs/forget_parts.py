@@ -101,9 +101,7 @@ def _request_parts(store: Path) -> list[Path]:
     return [file for day in stored_days(store) for file in current_parts(store / f"day={day}")]
 
 
-def _revise(
-    store: Path, file: Path, test: RowTest, change: Callable[[pa.Table], pa.Table], *, dry_run: bool
-) -> int:
+def _revise(store: Path, file: Path, test: RowTest, change: Callable[[pa.Table], pa.Table], *, dry_run: bool) -> int:
     n_rows = n_left = n_meant = 0
     for rows in _groups(file):
         meant = test(rows)
