@@ -96,7 +96,7 @@ class Incoming:
         self.seal(name)
 
     def seal(self, name: str) -> None:
-        """Put a written file on the disk and take down what it is, or let the earlier backup's equal one stand for it."""
+        """Put a written file on the disk and take down what it is, or link to the earlier backup's."""
         path = self.folder / name
         with path.open("rb") as stream:
             digest = file_digest(stream, "sha256").hexdigest()
