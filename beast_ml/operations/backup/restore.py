@@ -128,10 +128,10 @@ def restore(
         staged = _Staged(staging, into.absolute(), backup, manifest, later)
         staged.copy()
         staged.arrange()
+        compact(staged.folders.segments, staged.store, staged.folders.quarantine)
+        spent = spent_by_day(staged.store)  # before anything is taken out: it was spent all the same
         forgotten = _forgotten(backup, staged.state)
         n_forgotten = forget_again(staged.folders, staged.state, forgotten)
-        compact(staged.folders.segments, staged.store, staged.folders.quarantine)
-        spent = spent_by_day(staged.store)
         n_cut = 0 if at is None else _cut(staged.store.path, at)
         now_s = (clock or SystemClock()).now().timestamp()
         n_raised = _load_shared(staged, database_url, forgotten, spent, now_s)
