@@ -42,7 +42,8 @@ def meant_rows(whose: Whose) -> RowTest:
             has_text = table["prompt"].is_valid().to_numpy()
             meant &= has_text | np.array([any(key == _HASH for key, _ in each or ()) for each in context], dtype=bool)
         early = pc.less(table["received_at"], pa.scalar(whose.before, table.schema.field("received_at").type))
-        return meant & early.to_numpy()
+        found: NDArray[np.bool_] = meant & early.to_numpy()
+        return found
 
     return test
 

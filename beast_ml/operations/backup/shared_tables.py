@@ -20,6 +20,7 @@ from beast_ml.operations.budgets.sql_tables import TABLES as BUDGETS
 from beast_ml.operations.keys.store import TABLES as KEYS
 
 try:
+    import psycopg
     from psycopg import sql
 except ImportError as error:
     raise MissingExtraError("backing up PostgreSQL", "cluster") from error
@@ -131,7 +132,7 @@ def _connected(url: str) -> Iterator[tuple[sa.Connection, Any]]:
             with driver.cursor() as cursor:
                 yield connection, cursor
             connection.commit()
-    except sa.exc.SQLAlchemyError as error:
+    except (sa.exc.SQLAlchemyError, psycopg.Error) as error:
         raise UnavailableError(f"{shown(url)} does not answer: {str(error).splitlines()[0]}") from error
     finally:
         engine.dispose()

@@ -76,9 +76,9 @@ def raise_spent(url: str, spent: Iterable[Spent], now_s: float) -> int:
             accounts = rows.accounts(set(logged) | {charge for charge, _ in leases})
             n_raised = 0
             for charge, nano in logged.items():
-                account = accounts[charge]
-                missing = nano - account.settled - account.lost  # what was lost stands for requests of the log
-                account.settled += max(missing, 0)
+                row = accounts[charge]
+                missing = nano - row.settled - row.lost  # what was lost stands for requests of the log
+                row.settled += max(missing, 0)
                 n_raised += missing > 0
             for charge, lease in leases:
                 n_raised += lease.amount > 0

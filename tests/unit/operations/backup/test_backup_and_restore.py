@@ -267,13 +267,13 @@ _KILLED = textwrap.dedent("""
     from beast_ml.operations.backup.restore import restore
     from beast_ml.operations.backup.take import take_backup
     from beast_ml.testing.deployments import places_of
-    import beast_ml.cache.forget_tenant
 
     def die(event, args):
         global calls
         if event in ("os.rename", "os.link", "os.chmod", "sqlite3.connect"):
             calls -= 1
-            if calls < 0:
+            is_last = event == "os.rename" and Path(args[1]).parent in (parent, new.parent)
+            if calls < 0 or is_last:
                 os.kill(os.getpid(), 9)
     os.chdir(root)
     sys.addaudithook(die)
@@ -286,7 +286,7 @@ def _kill(what: str, root: Path, parent: Path, new: Path, step: int) -> bool:
     return subprocess.run(child, check=False).returncode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("step", [0, 6, 14])
+@pytest.mark.parametrize("step", [6, 999])  # in the middle, and just before it would be there
 def test_a_killed_backup_leaves_the_earlier_ones_and_nothing_half_written(
     root: Path, places: Places, parent: Path, new: Path, step: int
 ) -> None:
@@ -301,7 +301,7 @@ def test_a_killed_backup_leaves_the_earlier_ones_and_nothing_half_written(
     assert restore(parent, new).backup == second.folder
 
 
-@pytest.mark.parametrize("step", [0, 12, 30])
+@pytest.mark.parametrize("step", [12, 999])  # as above
 def test_a_killed_restore_leaves_no_half_deployment(
     root: Path, places: Places, parent: Path, new: Path, step: int
 ) -> None:
