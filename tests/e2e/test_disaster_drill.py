@@ -106,12 +106,12 @@ def beast(folder: Path, *arguments: object) -> Any:
 def serve(tmp_path: Path) -> Iterator[Any]:
     servers = []
 
-    def started(folder: Path, bundles: str) -> ServerProcess:
+    def started(folder: Path, downloads: str) -> ServerProcess:
         port = free_port()
-        environment = {"BEAST_CACHE_DIR": str(tmp_path / bundles)}
+        environment = {"BEAST_CACHE_DIR": str(tmp_path / downloads)}
         command = [*BEAST, "serve", "--port", str(port)]
         log = tmp_path / f"{folder.name}.log"
-        server = ServerProcess.start(command, port, log, environment=environment, folder=folder)
+        server = ServerProcess.start(command, port, log, environment=environment, folder=folder, within_s=240.0)
         servers.append(server)
         return server
 
@@ -129,7 +129,7 @@ def test_backup_under_load_destroy_restore_serve(
     tmp_path: Path,
 ) -> None:
     promote(config, register("first").version)
-    server = serve(root, "bundles")
+    server = serve(root, "downloads")
     with Load(server) as load:
         load.wait_for(20)
         before = list(load.told)
@@ -137,7 +137,7 @@ def test_backup_under_load_destroy_restore_serve(
     was, decided = serving(server), [route(server, prompt)["model"] for prompt in PROMPTS]
     server.kill()
     shutil.rmtree(root)
-    shutil.rmtree(tmp_path / "bundles")
+    shutil.rmtree(tmp_path / "downloads")
 
     new = tmp_path / "new"
     restored = beast(tmp_path, "restore", tmp_path / "backups", "--into", new)
@@ -147,7 +147,7 @@ def test_backup_under_load_destroy_restore_serve(
     assert len(costs) == len(stored)
     assert {request_id: costs.get(request_id) for request_id in before} == dict.fromkeys(before, COST_USD)
 
-    server = serve(new, "other bundles")
+    server = serve(new, "other downloads")
     now = serving(server)
     assert {name: now[name] for name in ("version", "digest") if name in was} == {
         name: was[name] for name in ("version", "digest") if name in was

@@ -28,7 +28,7 @@ except ImportError as error:
 __all__ = ["check_empty", "dump_tables", "load_tables", "shown"]
 
 _TABLES: Final = {
-    table.name: table for group in (KEYS, BUDGETS, ENTRIES, INVALIDATIONS) for table in group.sorted_tables
+    str(table.name): table for group in (KEYS, BUDGETS, ENTRIES, INVALIDATIONS) for table in group.sorted_tables
 }
 _FOLDER: Final = "postgresql"
 
@@ -52,7 +52,7 @@ def dump_tables(url: str, incoming: Incoming) -> dict[str, SharedTable]:
         there = set(sa.inspect(connection).get_table_names())
         for name, table in _TABLES.items():
             if name in there:
-                columns = tuple(column.name for column in table.c)
+                columns = tuple(str(column.name) for column in table.c)  # else some would be of SQLAlchemy's own type
                 file = f"{_FOLDER}/{name}.copy"
                 with (
                     incoming.created(file).open("wb") as target,
