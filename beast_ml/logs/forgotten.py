@@ -84,7 +84,17 @@ class Named:
 
 
 class ForgottenOne(msgspec.Struct, frozen=True):
-    """A tenant, or a user of it, by salted hashes; see `Named`."""
+    """A tenant, or a user of it, by hashes.
+
+    Parameters
+    ----------
+    salt
+        Of the hashes, in hexadecimal.
+    tenant, user
+        Hashes; no user: the whole tenant.
+    before, prompts_only
+        As in `Named`.
+    """
 
     salt: str
     tenant: str

@@ -27,6 +27,7 @@ from beast_ml.testing.log_rows import routed_request, write_json_lines
 __all__ = ["LIMIT_NANO", "append_request", "make_deployment", "places_of", "spend"]
 
 LIMIT_NANO = 10**9
+"""What acme may spend on a day: a dollar."""
 
 
 def places_of(root: Path, database_url: str | None = None) -> Places:
