@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from beast_ml.logs.store import LogStore
 from beast_ml.operations.budgets.booking import lose_lease
 from beast_ml.operations.budgets.ledger import Charge
-from beast_ml.operations.budgets.rules import account_names, rules_of_account
+from beast_ml.operations.budgets.rules import account_names, rules_of_account, window_end
 from beast_ml.operations.budgets.sql_store import SqlStore, ledger_engine
 from beast_ml.operations.budgets.sql_tables import HOLDERS, LEASES
 
@@ -76,6 +76,8 @@ def raise_spent(url: str, spent: Iterable[Spent], now_s: float) -> int:
             accounts = rows.accounts(set(logged) | {charge for charge, _ in leases})
             n_raised = 0
             for charge, nano in logged.items():
+                if charge not in accounts and window_end(charge[1]).timestamp() <= now_s:
+                    continue  # over, and the ledger has forgotten it
                 row = accounts[charge]
                 missing = nano - row.settled - row.lost  # what was lost stands for requests of the log
                 row.settled += max(missing, 0)

@@ -185,6 +185,7 @@ def test_a_budget_never_has_more_left_than_was_left(places: Places, parent: Path
         append_request(writer, "dear", cost_usd=0.8)
         untold = {"cost_usd": None, "predicted_cost_usd": 0.049, "status": "cancelled", "error_kind": "unreported"}
         append_request(writer, "untold", **untold)
+        append_request(writer, "long ago", received_at="2025-01-01T00:00:00Z", feedback_at=None)
     spend(f"sqlite:///{places.state / 'state.db'}", 5 * 10**8, NOON + timedelta(days=1), lease_nano=10**8)
     assert spent(places.state)["2026-03-02"] == (5 * 10**8, 0, 10**8)
     take_backup(places, parent)
