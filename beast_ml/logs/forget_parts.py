@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -127,9 +127,10 @@ def _revise(store: Path, file: Path, test: RowTest, change: Callable[[pa.Table],
     return n_meant
 
 
-def _groups(file: Path) -> list[pa.Table]:
+def _groups(file: Path) -> Iterator[pa.Table]:
     try:
         with pq.ParquetFile(file) as parquet:
-            return [parquet.read_row_group(i) for i in range(parquet.num_row_groups)]
+            for i in range(parquet.num_row_groups):
+                yield parquet.read_row_group(i)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{file} of the log store is damaged ({error}): restore or remove it") from error
