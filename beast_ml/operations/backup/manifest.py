@@ -20,6 +20,7 @@ FORMAT: Final = 1
 """Of the folder; another one is refused."""
 
 MANIFEST: Final = "manifest.json"
+"""Name of the file; a folder without it is no backup."""
 
 
 class BackupFile(msgspec.Struct, frozen=True):
@@ -60,6 +61,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     Parameters
     ----------
+    format
+        Of the folder; see `FORMAT`.
     made_at
         When its copying began; rows acknowledged before are in it.
     places
