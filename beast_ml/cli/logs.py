@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from beast_ml.cli.logs_forget import forget_logs
 from beast_ml.cli.logs_trace import trace_log
 from beast_ml.cli.output import JsonOption, print_json, print_table, progress_bar, stdout
 from beast_ml.cli.simulate import simulate_log
@@ -42,6 +43,7 @@ def _logs() -> None:
 
 app.command("simulate")(simulate_log)
 app.command("trace")(trace_log)
+app.command("forget")(forget_logs)
 
 
 @app.command("ingest")

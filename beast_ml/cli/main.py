@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from beast_ml.cli.backup import app as backup_app
 from beast_ml.cli.bench import app as bench_app
 from beast_ml.cli.cache import app as cache_app
 from beast_ml.cli.dashboard import app as dashboard_app
@@ -61,6 +62,7 @@ for _group in (
     dashboard_app,
     models_app,
     keys_app,
+    backup_app,
     experiment_app,
     report_app,
     bench_app,

@@ -7,7 +7,7 @@ import re
 import shutil
 import socket
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,7 @@ from beast_ml.errors import DataError
 from beast_ml.logs.arrow_schema import REQUEST_SCHEMA
 from beast_ml.logs.late_tables import LATE_SCHEMAS, checked_late_table
 from beast_ml.logs.segments import sync_folder
-from beast_ml.logs.store_parts import current_parts, merged_name, next_number, publish_lock
+from beast_ml.logs.store_parts import current_parts, merged_name, next_number, publish_lock, revised_name
 
 __all__ = ["StoreWriter", "duckdb_files", "late_files", "request_files", "stored_days", "sweep_staging"]
 
@@ -123,6 +123,22 @@ class StoreWriter:
             self._write(folder, pa.concat_tables(gathered))
         self._close(folder)
         self._names[folder] = merged_name(files, self._token)
+
+    def revise(self, file: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+        """Let what a function makes of a file's rows take its place; the file itself is not deleted.
+
+        At least one row must be left, and one writer revises one file.
+        """
+        folder = file.parent.name
+        schema = LATE_SCHEMAS.get(folder)
+        with pq.ParquetFile(file) as parquet:
+            for i in range(parquet.num_row_groups):
+                rows = parquet.read_row_group(i)
+                self._write(
+                    folder, change(_as_requests(rows) if schema is None else checked_late_table(folder, schema, rows))
+                )
+        self._close(folder)
+        self._names[folder] = revised_name(file, self._token)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

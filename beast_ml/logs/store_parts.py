@@ -2,8 +2,10 @@
 
     part-000012-<token>.parquet            the thirteenth file of a folder
     part-000000..000015-<token>.parquet    what were the first sixteen
+    part-000012r1-<token>.parquet          the thirteenth again, with less in it: its first revision
 
-From the moment a merged file is there, those it was made of are no longer read: so both may lie there for a while.
+From the moment a merged or a revised file is there, those it was made of are no longer read: so both may lie there for
+a while.
 """
 
 from __future__ import annotations
@@ -26,10 +28,11 @@ __all__ = [
     "next_number",
     "numbers_of",
     "publish_lock",
+    "revised_name",
     "superseded_parts",
 ]
 
-_NUMBERS: Final = re.compile(r"part-(\d+)(?:\.\.(\d+))?(?=[-.])")
+_NUMBERS: Final = re.compile(r"part-(\d+)(?:\.\.(\d+))?(?:r(\d+))?(?=[-.])")
 LOCK: Final = ".compaction.lock"
 """Held by who adds to a store and reads what is in it first."""
 
@@ -63,6 +66,14 @@ def merged_name(parts: Sequence[Path], token: str) -> str:
     return f"part-{numbers[0][0]:06d}..{numbers[-1][1]:06d}-{token}.parquet"
 
 
+def revised_name(file: Path, token: str) -> str:
+    """Return the name of the file that takes the place of one; the one has numbers in its name."""
+    found = _NUMBERS.match(file.name)
+    assert found is not None  # noqa: S101  the caller has asked `numbers_of`
+    last = "" if found[2] is None else f"..{found[2]}"
+    return f"part-{found[1]}{last}r{_revision(file) + 1}-{token}.parquet"
+
+
 @contextmanager
 def publish_lock(store: Path) -> Iterator[None]:
     """Wait for the moment in which nobody else gives numbers to a store's files."""
@@ -93,18 +104,33 @@ def lock(path: Path, *, wait: bool = False) -> Iterator[None]:
         os.close(fd)
 
 
+def _revision(file: Path) -> int:
+    found = _NUMBERS.match(file.name)
+    return 0 if found is None else int(found[3] or 0)
+
+
 def _sorted_out(folder: Path) -> tuple[list[Path], list[Path]]:
-    files = sorted(folder.glob("part-*.parquet"))
-    merged = [(numbers_of(file), file) for file in files if ".." in file.name]
-    if not merged:
+    files = sorted(folder.glob("part-*.parquet"), key=_place)
+    newer = [(found, _revision(file)) for file in files if (found := numbers_of(file)) and _takes_a_place(file)]
+    if not newer:
         return files, []
     current: list[Path] = []
     superseded: list[Path] = []
     for file in files:
-        numbers = numbers_of(file)
+        numbers, revision = numbers_of(file), _revision(file)
         is_within = numbers is not None and any(
-            other is not None and file is not by and other[0] <= numbers[0] and numbers[1] <= other[1]
-            for other, by in merged
+            by[0] <= numbers[0] and numbers[1] <= by[1] and (by != numbers or by_revision > revision)
+            for by, by_revision in newer
         )
         (superseded if is_within else current).append(file)
     return current, superseded
+
+
+def _takes_a_place(file: Path) -> bool:
+    return ".." in file.name or _revision(file) > 0
+
+
+def _place(file: Path) -> tuple[str, str]:
+    """Return by what files are put in order: a revision stands where the file stood that it takes the place of."""
+    found = _NUMBERS.match(file.name)
+    return (file.name if found is None else file.name[: found.end(1)], file.name)

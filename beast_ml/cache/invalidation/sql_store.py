@@ -15,16 +15,17 @@ from beast_ml.cache.invalidation.store import MAX_SCOPES, Position, Record, reco
 from beast_ml.databases import sql_engine
 from beast_ml.errors import UnavailableError
 
-__all__ = ["SqlInvalidations"]
+__all__ = ["TABLES", "SqlInvalidations"]
 
 _TIMEOUT_S: Final = 5
 _LOCK: Final = 0x62737405  # of PostgreSQL's advisory locks: one writer at a time
 _AT_ONCE: Final = 400
 
-_TABLES: Final = sa.MetaData()
+TABLES: Final = sa.MetaData()
+"""All tables of the invalidations."""
 _META: Final = sa.Table(
     "cache_invalidation",
-    _TABLES,
+    TABLES,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("incarnation", sa.BigInteger, nullable=False),
     sa.Column("n", sa.BigInteger, nullable=False),
@@ -33,13 +34,13 @@ _META: Final = sa.Table(
 )
 _EPOCHS: Final = sa.Table(
     "cache_epochs",
-    _TABLES,
+    TABLES,
     sa.Column("scope", sa.Text, primary_key=True),
     sa.Column("n", sa.BigInteger, nullable=False, index=True),
 )
 _BANS: Final = sa.Table(
     "cache_bans",
-    _TABLES,
+    TABLES,
     sa.Column("ban_id", sa.Text, primary_key=True),
     sa.Column("n", sa.BigInteger, nullable=False, index=True),
     sa.Column("ban", sa.LargeBinary, nullable=False),
@@ -199,7 +200,7 @@ class SqlInvalidations:
                 else:
                     connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
                 if not self._prepared:
-                    for table in _TABLES.sorted_tables:
+                    for table in TABLES.sorted_tables:
                         connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
                         for index in table.indexes:
                             connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))

@@ -23,14 +23,15 @@ except ImportError as error:
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["KeyStore"]
+__all__ = ["TABLES", "KeyStore"]
 
-_METADATA: Final = sa.MetaData()
+TABLES: Final = sa.MetaData()
+"""All tables of the keys."""
 
 # Times are ISO 8601 text in UTC: the same in both databases, and legible to people.
 _KEYS: Final = sa.Table(
     "api_keys",
-    _METADATA,
+    TABLES,
     sa.Column("id", sa.String(32), primary_key=True),
     sa.Column("digest", sa.LargeBinary(32), nullable=False, unique=True),
     sa.Column("tenant", sa.String(64), nullable=False),
@@ -43,7 +44,7 @@ _KEYS: Final = sa.Table(
 # One row, counted up with each change, so that workers need not read all keys to see that none changed.
 _CHANGES: Final = sa.Table(
     "api_key_changes",
-    _METADATA,
+    TABLES,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("n", sa.BigInteger, nullable=False),
 )
@@ -210,7 +211,7 @@ def _write_ahead(connection: Any, _: object) -> None:
 def _make_tables(connection: sa.Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CREATE_LOCK)))
-    for table in _METADATA.sorted_tables:
+    for table in TABLES.sorted_tables:
         connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
 
 

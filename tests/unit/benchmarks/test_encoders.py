@@ -6,14 +6,10 @@ import pytest
 from beast_ml.benchmarks.encoders import compare_encoders
 from beast_ml.errors import InputError, NotEnoughDataError
 from beast_ml.policy.learner import RouterLearner
-from beast_ml.predictors.families.selection import FamiliesConfig
-from beast_ml.predictors.network import NetworkConfig
-from beast_ml.predictors.pool import PoolFamilies
+from beast_ml.testing.router_fixtures import TINY
 from beast_ml.testing.worlds import make_world
 
-NETWORK = NetworkConfig(hidden=(16,), dropout=0.1, epochs=3, learning_rate=1e-2)
-TINY = FamiliesConfig(("network",), NETWORK, student=NETWORK)
-LEARNER = RouterLearner(families=PoolFamilies(TINY, TINY))
+LEARNER = RouterLearner(families=TINY)
 
 
 @pytest.fixture(scope="module")

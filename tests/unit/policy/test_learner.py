@@ -12,15 +12,10 @@ from beast_ml.features.hashing import HashingEncoder
 from beast_ml.logs.ingest_outcomes import read_outcomes
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.policy.learner import RouterLearner, get_encoder, realised_cost
-from beast_ml.predictors.families.selection import FamiliesConfig
-from beast_ml.predictors.network import NetworkConfig
-from beast_ml.predictors.pool import PoolFamilies
+from beast_ml.testing.router_fixtures import TINY
 from beast_ml.testing.worlds import WORLD_MODELS, WORLD_PRICES, make_world
 
-NETWORK = NetworkConfig(hidden=(16,), dropout=0.1, epochs=3, learning_rate=1e-2)
-TINY = FamiliesConfig(("network",), NETWORK, student=NETWORK)
-FAMILIES = PoolFamilies(TINY, TINY)
-LEARNER = RouterLearner("hashing", families=FAMILIES)
+LEARNER = RouterLearner("hashing", families=TINY)
 READING = dataclasses.replace(LEARNER, context=("task",))
 
 
@@ -124,7 +119,7 @@ def test_a_cost_that_plays_no_part_need_not_be_known(outcomes):
 
 def test_given_prices_are_the_costs(outcomes):
     dearer = {name: Price(2 * p.input_usd_per_mtok, 2 * p.output_usd_per_mtok) for name, p in WORLD_PRICES.items()}
-    usual, doubled = LEARNER.fit(outcomes), RouterLearner("hashing", families=FAMILIES, prices=dearer).fit(outcomes)
+    usual, doubled = LEARNER.fit(outcomes), RouterLearner("hashing", families=TINY, prices=dearer).fit(outcomes)
     ratio = doubled.predict(outcomes.prompts).cost / usual.predict(outcomes.prompts).cost
     np.testing.assert_allclose(ratio, 2.0, rtol=1e-3)
 
@@ -159,7 +154,7 @@ def test_a_model_of_which_nothing_is_known_is_named(outcomes, field, cost):
 
 def test_progress_is_told_by_target(outcomes):
     steps = []
-    RouterLearner("hashing", families=FAMILIES, progress=lambda *step: steps.append(step)).fit(outcomes)
+    RouterLearner("hashing", families=TINY, progress=lambda *step: steps.append(step)).fit(outcomes)
     assert list(dict.fromkeys(label.partition(":")[0] for label, _, _ in steps)) == [
         "request kind",
         "quality",
@@ -188,7 +183,7 @@ def test_encoders_are_known_by_name(distilled):
 
 
 def test_a_tuned_encoder_learns_from_the_training_outcomes_and_is_served_from_the_bundle(outcomes, distilled, tmp_path):
-    router = RouterLearner("tuned", families=FAMILIES).fit(outcomes)
+    router = RouterLearner("tuned", families=TINY).fit(outcomes)
     spec = router.features.spec
     assert (spec.encoder, spec.encoder_dim) == ("tuned", distilled.dim)
     assert spec.encoder_hash == router.features.encoder.hash != distilled.hash
