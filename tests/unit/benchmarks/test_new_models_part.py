@@ -6,6 +6,8 @@ import pytest
 from beast_ml.benchmarks import new_models_part
 from beast_ml.benchmarks.part_context import PartContext
 from beast_ml.benchmarks.parts import OWN_PARTS
+from beast_ml.policy.learner import RouterLearner
+from beast_ml.testing.router_fixtures import TINY
 from beast_ml.testing.worlds import make_world
 
 
@@ -19,6 +21,7 @@ def test_the_curve_of_a_set_becomes_figures_and_a_picture(context, monkeypatch):
     world = make_world(np.random.default_rng(0), 200).outcomes
     monkeypatch.setattr(new_models_part, "_SETS", ("quickstart",))
     monkeypatch.setattr(new_models_part, "load_set", lambda *_: world)
+    monkeypatch.setattr(new_models_part, "RouterLearner", lambda encoder, **_: RouterLearner(encoder, families=TINY))
     result = OWN_PARTS["new_models"](context)
     assert {figure.name for figure in result.figures} == {"share_of_gap", "share_gained", "brier", "auc"}
     assert {figure.router for figure in result.figures} == {"without", "prior", "random", "chosen", "retrained"}

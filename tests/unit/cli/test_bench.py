@@ -10,7 +10,7 @@ from beast_ml.benchmarks.sets import load_set
 from beast_ml.cli.main import app
 from beast_ml.errors import InputError
 from beast_ml.policy.learner import RouterLearner
-from beast_ml.testing.router_fixtures import QUICK
+from beast_ml.testing.router_fixtures import TINY
 
 
 def bench(*arguments: object) -> Result:
@@ -50,7 +50,7 @@ def test_wrong_input_is_refused_before_anything_runs(tmp_path: Path, options: li
 @pytest.mark.slow
 def test_the_quickstart_set_is_measured_without_a_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(routing_bench, "load_set", lambda *where: load_set(*where).rows(np.arange(150)))
-    monkeypatch.setattr(routing_bench, "_our_learner", lambda name, *_: RouterLearner(name, families=QUICK))
+    monkeypatch.setattr(routing_bench, "_our_learner", lambda name, *_: RouterLearner(name, families=TINY))
     result = bench(
         "--sets", "quickstart", "--parts", "shares,savings", "--quick", "--encoder", "hashing", "--out", tmp_path
     )
