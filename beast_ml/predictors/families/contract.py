@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -72,7 +73,7 @@ class Problem:
     progress
         Called with (what, steps done, steps in all).
     memo
-        What earlier fits to targets of the same label left.
+        What earlier fits on the same rows and folds left.
     """
 
     rows: Rows
@@ -87,6 +88,11 @@ class Problem:
     label: str = "target"
     progress: Progress = field(default=silent)
     memo: FitMemo = field(default_factory=FitMemo, repr=False, compare=False)
+
+    @cached_property
+    def targets_digest(self) -> str:
+        """What parts of fits are remembered by: a problem with other targets may come with the same memo."""
+        return hashlib.blake2b(np.ascontiguousarray(self.targets).tobytes(), digest_size=16).hexdigest()
 
     @cached_property
     def standardisation(self) -> tuple[Rows, Rows]:

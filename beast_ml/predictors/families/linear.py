@@ -55,7 +55,7 @@ def fit_low_rank(problem: Problem) -> FamilyFit:
 
 def _ridge(problem: Problem) -> tuple[float, Floats, Floats, Floats]:
     fit = lambda: cross_ridge(problem.inputs, problem, np.zeros_like(problem.targets), _PENALTIES)  # noqa: E731
-    return problem.memo.of((problem.label, "ridge"), fit)
+    return problem.memo.of((problem.targets_digest, "ridge"), fit)
 
 
 def _directions(predicted: Floats) -> Floats:

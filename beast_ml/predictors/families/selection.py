@@ -145,7 +145,7 @@ def select_family(problem: Problem, rng: np.random.Generator, config: FamiliesCo
 
 
 def _networks(problem: Problem, rng: np.random.Generator, config: NetworkConfig, n_networks: int) -> NetworkFit:
-    key = (problem.label, "networks", config, n_networks)
+    key = (problem.targets_digest, "networks", problem.loss, config, n_networks)
     return problem.memo.of(key, lambda: fit_networks(problem, rng, config, n_networks), rng)
 
 
@@ -174,11 +174,11 @@ def _fit_members(
     if network is not None and "network" in wanted:
         fits["network"] = network.fit
     if "neighbours" in wanted:
-        fits["neighbours"] = problem.memo.of((problem.label, "neighbours"), lambda: fit_neighbours(problem))
+        fits["neighbours"] = problem.memo.of((problem.targets_digest, "neighbours"), lambda: fit_neighbours(problem))
     if "ridge" in wanted:
         fits["ridge"] = fit_ridge(problem)
     if "low_rank" in wanted and problem.targets.shape[1] > 2:
-        fits["low_rank"] = problem.memo.of((problem.label, "low_rank"), lambda: fit_low_rank(problem))
+        fits["low_rank"] = problem.memo.of((problem.targets_digest, "low_rank"), lambda: fit_low_rank(problem))
     if "kernel" in wanted:
         fits["kernel"] = fit_kernel(problem, base, rng)
     if "trees" in wanted:
