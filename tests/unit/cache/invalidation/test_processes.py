@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from beast_ml.cache.invalidation import invalidator as invalidator_module
 from beast_ml.cache.invalidation.invalidator import Invalidator
 from beast_ml.cache.invalidation.scopes import Scope
-from beast_ml.cache.invalidation.sql_store import _TABLES, SqlInvalidations
+from beast_ml.cache.invalidation.sql_store import TABLES, SqlInvalidations
 from beast_ml.testing.invalidation_conformance import entry_for, key_for
 
 PROCESSES = st.integers(0, 2)
@@ -140,7 +140,7 @@ class Processes(RuleBasedStateMachine):
     def lose_the_store(self):
         """All is gone; each process gives back what it knows when it next comes by."""
         with self.store._engine.begin() as connection:
-            for table in _TABLES.sorted_tables:
+            for table in TABLES.sorted_tables:
                 connection.execute(table.delete())
         self.losses += 1
         self.back, self.up_to_date = set(), set()
