@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -131,6 +131,12 @@ class _SignalRow(msgspec.Struct, frozen=True, tag_field="table", tag="signals"):
     weak_quality: float
 
 
+_NO_TIME: Final = datetime.fromtimestamp(0, UTC)
+_HIT: Final = b'{"table":"requests","request_id":"%b","received_at":%b%b,"latency_s":%b}'
+_HEAD: Final = b'{"table":"requests","request_id":"","received_at":"1970-01-01T00:00:00Z"'
+"""How `RequestRow` begins; its fields are written in their order."""
+
+
 class RequestLog:
     """Writes rows; each method returns once its rows survive this process.
 
@@ -243,20 +249,23 @@ class RequestLog:
         )
         self._sink.append(self._encode(row))
 
-    def cached(
+    def row_of_hits(
         self,
         request: RouteRequest,
         prompt: str | None,
-        request_id: str,
         tenant: str,
         candidates: tuple[str, ...],
         context: dict[str, str],
         **known: Any,
-    ) -> None:
-        """Log a request that the cache answered: nobody was chosen; ``context`` says which entry it was."""
+    ) -> bytes:
+        """Return what the rows of a request have in common however often the cache answers it: see `hit`.
+
+        Nobody was chosen; ``context`` says which entry it was.
+        """
         prompt, kept = self._kept(tenant, prompt, request.context, context)
         row = RequestRow(
-            request_id=request_id,
+            request_id="",
+            received_at=_NO_TIME,
             tenant_id=tenant,
             user_id=request.user_id,
             session_id=request.session_id,
@@ -266,7 +275,20 @@ class RequestLog:
             candidates=candidates,
             **known,
         )
-        self._sink.append(self._encode(row))
+        return self._encode(row)[len(_HEAD) : -1]
+
+    def hit(self, row_of_hits: bytes, request_id: str, latency_s: float) -> None:
+        """Log a request that the cache answered.
+
+        Parameters
+        ----------
+        row_of_hits
+            What `row_of_hits` gave for it, now or when it was asked before.
+        request_id, latency_s
+            Of this time; the id is one that we issued.
+        """
+        received_at, latency = self._encode(datetime.now(UTC)), self._encode(latency_s)
+        self._sink.append(_HIT % (request_id.encode(), received_at, row_of_hits, latency))
 
     def keeps_texts(self, tenant: str) -> bool:
         """Return whether a tenant's texts may be kept as they are."""

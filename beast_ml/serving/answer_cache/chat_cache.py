@@ -6,9 +6,7 @@ ask -> at_once -> (missed) -> answer: full key -> tiers -> wait for an equal req
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -17,24 +15,23 @@ from beast_ml.cache.entry import CacheEntry, CacheKey
 from beast_ml.cache.hit import Hit, own_hit
 from beast_ml.cache.singleflight import Landed, Lead
 from beast_ml.cache.tier_stats import CacheStats
-from beast_ml.errors import BeastError, InputError, RateLimitedError, UnavailableError
+from beast_ml.errors import BeastError, InputError, RateLimitedError
 from beast_ml.events import events
 from beast_ml.logs.schema import CacheResult
 from beast_ml.serving.answer_cache.answers import UNFIT, AnswerCache, reasons_of
 from beast_ml.serving.answer_cache.asked import Asked, Make, Relayed, Write
 from beast_ml.serving.answer_cache.chat_keys import cache_request_of
-from beast_ml.serving.answer_cache.completion import read_kept_error
 from beast_ml.serving.answer_cache.control import cache_control
 from beast_ml.serving.answer_cache.freshness import Freshness
+from beast_ml.serving.answer_cache.hit_log import HitLog
 from beast_ml.serving.answer_cache.keeping import Keeping
 from beast_ml.serving.answer_cache.known_bodies import KnownBodies, Made
 from beast_ml.serving.answer_cache.replies import ReplayedAnswer, hit_headers, reply_of
 from beast_ml.serving.answer_cache.semantic_parts import SemanticParts
 from beast_ml.serving.gateway.chat_request import ROUTED, ChatRequest
 from beast_ml.serving.gateway.contract import WholeAnswer
-from beast_ml.serving.gateway.refused_chats import log_refused_chat, route_request_of
+from beast_ml.serving.gateway.refused_chats import log_refused_chat
 from beast_ml.serving.policy_choice import PolicyChoice
-from beast_ml.serving.prompts import routed_text, text_of
 
 if TYPE_CHECKING:
     from beast_ml.serving.services import Services
@@ -68,7 +65,7 @@ class ChatCache:
         freshness: Freshness | None = None,
     ) -> None:
         self._services, self.cache, self.semantic, self._freshness = services, cache, semantic, freshness
-        self._policies, self.bodies = PolicyChoice(services), KnownBodies()
+        self._policies, self.bodies, self._log = PolicyChoice(services), KnownBodies(), HitLog(services)
 
     async def refill(self) -> None:
         """Fill this worker's memory from the last tier, as it starts."""
@@ -235,7 +232,7 @@ class ChatCache:
     def _given(self, asked: Asked, hit: Hit) -> WholeAnswer | ReplayedAnswer:
         self._take(asked)
         asked.told = hit_headers(hit, asked.request_id, self.cache.now)
-        self._record(asked, hit)
+        self._log.record(asked, hit)
         return reply_of(hit, asked.chat, asked.told)
 
     def _take(self, asked: Asked) -> None:
@@ -245,53 +242,6 @@ class ChatCache:
         except RateLimitedError as error:
             log_refused_chat(services, asked.chat, asked.tenant, asked.request_id, error)
             raise
-
-    def _record(self, asked: Asked, hit: Hit) -> None:
-        """Log a hit, count it, and look whether it says something of an earlier answer."""
-        services, chat, entry = self._services, asked.chat, hit.entry
-        router = services.runtime.router
-        routed = route_request_of(chat, chat.options.candidates)
-        try:
-            prompt: str | None = routed_text(chat.messages)
-        except InputError:
-            prompt = None
-        error = read_kept_error(entry.answer)
-        named = chat.model != ROUTED
-        drawn = asked.drawn
-        try:
-            services.log.cached(
-                routed,
-                prompt,
-                asked.request_id,
-                asked.tenant,
-                (chat.model,) if named else tuple(chat.options.candidates or router.models),
-                received_at=datetime.now(UTC),
-                policy_version=None if named else router.version,
-                request_kind=entry.request_kind,
-                context={"cache_kind": hit.kind, "cache_entry": entry.entry_id},
-                experiment_id=None if drawn is None else drawn.experiment_id,
-                variant=None if drawn is None else drawn.variant,
-                cache_result="semantic" if hit.kind == "semantic" else "exact",
-                cache_tier=hit.tier,
-                cache_similarity=hit.similarity,
-                status="ok" if error is None else "error",
-                error_kind=None if error is None else error.kind,
-                latency_s=time.perf_counter() - asked.began,
-                cost_usd=0.0,
-            )
-        except UnavailableError:
-            services.metrics.log_failed()
-            raise
-        result = "semantic" if hit.kind == "semantic" else "exact"
-        services.metrics.cache_hit(result, hit.kind, hit.tier, entry.cost_usd, entry.latency_s)
-        if prompt is not None and (routed.user_id is not None or routed.session_id is not None):
-            turns = [(message.role, text_of(message.content)) for message in chat.messages]
-            signal = services.implicit.sent(
-                asked.request_id, asked.tenant, routed.user_id, routed.session_id, prompt, turns
-            )
-            if signal is not None:
-                services.log.signal(signal)
-                services.metrics.signal(signal.kind)
 
 
 class _Kept:
