@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from beast_ml.cli.bench_peers import peers
-from beast_ml.cli.data import data_folder
+from beast_ml.cli.data import PublicSetsOption, data_folder
 from beast_ml.cli.output import Bars, JsonOption, one_of, print_json, print_table, progress_bar, say, stdout
 
 __all__ = ["app"]
@@ -195,10 +195,7 @@ def cache(
     splits: Annotated[int, typer.Option(min=2, help="Random splits of each set.")] = 20,
     most_pairs: Annotated[int, typer.Option(min=200, help="At most so many pairs of a set, drawn.")] = 12_000,
     peers: Annotated[bool, typer.Option("--peers", help="Run GPTCache as well, where it is installed.")] = False,
-    data: Annotated[
-        Path | None,
-        typer.Option(envvar="BEAST_DATA_DIR", help="Folder of the public sets; what is not in it is left out."),
-    ] = None,
+    data: PublicSetsOption = None,
     out: Annotated[
         Path, typer.Option(help="Folder for the report; what an interrupted run left there is used.")
     ] = Path("beast-out/bench-cache"),
@@ -252,10 +249,7 @@ def cache(
 def learning(
     parts: Annotated[str | None, typer.Option(help="Parts, separated by commas; default: all.")] = None,
     encoder: Annotated[str, typer.Option(help="static, or minilm (slower).")] = "static",
-    data: Annotated[
-        Path | None,
-        typer.Option(envvar="BEAST_DATA_DIR", help="Folder of the public sets; what is not in it is left out."),
-    ] = None,
+    data: PublicSetsOption = None,
     out: Annotated[
         Path, typer.Option(help="Folder for the report; what an interrupted run left there is used.")
     ] = Path("beast-out/bench-learning"),

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from beast_ml.cli.data import data_folder
+from beast_ml.cli.data import PublicSetsOption, data_folder
 from beast_ml.cli.output import Bars, JsonOption, print_json, print_table, progress_bar, say, stdout
 
 __all__ = ["peers"]
@@ -30,10 +30,7 @@ def peers(
     litellm: Annotated[
         Path | None, typer.Option(help="A Python with LiteLLM and uvicorn, to run its router beside ours.")
     ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(envvar="BEAST_DATA_DIR", help="Folder of the public sets; what is not in it is left out."),
-    ] = None,
+    data: PublicSetsOption = None,
     out: Annotated[
         Path, typer.Option(help="Folder for the report; what an interrupted run left there is used.")
     ] = Path("beast-out/bench-peers"),
@@ -44,7 +41,8 @@ def peers(
 
     Routing: RouteLLM's matrix factorisation, ParetoBandit, LLMRouter (both row orders), nearest neighbours. Cache:
     GPTCache, a fixed cosine, vCache's rule. Service: LiteLLM's router, with --litellm. Writes report.md and
-    report.json. About an hour on two cores. What is not installed is left out, and it is said how to have it.
+    report.json. Hours for everything: peers train slowly. What is not installed is left out, and it is said how to have
+    it.
     """
     from beast_ml.benchmarks.comparison.report import COLUMNS, describe, rows, summary, to_markdown
     from beast_ml.benchmarks.comparison.run import FIELDS, ComparisonConfig, compare

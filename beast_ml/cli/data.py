@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from beast_ml.logs.public.local import LocalSet
     from beast_ml.logs.public.pull import Pulled
 
-__all__ = ["app", "data_folder"]
+__all__ = ["PublicSetsOption", "app", "data_folder"]
+
+PublicSetsOption = Annotated[
+    Path | None,
+    typer.Option(envvar="BEAST_DATA_DIR", help="Folder of the public sets; what is not in it is left out."),
+]
+"""Where a command finds the public sets."""
 
 app = typer.Typer(name="data", help="List, pull and describe public outcome sets.", no_args_is_help=True)
 
