@@ -37,7 +37,7 @@ def home(tmp_path_factory):
     return folder, report
 
 
-def outcome_table(path: Path, seed: int = 0, n_queries: int = 400) -> Path:
+def outcome_table(path: Path, seed: int = 0, n_queries: int = 200) -> Path:
     outcomes = make_world(np.random.default_rng(seed), n_queries).outcomes
     pairs = [(i, j) for i in range(outcomes.n_queries) for j in range(len(outcomes.models))]
     frame = pd.DataFrame(
