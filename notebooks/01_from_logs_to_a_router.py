@@ -79,7 +79,7 @@ frames[0].head(3)
 
 # %%
 config = SimulationConfig(
-    requests=5_000,
+    requests=3_000,
     policy=PolicyConfig(kind="softmax", temperature=0.1, per="task"),
     arrivals=ArrivalConfig(kind="diurnal"),
     traffic=TrafficConfig(repeat_zipf=0.5),
