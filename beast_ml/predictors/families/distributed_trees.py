@@ -34,7 +34,7 @@ def grow_distributed(
     read
         Gives the (n, d) features and (n,) targets of a part, on the worker that will hold them: a function of a module.
     parts
-        What ``read`` is given, such as the files of `beast_ml.features.log_features`; at least one a worker.
+        What ``read`` is given, such as files of features; at least one a worker.
     parameters
         Of LightGBM, such as `beast_ml.predictors.families.trees.tree_parameters`.
 
@@ -54,11 +54,11 @@ def grow_distributed(
     client = executor.client
     held = client.map(read, parts, pure=False)
     shapes = client.gather(client.map(_shape, held))
-    pieces = [(delayed(future)[0], delayed(future)[1]) for future in held]
-    rows = da.concatenate([da.from_delayed(x, shape, "f4") for (x, _), shape in zip(pieces, shapes, strict=True)])
-    targets = da.concatenate([da.from_delayed(y, shape[:1], "f8") for (_, y), shape in zip(pieces, shapes, strict=True)])
+    sized = list(zip(map(delayed, held), shapes, strict=True))
+    rows = da.concatenate([da.from_delayed(part[0], shape, "f4") for part, shape in sized])
+    targets = da.concatenate([da.from_delayed(part[1], shape[:1], "f8") for part, shape in sized])
     try:
-        with warnings.catch_warnings():
+        with client.as_current(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the parameters that Dask's workers say themselves
             model = DaskLGBMRegressor(client=client, **parameters).fit(rows, targets)
     except Exception as error:  # LightGBM's own, Dask's and the network's
