@@ -19,7 +19,7 @@ from beast_ml.errors import DataError, DownloadError, InputError, MissingExtraEr
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["connect_place", "fetched", "is_remote", "place", "writable"]
+__all__ = ["connect_place", "fetched", "is_remote", "listed", "place", "writable"]
 
 _ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _PIECE: Final = 1 << 20
@@ -75,6 +75,26 @@ def connect_place(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     """Let DuckDB read the files of an object store by their addresses; nothing to do for local ones."""
     if is_remote(path):
         connection.register_filesystem(cast(Any, path).fs)
+
+
+def listed(folder: Path, pattern: str) -> list[Path]:
+    """Return the files of a folder that match a pattern, as `pathlib.Path.glob` finds them.
+
+    Raises
+    ------
+    DataError
+        If the folder is at an address where nothing can be.
+    DownloadError
+        If what is at the address cannot be listed.
+    """
+    if not is_remote(folder):
+        return list(folder.glob(pattern))
+    try:
+        return list(folder.glob(pattern))
+    except FileNotFoundError as error:
+        raise DataError(f"nothing is at {folder} ({error}): check the address") from error
+    except Exception as error:  # each protocol has errors of its own
+        raise DownloadError(f"{folder} cannot be listed ({type(error).__name__}: {error})") from error
 
 
 @contextmanager

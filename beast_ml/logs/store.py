@@ -30,7 +30,7 @@ from beast_ml.logs.logged import LoggedOutcomes
 from beast_ml.logs.schema import OUTCOME_COLUMNS
 from beast_ml.logs.store_files import StoreWriter, duckdb_files, late_files, request_files, stored_days
 from beast_ml.logs.store_query import joined_log
-from beast_ml.places import connect_place
+from beast_ml.places import connect_place, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -321,7 +321,7 @@ class LogStore:
         raise AssertionError  # the last try returns or raises
 
     def _files(self) -> set[Path]:
-        return set(self.path.glob("*/part-*.parquet"))
+        return set(listed(self.path, "*/part-*.parquet"))
 
     def _connected(self) -> duckdb.DuckDBPyConnection:
         connection = bounded_connection()
