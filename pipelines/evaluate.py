@@ -13,8 +13,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from beast_ml.cli.known_executor import add_executor_options, opened_executor, read_outcomes_at
+from beast_ml.cli.known_executor import add_executor_options, opened_executor
 from beast_ml.cli.known_prices import known_prices
+from beast_ml.cli.training_data import read_outcomes_at
 from beast_ml.errors import BeastError, InputError
 from beast_ml.evaluation.routing import RoutingConfig, RoutingEvaluation, evaluate_routing
 from beast_ml.features.kinds import KIND_TABLE

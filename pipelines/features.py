@@ -14,7 +14,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from beast_ml.cli.known_executor import add_executor_options, opened_executor, read_outcomes_at
+from beast_ml.cli.known_executor import add_executor_options, opened_executor
+from beast_ml.cli.training_data import read_outcomes_at
 from beast_ml.errors import BeastError, InputError
 from beast_ml.features.table import FeatureTable, feature_table
 from beast_ml.features.tuning import TUNED
@@ -41,8 +42,6 @@ def main(arguments: list[str]) -> int:
     try:
         tracking = TrackingConfig(**load_settings().tracking.model_dump())
         [outcomes] = read_outcomes_at(options.outcomes)
-        if outcomes.warning():
-            print(f"warning: {outcomes.warning()}", file=sys.stderr)
         with opened_executor(options.executor, options.scheduler) as executor:
             table = feature_table(outcomes.matrix, get_encoder(options.encoder), options.context, executor)
         table.write(options.out)

@@ -18,14 +18,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from beast_ml.bundle.write import write_bundle
-from beast_ml.cli.known_executor import add_executor_options, opened_executor, read_outcomes_at
+from beast_ml.cli.known_executor import add_executor_options, opened_executor
 from beast_ml.cli.known_exploration import known_exploration
 from beast_ml.cli.known_prices import known_prices
+from beast_ml.cli.output import say
+from beast_ml.cli.training_data import read_log_at, read_outcomes_at
 from beast_ml.domain import Price
 from beast_ml.errors import BeastError, InputError
 from beast_ml.evaluation.routing import RoutingConfig
 from beast_ml.features.kinds import KIND_TABLE
-from beast_ml.logs.store import LogStore
 from beast_ml.operations.log_training import LogTrainingResult, train_from_log
 from beast_ml.operations.training import TrainingResult, split_for_test
 from beast_ml.operations.training import train as train_router
@@ -49,6 +50,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--use-task", dest="context", action="append_const", const="task", default=[])
     parser.add_argument("--use-app", dest="context", action="append_const", const="app")
     parser.add_argument("--out", type=Path, help="also write bundle/ and evidence.json here")
+    parser.add_argument("--requests", type=int, help="of a log, at most so many; 0: all; default: 100,000")
     add_executor_options(parser)
     options = parser.parse_args(arguments)
     if options.log and options.test:
@@ -86,9 +88,6 @@ def _from_outcomes(
     options: argparse.Namespace, tracking: TrackingConfig, learner: RouterLearner, prices: Prices
 ) -> TrainingResult:
     sets = read_outcomes_at(*(path for path in (options.outcomes, options.test) if path is not None))
-    for each in sets:
-        if each.warning():
-            _say(f"warning: {each.warning()}")
     given = [each.matrix.priced(prices) for each in sets]
     training, test = given if options.test else split_for_test(given[0], options.seed)
     return train_router(
@@ -99,7 +98,7 @@ def _from_outcomes(
         config=RoutingConfig(seed=options.seed),
         name=options.outcomes.stem,
         sources={"training": str(options.outcomes), "test": str(options.test or options.outcomes)},
-        say=_say,
+        say=say,
     )
 
 
@@ -107,18 +106,14 @@ def _from_log(
     options: argparse.Namespace, tracking: TrackingConfig, learner: RouterLearner, prices: Mapping[str, Price]
 ) -> LogTrainingResult:
     return train_from_log(
-        LogStore(options.log).logged_outcomes(executor=learner.executor).priced(prices),
+        read_log_at(options.log, options.requests, learner.executor).priced(prices),
         tracking=tracking,
         learner=learner,
         seed=options.seed,
         name=options.log.name,
         source=str(options.log),
-        say=_say,
+        say=say,
     )
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 if __name__ == "__main__":

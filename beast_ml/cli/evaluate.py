@@ -9,9 +9,10 @@ import typer
 
 from beast_ml.cli.evaluate_policy import policy
 from beast_ml.cli.known_context import UseApp, UseTask, known_context
-from beast_ml.cli.known_executor import ExecutorOption, SchedulerOption, opened_executor, read_outcomes_at
+from beast_ml.cli.known_executor import ExecutorOption, SchedulerOption, opened_executor
 from beast_ml.cli.known_prices import known_prices
 from beast_ml.cli.output import Bars, JsonOption, one_of, print_json, print_table, progress_bar, say, stdout
+from beast_ml.cli.training_data import read_outcomes_at
 from beast_ml.places import place
 
 if TYPE_CHECKING:
@@ -73,9 +74,6 @@ def routing(
     encoder_name, settings = one_of("--encoder", encoder, ENCODERS), load_settings()
     prices, others = known_prices(settings), installed_peers() if peers else {}
     [training], [testing] = read_outcomes_at(train), read_outcomes_at(test, keep_every_query=True)
-    for warning in (training.warning(), testing.warning()):
-        if warning:
-            say(f"warning: {warning}")
     with opened_executor(executor, scheduler) as workers, progress_bar() as progress:
         bars = Bars(progress)
         evaluation = evaluate_routing(

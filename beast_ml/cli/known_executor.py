@@ -1,22 +1,17 @@
-"""Who works on the parts of a job, and where its data lie, as options of commands and pipelines."""
+"""Who works on the parts of a job, as options of commands and pipelines."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
 from beast_ml.cli.output import one_of
 from beast_ml.errors import InputError
 from beast_ml.executors import Executor, LocalExecutor
-from beast_ml.places import fetched
-
-if TYPE_CHECKING:
-    from beast_ml.evaluation.outcome_files import OutcomeSet
 
 __all__ = [
     "EXECUTORS",
@@ -24,7 +19,6 @@ __all__ = [
     "SchedulerOption",
     "add_executor_options",
     "opened_executor",
-    "read_outcomes_at",
 ]
 
 EXECUTORS: Final[tuple[Literal["local"], Literal["dask"]]] = ("local", "dask")
@@ -68,14 +62,3 @@ def opened_executor(name: str, scheduler: str | None) -> Iterator[Executor]:
 
     with DaskExecutor.connect(scheduler) as executor:
         yield executor
-
-
-def read_outcomes_at(*paths: Path, keep_every_query: bool = False) -> list[OutcomeSet]:
-    """Return the outcome tables in files, on this machine or in an object store (`beast_ml.places`)."""
-    from dataclasses import replace
-
-    from beast_ml.evaluation.outcome_files import read_outcome_set
-
-    with fetched(paths) as files:
-        sets = [read_outcome_set(file, keep_every_query=keep_every_query) for file in files]
-    return [replace(each, path=path) for each, path in zip(sets, paths, strict=True)]

@@ -10,9 +10,10 @@ import typer
 
 from beast_ml.cli.evaluate import print_evaluation
 from beast_ml.cli.known_context import UseApp, UseTask, known_context
-from beast_ml.cli.known_executor import ExecutorOption, SchedulerOption, opened_executor, read_outcomes_at
+from beast_ml.cli.known_executor import ExecutorOption, SchedulerOption, opened_executor
 from beast_ml.cli.known_prices import known_prices
 from beast_ml.cli.output import Bars, JsonOption, one_of, print_json, print_table, progress_bar, say, stdout
+from beast_ml.cli.training_data import read_log_at, read_outcomes_at
 from beast_ml.errors import InputError
 from beast_ml.places import place
 
@@ -61,6 +62,10 @@ def train(
             "than is known; 0: none. Default: `exploration` of mlflow.yaml, whose other bounds hold."
         ),
     ] = None,
+    requests: Annotated[
+        int | None,
+        typer.Option(min=0, help="From a log: at most so many, whole questions by a hash; 0: all. Default: 100,000."),
+    ] = None,
     executor: ExecutorOption = "local",
     scheduler: SchedulerOption = None,
     as_json: JsonOption = False,
@@ -75,9 +80,11 @@ def train(
         raise InputError("give either --outcomes FILE or --log FOLDER to learn from")
     if log is not None and (test or cost):
         raise InputError("--test and --cost are for --outcomes; a log is split and judged by itself")
+    if log is None and requests is not None:
+        raise InputError("--requests is for --log: of an outcome table everything is learnt from")
     with opened_executor(executor, scheduler) as workers:
         if log is not None:
-            _train_on_log(log, pool, name, seed, encoder, context, explore, workers, as_json)
+            _train_on_log(log, pool, name, seed, encoder, context, explore, requests, workers, as_json)
         elif outcomes is not None:
             _train_on_outcomes(
                 outcomes, test, pool, name, seed, encoder, learner_settings, cost, context, workers, as_json
@@ -111,9 +118,6 @@ def _train_on_outcomes(
     settings = load_settings()
     prices = known_prices(settings)
     sets = read_outcomes_at(*(path for path in (outcomes, test) if path is not None))
-    for each in sets:
-        if each.warning():
-            say(f"warning: {each.warning()}")
     given = [each.matrix.priced(prices) for each in sets]
     matrices = (given[0], given[1]) if test is not None else split_for_test(given[0], seed)
     config = RoutingConfig(
@@ -166,23 +170,20 @@ def _train_on_log(
     encoder: str,
     context: tuple[ContextKey, ...],
     explore: float | None,
+    requests: int | None,
     executor: Executor,
     as_json: bool,
 ) -> None:
     from beast_ml.cli.known_exploration import known_exploration
     from beast_ml.features.kinds import KIND_TABLE
-    from beast_ml.logs.store import LogStore
     from beast_ml.operations.log_training import train_from_log
     from beast_ml.policy.learner import ENCODERS, RouterLearner
     from beast_ml.registry.config import TrackingConfig
     from beast_ml.settings import load_settings
 
     settings = load_settings()
-    store = LogStore(log)
-    if not store.days():
-        raise InputError(f"no log store in {log}: `beast logs ingest FILE` makes one")
     prices = known_prices(settings)
-    logged = store.logged_outcomes(executor=executor).priced(prices)
+    logged = read_log_at(log, requests, executor).priced(prices)
     if pool is not None:
         logged = logged.pool(_names(pool))
     with progress_bar() as progress:

@@ -1,4 +1,4 @@
-"""A log store and tables in S3, on a real server: read in place by DuckDB, fetched for ingest, from the command line."""
+"""A log store and tables in S3, on a real server: read in place by DuckDB, fetched for ingest, by the command."""
 
 import json
 import logging
