@@ -26,7 +26,7 @@ P = TypeVar("P")
 R = TypeVar("R")
 Shared = TypeVarTuple("Shared")
 
-_CONNECT_S: Final = 10.0
+_CONNECT_S: Final = 30.0
 _PATIENCE_S: Final = 60.0
 _LOOK_EVERY_S: Final = 1.0
 _PARTS_PER_THREAD: Final = 2

@@ -50,6 +50,8 @@ def dask_cluster(folder: Path, n_workers: int = 2, environment: dict[str, str] |
     environment
         What of the environment is other for the workers.
     """
+    from distributed import Client
+
     told = folder / "scheduler.json"
     common = ["--no-dashboard", "--scheduler-file", str(told)]
     processes: list[subprocess.Popen[bytes]] = []
@@ -72,6 +74,8 @@ def dask_cluster(folder: Path, n_workers: int = 2, environment: dict[str, str] |
             start(f"worker-{i}", "worker", *common, "--nthreads", "1", "--local-directory", str(folder))
             for i in range(n_workers)
         )
+        with Client(address, timeout=_START_S, set_as_default=False) as client:
+            client.wait_for_workers(n_workers, timeout=_START_S)
         yield DaskCluster(address, scheduler, workers)
     finally:
         for process in reversed(processes):

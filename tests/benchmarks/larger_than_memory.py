@@ -23,9 +23,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from simulate_million import busy_traffic
 
+from beast_ml.logs.bounded import bounded_connection
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.logs.public.quickstart import load_quickstart
 from beast_ml.logs.simulate import write_simulation
@@ -86,24 +86,17 @@ def main(arguments: list[str]) -> None:
 
 
 def write_requests(folder: Path, n_requests: int) -> None:
-    """Simulate a month of requests, and repeat them under other ids, a minute later each time, until they are enough."""
+    """Simulate requests, and repeat them under other ids until there are enough, a file a day."""
     n = min(n_requests, _AT_ONCE)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, bounded_connection() as connection:
         write_simulation(OutcomeMatrix.from_frame(load_quickstart()[0]), busy_traffic(n), 0, Path(scratch) / "log")
-        once = LogStore(Path(scratch) / "log")
-        table = pa.Table.from_batches(list(once.batches()))
-    for i in range(-(-n_requests // n)):
-        copy = table.slice(0, min(n, n_requests - i * n))
-        ids = pc.binary_join_element_wise(copy["request_id"].cast(pa.string()), f"{i}", "-")
-        copy = copy.set_column(copy.schema.get_field_index("request_id"), "request_id", ids)
-        for name in ("received_at", "feedback_at"):
-            at = copy.schema.get_field_index(name)
-            later = pc.add(copy[name], pa.scalar(timedelta(minutes=i), pa.duration("us")))
-            copy = copy.set_column(at, copy.schema.field(at), later.cast(copy.schema.field(at).type))
-        day = pc.strftime(copy["received_at"], format="%Y-%m-%d")
-        for each in pc.unique(day).to_pylist():
-            (folder / f"day={each}").mkdir(parents=True, exist_ok=True)
-            pq.write_table(copy.filter(pc.equal(day, each)), folder / f"day={each}" / f"part-{i:06d}-x.parquet")
+        for day in (Path(scratch) / "log").glob("day=*"):
+            (folder / day.name).mkdir(parents=True)
+            connection.execute(
+                f"COPY (SELECT * REPLACE (i || '-' || request_id AS request_id) FROM '{day}/*.parquet', "  # noqa: S608
+                f"range({max(1, n_requests // n)}) t(i)) TO '{folder / day.name}/part-000000-x.parquet' "
+                "(FORMAT parquet, COMPRESSION zstd)"
+            )
 
 
 def append_late(store: LogStore, share: float) -> None:

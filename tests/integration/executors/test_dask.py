@@ -36,8 +36,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
 
 @pytest.fixture(scope="module")
 def executor(cluster: DaskCluster) -> Iterator[DaskExecutor]:
-    with DaskExecutor.connect(cluster.address, timeout_s=60) as executor:
-        executor.client.wait_for_workers(2, timeout=60)
+    with DaskExecutor.connect(cluster.address) as executor:
         yield executor
 
 
@@ -174,7 +173,7 @@ def test_a_part_that_fails_by_itself_is_tried_again_and_then_named(executor, tmp
 def test_a_scheduler_that_goes_away_is_one_error(tmp_path):
     with (
         dask_cluster(tmp_path, n_workers=1) as cluster,
-        DaskExecutor.connect(cluster.address, timeout_s=60) as executor,
+        DaskExecutor.connect(cluster.address) as executor,
     ):
         answers = executor.map(abs, iter(range(-100, 0)))
         assert next(answers) == 100
