@@ -9,6 +9,7 @@
     │   └── NoCandidateError                   no candidate is left under the constraints
     ├── MissingExtraError (ImportError)        an optional dependency is not installed
     ├── DownloadError (ConnectionError)        a public file cannot be fetched, or is not what it should be
+    ├── ClusterError (ConnectionError)         the cluster that was to do the work is away, or gave up on it
     ├── EncoderError                           encoder weights that are absent or not what they claim to be
     ├── BundleError                            a router bundle that cannot be read or written
     │   └── BundleIntegrityError               its content does not match its manifest
@@ -40,6 +41,7 @@ __all__ = [
     "BudgetExceededError",
     "BundleError",
     "BundleIntegrityError",
+    "ClusterError",
     "DataError",
     "DownloadError",
     "EncoderError",
@@ -108,10 +110,19 @@ class MissingExtraError(BeastError, ImportError):
         self.extra = extra
         then = "" if command is None else f" && {command}"
         super().__init__(f'{what} needs the "{extra}" extra: pip install "beast-ml[{extra}]"{then}')
+        self._told = (what, extra, command)
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str | None]]:
+        """Let it come from another process."""
+        return type(self), self._told
 
 
 class DownloadError(BeastError, ConnectionError):
     """A public file cannot be fetched, or what came is not what it should be."""
+
+
+class ClusterError(BeastError, ConnectionError):
+    """The cluster that was to do the work is away, cannot do it, or gave up on it; the message says which."""
 
 
 class EncoderError(BeastError):

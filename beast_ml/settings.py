@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnparsableError
 
 from beast_ml.domain import Price
 from beast_ml.domain.endpoint import CAPABILITIES, Endpoint, ModelLimits
 from beast_ml.errors import SettingsError
+from beast_ml.places import place
 
 __all__ = [
     "BudgetSettings",
@@ -145,12 +146,12 @@ class LogSettings(_Part):
     Parameters
     ----------
     store
-        Folder of routed requests, Parquet partitioned by day.
+        Folder of routed requests, Parquet partitioned by day; in an object store (``s3://...``) it can be read only.
     quarantine
         Folder of bad rows, with the reason beside each.
     """
 
-    store: Path = Path("data/logs")
+    store: Annotated[Path, PlainValidator(place)] = Path("data/logs")
     quarantine: Path = Path("data/quarantine")
 
 

@@ -13,13 +13,15 @@ import argparse
 import sys
 from pathlib import Path
 
+from beast_ml.cli.known_executor import add_executor_options, opened_executor
 from beast_ml.cli.known_prices import known_prices
+from beast_ml.cli.training_data import read_outcomes_at
 from beast_ml.errors import BeastError, InputError
-from beast_ml.evaluation.outcome_files import read_outcome_set
 from beast_ml.evaluation.routing import RoutingConfig, RoutingEvaluation, evaluate_routing
 from beast_ml.features.kinds import KIND_TABLE
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.operations.training import split_for_test
+from beast_ml.places import place
 from beast_ml.policy.learner import ENCODERS, RouterLearner, get_encoder
 from beast_ml.policy.utility import COST_KINDS
 from beast_ml.registry.config import TrackingConfig
@@ -34,8 +36,8 @@ POINT_METRICS = ("quality", "cost", "quality_gain", "saving", "regret", "optimal
 def main(arguments: list[str]) -> int:
     """Run the pipeline and return its exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--train", type=Path, default=SAMPLE)
-    parser.add_argument("--test", type=Path, help="default: a fifth of the training questions, held out")
+    parser.add_argument("--train", type=place, default=SAMPLE)
+    parser.add_argument("--test", type=place, help="default: a fifth of the training questions, held out")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--pool", help="models to choose from, separated by commas")
     parser.add_argument("--cost", choices=COST_KINDS)
@@ -43,6 +45,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--use-task", dest="context", action="append_const", const="task", default=[])
     parser.add_argument("--use-app", dest="context", action="append_const", const="app")
+    add_executor_options(parser)
     options = parser.parse_args(arguments)
     config = RoutingConfig(
         pool=None if options.pool is None else tuple(options.pool.split(",")),
@@ -54,13 +57,15 @@ def main(arguments: list[str]) -> int:
         prices = known_prices(settings)
         read = _outcomes(options.train, options.test, options.seed)
         train, test = (outcomes.priced(prices) for outcomes in read)
-        learner = RouterLearner(
-            options.encoder,
-            prices=prices,
-            kinds=KIND_TABLE.extended(settings.kinds),
-            context=tuple(options.context),
-        )
-        evaluation = evaluate_routing(train, test, learner, get_encoder(options.encoder), config, say=_say)
+        with opened_executor(options.executor, options.scheduler) as executor:
+            learner = RouterLearner(
+                options.encoder,
+                prices=prices,
+                kinds=KIND_TABLE.extended(settings.kinds),
+                context=tuple(options.context),
+                executor=executor,
+            )
+            evaluation = evaluate_routing(train, test, learner, get_encoder(options.encoder), config, say=_say)
         evaluation.write(options.out)
         _record(TrackingConfig(**settings.tracking.model_dump()), evaluation, options)
     except BeastError as error:
@@ -72,8 +77,10 @@ def main(arguments: list[str]) -> int:
 
 def _outcomes(train: Path, test: Path | None, seed: int) -> tuple[OutcomeMatrix, OutcomeMatrix]:
     if test is not None:
-        return read_outcome_set(train).matrix, read_outcome_set(test, keep_every_query=True).matrix
-    return split_for_test(read_outcome_set(train).matrix, seed)
+        [known], [asked] = read_outcomes_at(train), read_outcomes_at(test, keep_every_query=True)
+        return known.matrix, asked.matrix
+    [known] = read_outcomes_at(train)
+    return split_for_test(known.matrix, seed)
 
 
 def _record(tracking: TrackingConfig, evaluation: RoutingEvaluation, options: argparse.Namespace) -> None:

@@ -1,6 +1,7 @@
 """Turn outcomes into the feature matrix that a router learns from, and record it as one MLflow run.
 
     python pipelines/features.py --outcomes A.parquet --out beast-out/features
+    python pipelines/features.py --outcomes A.parquet --executor dask --scheduler tcp://10.0.0.1:8786   # the same rows
     python pipelines/features.py --encoder hashing     # tiny: the made-up outcomes of data/sample, no weights needed
 
 Writes features.parquet (query_id, then one column a feature) and spec.json, which makes the same rows again from other
@@ -13,10 +14,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from beast_ml.cli.known_executor import add_executor_options, opened_executor
+from beast_ml.cli.training_data import read_outcomes_at
 from beast_ml.errors import BeastError, InputError
-from beast_ml.evaluation.outcome_files import read_outcome_set
 from beast_ml.features.table import FeatureTable, feature_table
 from beast_ml.features.tuning import TUNED
+from beast_ml.places import place
 from beast_ml.policy.learner import ENCODERS, get_encoder
 from beast_ml.registry.config import TrackingConfig
 from beast_ml.registry.tracking import training_run
@@ -28,19 +31,19 @@ SAMPLE = Path(__file__).parent.parent / "data" / "sample" / "outcomes.parquet"
 def main(arguments: list[str]) -> int:
     """Run the pipeline and return its exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--outcomes", type=Path, default=SAMPLE)
+    parser.add_argument("--outcomes", type=place, default=SAMPLE)
     parser.add_argument("--out", type=Path, default=Path("beast-out/features"))
     # A tuned encoder is made while training a router: apart from one there is none.
     parser.add_argument("--encoder", choices=[name for name in ENCODERS if name != TUNED], default="static")
     parser.add_argument("--use-task", dest="context", action="append_const", const="task", default=[])
     parser.add_argument("--use-app", dest="context", action="append_const", const="app")
+    add_executor_options(parser)
     options = parser.parse_args(arguments)
     try:
         tracking = TrackingConfig(**load_settings().tracking.model_dump())
-        outcomes = read_outcome_set(options.outcomes)
-        if outcomes.warning():
-            print(f"warning: {outcomes.warning()}", file=sys.stderr)
-        table = feature_table(outcomes.matrix, get_encoder(options.encoder), options.context)
+        [outcomes] = read_outcomes_at(options.outcomes)
+        with opened_executor(options.executor, options.scheduler) as executor:
+            table = feature_table(outcomes.matrix, get_encoder(options.encoder), options.context, executor)
         table.write(options.out)
         _record(tracking, table, outcomes.matrix.digest(), options)
     except BeastError as error:

@@ -1,6 +1,7 @@
 """Add routed-request logs to the store that mlflow.yaml names, say what they are good for, and record one MLflow run.
 
     python pipelines/ingest.py LOG.jsonl [MORE ...]        # one new JSON document on standard output
+    python pipelines/ingest.py s3://exports/2026-11.jsonl  # fetched first; the store itself is on a disk
     python pipelines/ingest.py data/sample/requests.jsonl  # tiny: the made-up log in the repository
 
 Bad rows go to the quarantine folder. Running it again with the same files adds nothing, so a schedule may simply name
@@ -12,13 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 
 from beast_ml.domain import SystemClock
 from beast_ml.errors import BeastError, InputError
-from beast_ml.logs.ingest import IngestSummary, ingest
+from beast_ml.logs.ingest import IngestSummary, ingest, log_files
 from beast_ml.logs.quality_report import LogQuality, log_quality
 from beast_ml.logs.store import LogStore
+from beast_ml.places import fetched, place
 from beast_ml.registry.config import TrackingConfig
 from beast_ml.registry.tracking import training_run
 from beast_ml.settings import load_settings
@@ -27,14 +28,15 @@ from beast_ml.settings import load_settings
 def main(arguments: list[str]) -> int:
     """Run the pipeline and return its exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("logs", type=Path, nargs="+")
+    parser.add_argument("logs", type=place, nargs="+")
     parser.add_argument("--source", default="auto")
     options = parser.parse_args(arguments)
     try:
         settings = load_settings()
         tracking = TrackingConfig(**settings.tracking.model_dump())
         store = LogStore(settings.logs.store)
-        summary = ingest(options.logs, store, settings.logs.quarantine, options.source)
+        with fetched(log_files(options.logs)) as files:
+            summary = ingest(files, store, settings.logs.quarantine, options.source)
         report = log_quality(store, SystemClock(), summary.quarantined)
         document = json.dumps({"ingest": summary.to_dict(), "store": report.to_dict()}, indent=2)
         _record(tracking, store, summary, report, document)

@@ -9,8 +9,11 @@ import typer
 
 from beast_ml.cli.evaluate_policy import policy
 from beast_ml.cli.known_context import UseApp, UseTask, known_context
+from beast_ml.cli.known_executor import ExecutorOption, SchedulerOption, opened_executor
 from beast_ml.cli.known_prices import known_prices
 from beast_ml.cli.output import Bars, JsonOption, one_of, print_json, print_table, progress_bar, say, stdout
+from beast_ml.cli.training_data import read_outcomes_at
+from beast_ml.places import place
 
 if TYPE_CHECKING:
     from beast_ml.evaluation.bootstrap import Estimate
@@ -29,8 +32,12 @@ def _evaluate() -> None:
 
 @app.command()
 def routing(
-    train: Annotated[Path, typer.Option(help="Outcome table to learn from (Parquet, JSON lines or CSV).")],
-    test: Annotated[Path, typer.Option(help="Outcome table to decide on; only query ids and prompts are read.")],
+    train: Annotated[
+        Path, typer.Option(parser=place, help="Outcome table to learn from (Parquet, JSON lines or CSV).")
+    ],
+    test: Annotated[
+        Path, typer.Option(parser=place, help="Outcome table to decide on; only query ids and prompts are read.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for decisions.parquet, report.json and frontier.png.")],
     pool: Annotated[str | None, typer.Option(help="Models to choose from, separated by commas; default: all.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")] = 0,
@@ -47,10 +54,11 @@ def routing(
         bool, typer.Option("--new-tasks", help="Learn for tasks that the training table does not have.")
     ] = False,
     peers: Annotated[bool, typer.Option("--peers", help="Run installed external routers as well.")] = False,
+    executor: ExecutorOption = "local",
+    scheduler: SchedulerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train on one outcome table, decide on another, and say whether routing pays."""
-    from beast_ml.evaluation.outcome_files import read_outcome_set
     from beast_ml.evaluation.peers import installed_peers
     from beast_ml.evaluation.routing import RoutingConfig, evaluate_routing
     from beast_ml.features.kinds import KIND_TABLE
@@ -65,11 +73,8 @@ def routing(
     )
     encoder_name, settings = one_of("--encoder", encoder, ENCODERS), load_settings()
     prices, others = known_prices(settings), installed_peers() if peers else {}
-    training, testing = read_outcome_set(train), read_outcome_set(test, keep_every_query=True)
-    for warning in (training.warning(), testing.warning()):
-        if warning:
-            say(f"warning: {warning}")
-    with progress_bar() as progress:
+    [training], [testing] = read_outcomes_at(train), read_outcomes_at(test, keep_every_query=True)
+    with opened_executor(executor, scheduler) as workers, progress_bar() as progress:
         bars = Bars(progress)
         evaluation = evaluate_routing(
             training.matrix.priced(prices),
@@ -81,6 +86,7 @@ def routing(
                 progress=bars.advance,
                 groups="task" if new_tasks else "question",
                 context=known_context(use_task, use_app),
+                executor=workers,
             ),
             get_encoder(encoder_name, lambda done, total: bars.advance("distilling the encoder", done, total)),
             config,

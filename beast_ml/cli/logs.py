@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from beast_ml.cli.logs_trace import trace_log
 from beast_ml.cli.output import JsonOption, print_json, print_table, progress_bar, stdout
 from beast_ml.cli.simulate import simulate_log
 from beast_ml.errors import DataError, InputError
+from beast_ml.places import fetched, place
 
 if TYPE_CHECKING:
     from beast_ml.logs.compaction import CompactionSummary
@@ -29,7 +31,9 @@ _SHOWN_DAYS = 14
 app = typer.Typer(name="logs", help="Ingest, compact, check and simulate routed-request logs.", no_args_is_help=True)
 
 SourceOption = Annotated[str, typer.Option(help="auto, jsonl, parquet, litellm or openai.")]
-StoreOption = Annotated[Path | None, typer.Option(help="The log store; default: logs.store in mlflow.yaml.")]
+StoreOption = Annotated[
+    Path | None, typer.Option(parser=place, help="The log store; default: logs.store in mlflow.yaml.")
+]
 
 QuarantineOption = Annotated[
     Path | None, typer.Option(help="Where bad rows go; default: logs.quarantine in mlflow.yaml.")
@@ -48,7 +52,9 @@ app.command("forget")(forget_logs)
 
 @app.command("ingest")
 def ingest_logs(
-    paths: Annotated[list[Path], typer.Argument(help="Log files, or folders of day=YYYY-MM-DD partitions.")],
+    paths: Annotated[
+        list[Path], typer.Argument(parser=place, help="Log files, or folders of day=YYYY-MM-DD partitions.")
+    ],
     source: SourceOption = "auto",
     store: StoreOption = None,
     quarantine: QuarantineOption = None,
@@ -133,7 +139,8 @@ def compact_logs(
 @app.command("check")
 def check_logs(
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="Log files to check without keeping them; default: the store.")
+        list[Path] | None,
+        typer.Argument(parser=place, help="Log files to check without keeping them; default: the store."),
     ] = None,
     source: SourceOption = "auto",
     store: StoreOption = None,
@@ -164,10 +171,12 @@ def check_logs(
 def _ingest(paths: Sequence[Path], store: LogStore, quarantine: Path, source: str) -> IngestSummary:
     from beast_ml.logs.ingest import ingest, log_files
 
-    size = sum(file.stat().st_size for file in log_files(paths) if file.exists())
-    with progress_bar() as progress:
+    with fetched(log_files(paths)) as files, progress_bar() as progress:
+        size = sum(file.stat().st_size for file in files if file.exists())
         task = progress.add_task("reading bytes", total=size)
-        return ingest(paths, store, quarantine, source, lambda n_bytes: progress.advance(task, n_bytes))
+        summary = ingest(files, store, quarantine, source, lambda n_bytes: progress.advance(task, n_bytes))
+    named = zip(summary.files, log_files(paths), strict=True)  # a fetched file by its address
+    return replace(summary, files=tuple(replace(file, path=path) for file, path in named))
 
 
 def _show_ingest(summary: IngestSummary, store: LogStore) -> None:
@@ -221,8 +230,6 @@ def _show_quarantined(reasons: Mapping[str, int], files: Sequence[Path]) -> None
 def _report(
     store: LogStore, quarantined: Mapping[str, int], name: str, as_json: bool, n_duplicates: int | None = None
 ) -> None:
-    from dataclasses import replace
-
     from beast_ml.domain import SystemClock
     from beast_ml.logs.quality_report import log_quality
 

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from beast_ml.cli.output import Bars, JsonOption, print_json, print_table, progress_bar, say, stdout
 from beast_ml.cli.past_time import past_time
+from beast_ml.places import place
 
 if TYPE_CHECKING:
     from beast_ml.operations.costs.policy_what_if import PolicyWhatIf
@@ -46,7 +47,9 @@ def report_costs(
     willingness: Annotated[
         float | None, typer.Option(help="What it would have cost at this many USD for a unit of quality.")
     ] = None,
-    store: Annotated[Path | None, typer.Option(help="The log store; default: logs.store in mlflow.yaml.")] = None,
+    store: Annotated[
+        Path | None, typer.Option(parser=place, help="The log store; default: logs.store in mlflow.yaml.")
+    ] = None,
     export: Annotated[Path | None, typer.Option(help="Also write all groups to this .csv or .parquet file.")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write report.json and costs.png into this folder.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")] = 0,

@@ -10,11 +10,15 @@ import typer
 
 from beast_ml.cli.evaluate import print_evaluation
 from beast_ml.cli.known_context import UseApp, UseTask, known_context
+from beast_ml.cli.known_executor import ExecutorOption, SchedulerOption, opened_executor
 from beast_ml.cli.known_prices import known_prices
 from beast_ml.cli.output import Bars, JsonOption, one_of, print_json, print_table, progress_bar, say, stdout
+from beast_ml.cli.training_data import read_log_at, read_outcomes_at
 from beast_ml.errors import InputError
+from beast_ml.places import place
 
 if TYPE_CHECKING:
+    from beast_ml.executors import Executor
     from beast_ml.logs.outcomes import ContextKey
     from beast_ml.registry.models import RegisteredRouter
 
@@ -26,13 +30,18 @@ app = typer.Typer()
 @app.command()
 def train(
     outcomes: Annotated[
-        Path | None, typer.Option(help="Outcome table: every candidate's outcome for each query (Parquet, JSONL, CSV).")
+        Path | None,
+        typer.Option(
+            parser=place, help="Outcome table: every candidate's outcome for each query (Parquet, JSONL, CSV)."
+        ),
     ] = None,
     log: Annotated[
-        Path | None, typer.Option(help="Log store: folder of routed requests that `beast logs ingest` wrote.")
+        Path | None,
+        typer.Option(parser=place, help="Log store: folder of routed requests that `beast logs ingest` wrote."),
     ] = None,
     test: Annotated[
-        Path | None, typer.Option(help="Outcome table to measure on; default: a fifth of the questions is held out.")
+        Path | None,
+        typer.Option(parser=place, help="Outcome table to measure on; default: a fifth of the questions is held out."),
     ] = None,
     pool: Annotated[str | None, typer.Option(help="Models to choose from, separated by commas; default: all.")] = None,
     name: Annotated[str | None, typer.Option(help="What the data are called in MLflow; default: the file.")] = None,
@@ -53,6 +62,12 @@ def train(
             "than is known; 0: none. Default: `exploration` of mlflow.yaml, whose other bounds hold."
         ),
     ] = None,
+    requests: Annotated[
+        int | None,
+        typer.Option(min=0, help="From a log: at most so many, whole questions by a hash; 0: all. Default: 100,000."),
+    ] = None,
+    executor: ExecutorOption = "local",
+    scheduler: SchedulerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Learn a router, measure it on untouched queries, and register it in MLflow with its evidence."""
@@ -61,14 +76,19 @@ def train(
         raise InputError("--settings says encoder and context itself, and is for --outcomes: give no other of them")
     if explore is not None and log is None:
         raise InputError("--explore is for --log: where every model's outcome is known, there is nothing to explore")
-    if outcomes is not None and log is None:
-        _train_on_outcomes(outcomes, test, pool, name, seed, encoder, learner_settings, cost, context, as_json)
-    elif log is not None and outcomes is None:
-        if test or cost:
-            raise InputError("--test and --cost are for --outcomes; a log is split and judged by itself")
-        _train_on_log(log, pool, name, seed, encoder, context, explore, as_json)
-    else:
+    if (outcomes is None) == (log is None):
         raise InputError("give either --outcomes FILE or --log FOLDER to learn from")
+    if log is not None and (test or cost):
+        raise InputError("--test and --cost are for --outcomes; a log is split and judged by itself")
+    if log is None and requests is not None:
+        raise InputError("--requests is for --log: of an outcome table everything is learnt from")
+    with opened_executor(executor, scheduler) as workers:
+        if log is not None:
+            _train_on_log(log, pool, name, seed, encoder, context, explore, requests, workers, as_json)
+        elif outcomes is not None:
+            _train_on_outcomes(
+                outcomes, test, pool, name, seed, encoder, learner_settings, cost, context, workers, as_json
+            )
 
 
 def _train_on_outcomes(
@@ -81,9 +101,9 @@ def _train_on_outcomes(
     learner_settings: Path | None,
     cost: str | None,
     context: tuple[ContextKey, ...],
+    executor: Executor,
     as_json: bool,
 ) -> None:
-    from beast_ml.evaluation.outcome_files import read_outcome_set
     from beast_ml.evaluation.routing import RoutingConfig
     from beast_ml.features.kinds import KIND_TABLE
     from beast_ml.operations.training import split_for_test
@@ -97,10 +117,7 @@ def _train_on_outcomes(
     told = None if learner_settings is None else read_learner_settings(learner_settings)
     settings = load_settings()
     prices = known_prices(settings)
-    sets = [read_outcome_set(path) for path in (outcomes, test) if path is not None]
-    for each in sets:
-        if each.warning():
-            say(f"warning: {each.warning()}")
+    sets = read_outcomes_at(*(path for path in (outcomes, test) if path is not None))
     given = [each.matrix.priced(prices) for each in sets]
     matrices = (given[0], given[1]) if test is not None else split_for_test(given[0], seed)
     config = RoutingConfig(
@@ -116,6 +133,7 @@ def _train_on_outcomes(
             kinds=KIND_TABLE.extended(settings.kinds),
             progress=Bars(progress).advance,
             context=context,
+            executor=executor,
         )
         result = train_router(
             *matrices,
@@ -152,22 +170,20 @@ def _train_on_log(
     encoder: str,
     context: tuple[ContextKey, ...],
     explore: float | None,
+    requests: int | None,
+    executor: Executor,
     as_json: bool,
 ) -> None:
     from beast_ml.cli.known_exploration import known_exploration
     from beast_ml.features.kinds import KIND_TABLE
-    from beast_ml.logs.store import LogStore
     from beast_ml.operations.log_training import train_from_log
     from beast_ml.policy.learner import ENCODERS, RouterLearner
     from beast_ml.registry.config import TrackingConfig
     from beast_ml.settings import load_settings
 
     settings = load_settings()
-    store = LogStore(log)
-    if not store.days():
-        raise InputError(f"no log store in {log}: `beast logs ingest FILE` makes one")
     prices = known_prices(settings)
-    logged = store.logged_outcomes().priced(prices)
+    logged = read_log_at(log, requests, executor).priced(prices)
     if pool is not None:
         logged = logged.pool(_names(pool))
     with progress_bar() as progress:
@@ -181,6 +197,7 @@ def _train_on_log(
                 progress=Bars(progress).advance,
                 context=context,
                 exploration=known_exploration(settings, explore),
+                executor=executor,
             ),
             seed=seed,
             name=name or log.name,

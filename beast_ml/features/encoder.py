@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,6 +126,10 @@ class StaticEncoder:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "table.safetensors").write_bytes(save({"table": self.table}))
         (folder / "tokenizer.json").write_bytes(self.tokenizer_json)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs of it; the rest is made again there."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
     def load(cls, folder: Path) -> StaticEncoder:

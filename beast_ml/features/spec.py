@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.errors import InputError
+from beast_ml.executors import Executor
 from beast_ml.features.boilerplate import find_boilerplate, strip_boilerplate
 from beast_ml.features.encoder import Encoder
 from beast_ml.features.history import HistorySpec
@@ -27,6 +28,7 @@ Rows = NDArray[np.float32]
 CONTEXT_KEYS: Final = ("task", "language", "file_type", "surface", "app", "turns")
 """Context keys a feature may be made of."""
 
+_PART_PROMPTS: Final = 4096
 _MAX_VALUES: Final = 64
 _MIN_VALUE_COUNT: Final = 10
 
@@ -140,7 +142,11 @@ class FeatureBuilder:
         return row
 
     def matrix(
-        self, prompts: Sequence[str], contexts: Sequence[Context] | None = None, history_rows: Rows | None = None
+        self,
+        prompts: Sequence[str],
+        contexts: Sequence[Context] | None = None,
+        history_rows: Rows | None = None,
+        executor: Executor | None = None,
     ) -> Rows:
         """Return (n, dim) float32; each row is the same, to the bit, whatever stands beside it.
 
@@ -152,6 +158,8 @@ class FeatureBuilder:
             Known facts about each request.
         history_rows
             (n, k) float32 from a `beast_ml.features.history.History`, just when the spec has a history.
+        executor
+            Has the prompts read by part; None: here, and all at once.
 
         Raises
         ------
@@ -164,7 +172,7 @@ class FeatureBuilder:
         first_context = self.spec.encoder_dim + len(PROMPT_FEATURES) + 1
         # Logs ask the same again and again: each different prompt is read once.
         position = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
-        read = self._prompt_part(list(position), first_context)
+        read = self._prompt_parts(list(position), first_context, executor)
         out[:, :first_context] = read if len(read) == len(prompts) else read[[position[prompt] for prompt in prompts]]
         if self._context_slots and contexts is not None:
             for i, context in enumerate(contexts):
@@ -173,6 +181,12 @@ class FeatureBuilder:
                     if slot is not None:
                         out[i, first_context + slot] = 1.0
         return out
+
+    def _prompt_parts(self, prompts: list[str], width: int, executor: Executor | None) -> Rows:
+        if executor is None or executor.is_local:
+            return self._prompt_part(prompts, width)
+        parts = (prompts[start : start + _PART_PROMPTS] for start in range(0, len(prompts), _PART_PROMPTS))
+        return np.concatenate([np.empty((0, width), np.float32), *executor.map(_read_part, parts, self, width)])
 
     def _prompt_part(self, prompts: Sequence[str], width: int) -> Rows:
         stripped = [strip_boilerplate(prompt, self._boilerplate) for prompt in prompts]
@@ -191,3 +205,7 @@ class FeatureBuilder:
             wanted = f"rows of shape {shape} from a `History`" if shape[1] else "none: these features have no history"
             raise InputError(f"{given} for {shape[0]} prompts, give {wanted}")
         out[:, -shape[1] :] = history_rows
+
+
+def _read_part(prompts: list[str], builder: FeatureBuilder, width: int) -> Rows:
+    return builder._prompt_part(prompts, width)

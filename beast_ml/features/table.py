@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.errors import DataError
+from beast_ml.executors import Executor
 from beast_ml.features.encoder import Encoder
 from beast_ml.features.spec import FeatureBuilder, FeatureSpec
 from beast_ml.logs.outcomes import ContextKey, OutcomeMatrix
@@ -74,7 +75,12 @@ class FeatureTable:
             raise DataError(f"cannot write the features to {folder}: {error}") from error
 
 
-def feature_table(outcomes: OutcomeMatrix, encoder: Encoder, context: Collection[ContextKey] = ()) -> FeatureTable:
+def feature_table(
+    outcomes: OutcomeMatrix,
+    encoder: Encoder,
+    context: Collection[ContextKey] = (),
+    executor: Executor | None = None,
+) -> FeatureTable:
     """Return the features that a router trained on these outcomes reads, learnt from these queries alone.
 
     Parameters
@@ -85,10 +91,12 @@ def feature_table(outcomes: OutcomeMatrix, encoder: Encoder, context: Collection
         Turns prompts into vectors.
     context
         What else that is known of a query becomes features.
+    executor
+        Has the prompts read by part; None: here, and all at once.
     """
     contexts = outcomes.contexts(context)
     spec = FeatureSpec.learn(encoder, outcomes.prompts, contexts, tuple(context))
-    rows = FeatureBuilder(spec, encoder).matrix(outcomes.prompts, contexts)
+    rows = FeatureBuilder(spec, encoder).matrix(outcomes.prompts, contexts, executor=executor)
     return FeatureTable(outcomes.query_ids, rows, spec)
 
 

@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beast_ml.errors import DataError, UnavailableError
+from beast_ml.logs.bounded import bounded_connection
 from beast_ml.logs.compaction_merge import merge_files
 from beast_ml.logs.compaction_rows import segment_rows
 from beast_ml.logs.late_tables import LATE_SCHEMAS, LATE_TIMES
@@ -32,6 +33,7 @@ from beast_ml.logs.segments import OPEN_SUFFIX, seal_abandoned, sealed_segments,
 from beast_ml.logs.store import LogStore
 from beast_ml.logs.store_files import StoreWriter, duckdb_files, late_files, sweep_staging
 from beast_ml.logs.store_parts import LOCK, current_parts, lock
+from beast_ml.places import writable
 
 __all__ = ["CompactionSummary", "compact"]
 
@@ -121,6 +123,7 @@ def compact(
     reasons: Counter[str] = Counter()
     files: list[Path] = []
     days: set[str] = set()
+    writable(store.path)
     if segments.is_dir():
         with _writing(store), lock(segments / LOCK), lock(store.path / LOCK):
             sweep_staging(store.path)
@@ -198,7 +201,7 @@ class _Batch:
 
     def run(self, segments: Sequence[Path]) -> None:
         """Take segments into the store; when this returns, all their rows are on the disk elsewhere."""
-        with StoreWriter(self._store.path) as writer, duckdb.connect() as connection:
+        with StoreWriter(self._store.path) as writer, bounded_connection() as connection:
             connection.execute("SET TimeZone = 'UTC'")
             with _Rejects(self._quarantine) as rejects:
                 for rows in segment_rows(segments):

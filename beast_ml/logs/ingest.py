@@ -24,6 +24,7 @@ from beast_ml.logs.sources.request_chunks import RequestChunk, request_chunks
 from beast_ml.logs.store import LogStore
 from beast_ml.logs.store_files import StoreWriter
 from beast_ml.logs.store_parts import LOCK, lock
+from beast_ml.places import writable
 
 __all__ = ["CONTRADICTION", "FileIngest", "IngestSummary", "ingest", "log_files"]
 
@@ -170,6 +171,7 @@ def ingest(
     DataError
         If a file is missing, empty, damaged or like no known source.
     """
+    writable(store.path)
     files = log_files(paths)
     if source == "auto":
         sources: list[str] = [detect_source(file) for file in files]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from beast_ml.errors import DataError
 from beast_ml.logs.arrow_schema import REQUEST_SCHEMA
+from beast_ml.logs.bounded import bounded_connection
 from beast_ml.logs.store_files import duckdb_files, request_files
 from beast_ml.logs.store_parts import current_parts
 
@@ -36,7 +37,7 @@ class SeenRequests:
 
     def __enter__(self) -> SeenRequests:
         self._folder = tempfile.TemporaryDirectory(prefix="beast-seen-")
-        self._connection = duckdb.connect(str(Path(self._folder.name) / "seen.duckdb"))
+        self._connection = bounded_connection(Path(self._folder.name) / "seen.duckdb")
         run = self._connection.execute
         run("SET TimeZone = 'UTC'")
         run("CREATE TABLE seen (request_id VARCHAR, digest UBIGINT)")

@@ -14,24 +14,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import duckdb
 import pyarrow as pa
 
 from beast_ml.errors import DataError, InputError
+from beast_ml.executors import Executor, LocalExecutor
 from beast_ml.logs.arrow_schema import REQUEST_SCHEMA
+from beast_ml.logs.bounded import bounded_connection
 from beast_ml.logs.late_tables import LATE_SCHEMAS, LATE_TIMES, SIGNAL_SCHEMA, checked_late_table
 from beast_ml.logs.logged import LoggedOutcomes
 from beast_ml.logs.schema import OUTCOME_COLUMNS
 from beast_ml.logs.store_files import StoreWriter, duckdb_files, late_files, request_files, stored_days
 from beast_ml.logs.store_query import joined_log
+from beast_ml.places import connect_place, listed
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["LogStore"]
+
+R = TypeVar("R")
 
 _BATCH_ROWS: Final = 65_536
 _TRIES: Final = 3
@@ -43,7 +49,7 @@ class LogStore:
     Parameters
     ----------
     path
-        The folder; it need not exist yet.
+        The folder; it need not exist yet. One in an object store (`beast_ml.places.place`) can be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,6 +73,7 @@ class LogStore:
         since: datetime | None = None,
         until: datetime | None = None,
         where: str | None = None,
+        executor: Executor | None = None,
     ) -> pa.Table:
         """Return requests in the order they were received, with what became known of them later.
 
@@ -78,6 +85,8 @@ class LogStore:
             Received at or after, and before; aware times.
         where
             A further condition in DuckDB's SQL, e.g. ``"tenant_id = 'a' AND status = 'ok'"``.
+        executor
+            Reads day by day; None: here, in one query. Its workers must find the store at the same path.
 
         Raises
         ------
@@ -87,7 +96,40 @@ class LogStore:
             If a file of the store is damaged.
         """
         names = _known(columns)
+        if executor is not None and not executor.is_local:
+            empty = pa.schema([REQUEST_SCHEMA.field(name).with_nullable(True) for name in names]).empty_table()
+            return pa.concat_tables([empty, *self.by_day(_itself, names, since, until, where, executor)])
         return _as_log(self._query(names, since, until, where), names)
+
+    def by_day(
+        self,
+        function: Callable[[pa.Table], R],
+        columns: Sequence[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        where: str | None = None,
+        executor: Executor | None = None,
+    ) -> Iterator[R]:
+        """Yield what a function makes of the requests of each day, in order; the log may be larger than memory.
+
+        Parameters
+        ----------
+        function
+            Given what `requests` returns of one day; of a module, since it may be run in another process.
+        columns, since, until, where
+            As of `requests`.
+        executor
+            Reads the days; None: one after the other, here. Its workers must find the store at the same path.
+
+        Raises
+        ------
+        InputError, DataError
+            As `requests` does.
+        """
+        names = _known(columns)
+        days = [day for day in self.days() if _touches(day, since, until)]
+        of_day = partial(_of_day, store=self, names=names, bounds=(since, until), where=where, function=function)
+        yield from (executor or LocalExecutor()).map(of_day, days)
 
     def batches(
         self,
@@ -97,11 +139,8 @@ class LogStore:
         where: str | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """Yield what `requests` returns day by day, in batches, so that the log may be larger than memory."""
-        names = _known(columns)
-        for day in self.days():
-            start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-            table = self._query(names, since, until, where, day=start)
-            yield from _as_log(table, names).to_batches(max_chunksize=_BATCH_ROWS)
+        for table in self.by_day(_itself, columns, since, until, where):
+            yield from table.to_batches(max_chunksize=_BATCH_ROWS)
 
     def sql(self, query: str) -> pa.Table:
         """Return the answer to a query in DuckDB's SQL; the table ``log`` is the requests as `requests` returns them.
@@ -196,7 +235,11 @@ class LogStore:
         return self._read(read)
 
     def logged_outcomes(
-        self, since: datetime | None = None, until: datetime | None = None, where: str | None = None
+        self,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        where: str | None = None,
+        executor: Executor | None = None,
     ) -> LoggedOutcomes:
         """Return the routed requests whose prompt is known as arrays to learn from; see `requests` for the arguments.
 
@@ -205,7 +248,7 @@ class LogStore:
         NotEnoughDataError
             If there is none.
         """
-        return LoggedOutcomes.from_table(self.requests(LoggedOutcomes.COLUMNS, since, until, where))
+        return LoggedOutcomes.from_table(self.requests(LoggedOutcomes.COLUMNS, since, until, where, executor))
 
     def to_outcomes(
         self, since: datetime | None = None, until: datetime | None = None, where: str | None = None
@@ -258,7 +301,7 @@ class LogStore:
         def read(connection: duckdb.DuckDBPyConnection) -> pa.Table:
             _check_condition(connection, where)
             files = request_files(self.path, since, until) if day is None else request_files(self.path, day, day)
-            log = joined_log(self.path, files)
+            log = joined_log(self.path, files, only_of_these=day is not None)
             # The condition is the caller's own Python, as it would be in a data frame's query.
             query = f"SELECT {chosen} FROM ({log}) {condition} {order}"  # noqa: S608
             return connection.sql(query, params=bounds).to_arrow_table()
@@ -278,16 +321,37 @@ class LogStore:
         raise AssertionError  # the last try returns or raises
 
     def _files(self) -> set[Path]:
-        return set(self.path.glob("*/part-*.parquet"))
+        return set(listed(self.path, "*/part-*.parquet"))
 
     def _connected(self) -> duckdb.DuckDBPyConnection:
-        connection = duckdb.connect()
+        connection = bounded_connection()
         connection.execute("SET TimeZone = 'UTC'")
+        connect_place(connection, self.path)
         connection.register("nothing", REQUEST_SCHEMA.empty_table())
         return connection
 
     def _damaged(self, error: duckdb.Error) -> DataError:
         return DataError(f"the log store {self.path} cannot be read: {error}")
+
+
+def _of_day(
+    day: date,
+    store: LogStore,
+    names: Sequence[str],
+    bounds: tuple[datetime | None, datetime | None],
+    where: str | None,
+    function: Callable[[pa.Table], R],
+) -> R:
+    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return function(_as_log(store._query(names, *bounds, where, day=start), names))
+
+
+def _touches(day: date, since: datetime | None, until: datetime | None) -> bool:
+    return (since is None or day >= _utc(since).date()) and (until is None or day <= _utc(until).date())
+
+
+def _itself(table: pa.Table) -> pa.Table:
+    return table
 
 
 def _check_condition(connection: duckdb.DuckDBPyConnection, where: str | None) -> None:

@@ -22,6 +22,7 @@ from beast_ml.logs.arrow_schema import REQUEST_SCHEMA
 from beast_ml.logs.late_tables import LATE_SCHEMAS, checked_late_table
 from beast_ml.logs.segments import sync_folder
 from beast_ml.logs.store_parts import current_parts, merged_name, next_number, publish_lock, revised_name
+from beast_ml.places import listed, writable
 
 __all__ = ["StoreWriter", "duckdb_files", "late_files", "request_files", "stored_days", "sweep_staging"]
 
@@ -38,7 +39,7 @@ def stored_days(store: Path) -> list[date]:
     DataError
         If a partition's name is no day.
     """
-    found = {file.parent.name.removeprefix("day=") for file in store.glob("day=*/part-*.parquet")}
+    found = {file.parent.name.removeprefix("day=") for file in listed(store, "day=*/part-*.parquet")}
     try:
         return sorted(date.fromisoformat(day) for day in found)
     except ValueError as error:
@@ -85,6 +86,7 @@ class StoreWriter:
         self._names: dict[str, str] = {}
 
     def __enter__(self) -> StoreWriter:
+        writable(self._store)
         self._staging.mkdir(parents=True)
         sweep_staging(self._store)
         return self

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from beast_ml.errors import UnavailableError
+from beast_ml.places import listed
 
 __all__ = [
     "LOCK",
@@ -110,7 +111,7 @@ def _revision(file: Path) -> int:
 
 
 def _sorted_out(folder: Path) -> tuple[list[Path], list[Path]]:
-    files = sorted(folder.glob("part-*.parquet"), key=_place)
+    files = sorted(listed(folder, "part-*.parquet"), key=_place)
     newer = [(found, _revision(file)) for file in files if (found := numbers_of(file)) and _takes_a_place(file)]
     if not newer:
         return files, []

@@ -117,7 +117,7 @@ def _feature_rows(
     encoder = get_encoder(learner.encoder, learner.encoder_progress())
     contexts, read = matrix.contexts(learner.context), matrix.rows(training)
     spec = FeatureSpec.learn(encoder, read.prompts, list(compress(contexts, training)), learner.context)
-    return spec, FeatureBuilder(spec, encoder).matrix(matrix.prompts, contexts)
+    return spec, FeatureBuilder(spec, encoder).matrix(matrix.prompts, contexts, executor=learner.executor)
 
 
 def _decide(

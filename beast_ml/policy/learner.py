@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from beast_ml.domain import Price
 from beast_ml.errors import DataError, InputError, NotEnoughDataError
+from beast_ml.executors import Executor, LocalExecutor
 from beast_ml.features.distill import Progress as EncoderProgress
 from beast_ml.features.distill import static_encoder
 from beast_ml.features.encoder import Encoder
@@ -192,6 +193,8 @@ class RouterLearner:
         Share of the best single model's quality that the operating point must reach, (0, 1].
     exploration
         How routers are to explore what a log has left open, when they serve; None: not at all.
+    executor
+        Has features and fits made by part; the router is the same whichever it is.
     """
 
     encoder: EncoderName = "static"
@@ -203,6 +206,7 @@ class RouterLearner:
     context: tuple[ContextKey, ...] = ()
     quality_target: float = 1.0
     exploration: Exploration | None = None
+    executor: Executor = field(default_factory=LocalExecutor, repr=False, compare=False)
 
     def fit(
         self,
@@ -264,7 +268,7 @@ class RouterLearner:
             )
         memo = memo or FitMemo()
         features, rows = memo.of("features", lambda: self._features(train, folds, seed, history))
-        data = TrainingSet(rows, train, folds, failed, self.kinds.labels(train.tasks), logged, memo)
+        data = TrainingSet(rows, train, folds, failed, self.kinds.labels(train.tasks), logged, memo, self.executor)
         pool = fit_pool(data, np.random.default_rng(seed), self.prices, self.progress, self.families)
         out_of_fold = _as_predictions(train.models, pool.out_of_fold, cost)
         point = choose_operating_point(out_of_fold, train.quality, realised_cost(train, cost), self.quality_target)
@@ -278,7 +282,7 @@ class RouterLearner:
         followed = history.spec if history else None
         spec = FeatureSpec.learn(encoder, train.prompts, contexts, self.context, followed)
         features = FeatureBuilder(spec, encoder)
-        rows = features.matrix(train.prompts, contexts, history.rows if history else None)
+        rows = features.matrix(train.prompts, contexts, history.rows if history else None, self.executor)
         if self.encoder != TUNED:
             return features, rows
         tuned = tune_features(features, rows, train, folds, np.random.default_rng([seed, 1]), self.progress)

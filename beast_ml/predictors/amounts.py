@@ -211,6 +211,7 @@ def fit_amounts(
         label=what,
         progress=progress or silent,
         memo=data.memo,
+        executor=data.executor,
     )
     selection = select_family(problem, rng, config)
     winner = selection.winner

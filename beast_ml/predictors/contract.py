@@ -16,6 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from beast_ml.executors import Executor, LocalExecutor
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.predictors.fit_memo import FitMemo
 
@@ -107,6 +108,8 @@ class TrainingSet:
         What quality is calibrated and judged on, where that of the outcomes is a teacher's; None: on the outcomes.
     memo
         What earlier fits on this training set left.
+    executor
+        Has fits that do not need each other made.
     """
 
     rows: Rows
@@ -116,6 +119,7 @@ class TrainingSet:
     kinds: NDArray[np.str_] | None = None
     logged: LoggedQuality | None = None
     memo: FitMemo = field(default_factory=FitMemo, repr=False, compare=False)
+    executor: Executor = field(default_factory=LocalExecutor, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

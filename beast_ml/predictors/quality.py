@@ -107,6 +107,7 @@ def fit_quality(
         label="quality",
         progress=progress or silent,
         memo=data.memo,
+        executor=data.executor,
     )
     selection = select_family(problem, rng, config)
     winner = selection.winner

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from beast_ml.executors import Executor, LocalExecutor
 from beast_ml.predictors.contract import Floats, Progress, Rows
 from beast_ml.predictors.fit_memo import FitMemo
 from beast_ml.predictors.heads import CLIP
@@ -74,6 +75,8 @@ class Problem:
         Called with (what, steps done, steps in all).
     memo
         What earlier fits on the same rows and folds left.
+    executor
+        Has fits that do not need each other made; the result is the same, to the bit, whichever it is.
     """
 
     rows: Rows
@@ -88,6 +91,7 @@ class Problem:
     label: str = "target"
     progress: Progress = field(default=silent)
     memo: FitMemo = field(default_factory=FitMemo, repr=False, compare=False)
+    executor: Executor = field(default_factory=LocalExecutor, repr=False, compare=False)
 
     @cached_property
     def targets_digest(self) -> str:

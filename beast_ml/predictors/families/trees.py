@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -11,7 +13,7 @@ from beast_ml.errors import MissingExtraError
 from beast_ml.predictors.contract import Floats, Rows
 from beast_ml.predictors.families.contract import FamilyFit, Problem
 
-__all__ = ["fit_trees"]
+__all__ = ["fit_trees", "tree_parameters"]
 
 _ROUNDS: Final = 120
 _MIN_ROWS: Final = 20
@@ -29,8 +31,29 @@ _PARAMETERS: Final[dict[str, Any]] = {
 }
 
 
+@dataclass(frozen=True)
+class _Fit:
+    """One ensemble to be grown.
+
+    Parameters
+    ----------
+    kept
+        Positions of the rows it learns from.
+    targets
+        Of these.
+    held
+        Positions of the rows it is to predict.
+    """
+
+    kept: NDArray[np.intp]
+    targets: Floats
+    held: NDArray[np.intp]
+
+
 def fit_trees(problem: Problem, seed: int) -> FamilyFit:
     """Fit boosted trees with fixed settings; a candidate with fewer than 20 observed rows keeps its mean.
+
+    Every candidate's ensembles, one without each fold and one of all rows, are parts for the problem's executor.
 
     Raises
     ------
@@ -41,31 +64,21 @@ def fit_trees(problem: Problem, seed: int) -> FamilyFit:
         import lightgbm
     except ImportError as error:
         raise MissingExtraError("boosted trees", "train") from error
-    objective = "cross_entropy" if problem.loss == "probability" else "regression"
-    parameters = {**_PARAMETERS, "objective": objective, "seed": seed}
     n, m = problem.targets.shape
     out_of_fold = np.empty((n, m))
     final: list[Any] = []
-    for j in range(m):
-        seen = problem.seen[:, j]
-        y = problem.targets[:, j]
-        positions = np.flatnonzero(seen)
-
-        def grow(kept: NDArray[np.intp], y: Floats = y, positions: NDArray[np.intp] = positions) -> Any:
-            if len(kept) < _MIN_ROWS:
-                return None
-            return lightgbm.train(
-                parameters, lightgbm.Dataset(problem.rows[positions[kept]], y[positions[kept]]), _ROUNDS
-            )
-
-        for fold in problem.fold_ids:
-            held = problem.folds == fold
-            kept = np.flatnonzero(~held[positions])
-            booster = grow(kept)
-            mean = float(y[positions[kept]].mean()) if len(kept) else float(np.nanmean(problem.targets))
-            out_of_fold[held, j] = mean if booster is None else booster.predict(problem.rows[held])
-        final.append(grow(np.arange(len(positions))))
-        problem.progress(f"{problem.label}: trees", j + 1, m)
+    overall = float(np.nanmean(problem.targets))
+    fits = list(_fits(problem))
+    per_candidate = len(fits) // m
+    grown = problem.executor.map(_grow, fits, problem.rows, tree_parameters(problem.loss, seed))
+    for i, (fit, (model, predicted)) in enumerate(zip(fits, grown, strict=True)):
+        j = i // per_candidate
+        if len(fit.held):
+            mean = float(fit.targets.mean()) if len(fit.kept) else overall
+            out_of_fold[fit.held, j] = mean if predicted is None else predicted
+        else:
+            final.append(None if model is None else lightgbm.Booster(model_str=model))
+            problem.progress(f"{problem.label}: trees", j + 1, m)
     means = np.nanmean(problem.targets, axis=0)
 
     def predict(rows: Rows) -> Floats:
@@ -76,3 +89,33 @@ def fit_trees(problem: Problem, seed: int) -> FamilyFit:
         return np.stack(columns, axis=1)
 
     return FamilyFit("trees", out_of_fold, predict, {"rounds": float(_ROUNDS)})
+
+
+def tree_parameters(loss: str, seed: int) -> dict[str, Any]:
+    """Return LightGBM's parameters, the number of rounds among them."""
+    objective = "cross_entropy" if loss == "probability" else "regression"
+    return {**_PARAMETERS, "objective": objective, "seed": seed, "num_iterations": _ROUNDS}
+
+
+def _fits(problem: Problem) -> Iterator[_Fit]:
+    """Yield each candidate's fits: one a fold, which predicts that fold, then one of all rows."""
+    nothing = np.empty(0, dtype=np.intp)
+    for seen, targets in zip(problem.seen.T, problem.targets.T, strict=True):
+        for fold in problem.fold_ids:
+            held = problem.folds == fold
+            kept = np.flatnonzero(seen & ~held)
+            yield _Fit(kept, targets[kept], np.flatnonzero(held))
+        kept = np.flatnonzero(seen)
+        yield _Fit(kept, targets[kept], nothing)
+
+
+def _grow(fit: _Fit, rows: Rows, parameters: dict[str, Any]) -> tuple[str | None, Floats | None]:
+    """Return the ensemble as text where it predicts nothing, else what it predicts; nothing where rows are too few."""
+    import lightgbm
+
+    if len(fit.kept) < _MIN_ROWS:
+        return None, None
+    booster = lightgbm.train(parameters, lightgbm.Dataset(rows[fit.kept], fit.targets))
+    if len(fit.held):
+        return None, booster.predict(rows[fit.held])
+    return booster.model_to_string(), None
