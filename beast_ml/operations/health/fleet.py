@@ -16,6 +16,7 @@ from beast_ml.errors import InputError
 from beast_ml.events import events
 from beast_ml.operations.health.balance import Balancer, Seat
 from beast_ml.operations.health.breaker import Breaker, BreakerSettings, BreakerState
+from beast_ml.operations.health.nearness import RegionDistances, near_seats
 
 __all__ = ["FAULTS", "EndpointHealth", "FleetHealth"]
 
@@ -96,8 +97,10 @@ class _Watched(Seat):
 
     __slots__ = ("alive_at", "allowed", "breaker", "endpoint", "failing", "state")
 
-    def __init__(self, endpoint: Endpoint, settings: BreakerSettings, clock: Callable[[], float]) -> None:
-        super().__init__(clock())
+    def __init__(
+        self, endpoint: Endpoint, settings: BreakerSettings, clock: Callable[[], float], distance_s: float
+    ) -> None:
+        super().__init__(clock(), distance_s)
         self.endpoint = endpoint
         self.breaker = Breaker(settings, clock=clock)
         self.allowed = True
@@ -126,6 +129,9 @@ class FleetHealth:
         Monotonic seconds.
     rng
         Of the balance between a model's endpoints.
+    distances
+        Of regions: a model's calls stay in the nearest one while that is no slower than the next, and may be called.
+        None: all are as near.
 
     Raises
     ------
@@ -152,6 +158,7 @@ class FleetHealth:
         settings: BreakerSettings | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
+        distances: RegionDistances | None = None,
     ) -> None:
         self._settings = BreakerSettings() if settings is None else settings
         self._told_settings = msgspec.structs.replace(
@@ -166,6 +173,8 @@ class FleetHealth:
         self._by_model: dict[str, list[_Watched]] = {}
         self._balancers: dict[str, Balancer] = {}
         self._implicit: set[str] = set()
+        self._distances = RegionDistances() if distances is None else distances
+        self._apart: set[str] = set()
         self._masked: frozenset[str] = frozenset()
         self._looks_at = math.inf
         for endpoint in endpoints:
@@ -232,6 +241,8 @@ class FleetHealth:
         ready = [each for each in watched if each.allowed and each.endpoint.name not in exclude]
         if not ready:
             return None
+        if model in self._apart:
+            ready = near_seats(ready, now)
         return ready[self._balancers[model].choose(ready, now)].endpoint
 
     def started(self, endpoint: str) -> None:
@@ -391,9 +402,12 @@ class FleetHealth:
 
     def _add(self, endpoint: Endpoint) -> None:
         settings = self._told_settings if endpoint.model in self._implicit else self._settings
-        each = _Watched(endpoint, settings, self._clock)
+        each = _Watched(endpoint, settings, self._clock, self._distances.of(endpoint.region))
         self._by_name[endpoint.name] = each
-        self._by_model.setdefault(endpoint.model, []).append(each)
+        seats = self._by_model.setdefault(endpoint.model, [])
+        seats.append(each)
+        if each.distance_s != seats[0].distance_s:
+            self._apart.add(endpoint.model)
         self._balancers.setdefault(endpoint.model, Balancer(self._rng))
 
     def _changed(self, each: _Watched) -> None:
