@@ -33,6 +33,7 @@ _TOLD_TRIAL_S: Final = 2.0
 _TOLD_HALF_OPEN_S: Final = 30.0
 _TENANT_ACTIVE_S: Final = 60.0
 _TRIAL_ANSWERS_S: Final = 1.0
+_NEAR_S: Final = 0.1
 
 _NO_ADDRESS: Final = "http://no-address.invalid"
 
@@ -174,7 +175,8 @@ class FleetHealth:
         self._balancers: dict[str, Balancer] = {}
         self._implicit: set[str] = set()
         self._distances = RegionDistances() if distances is None else distances
-        self._apart: set[str] = set()
+        self._apart: dict[str, tuple[float, float]] = {}
+        """Models whose endpoints are not all as far: how far those are that are called now, and until when they are."""
         self._masked: frozenset[str] = frozenset()
         self._looks_at = math.inf
         for endpoint in endpoints:
@@ -242,7 +244,7 @@ class FleetHealth:
         if not ready:
             return None
         if model in self._apart:
-            ready = near_seats(ready, now)
+            ready = self._near(model, ready, now, keep=not exclude)
         return ready[self._balancers[model].choose(ready, now)].endpoint
 
     def started(self, endpoint: str) -> None:
@@ -381,6 +383,18 @@ class FleetHealth:
         """Return what is known of every endpoint, implicit ones included."""
         return [self._health(each, self._clock()) for each in self._by_name.values()]
 
+    def _near(self, model: str, ready: list[_Watched], now: float, *, keep: bool) -> list[_Watched]:
+        """Return those of the region that is to be called; which that is, is looked at ten times a second."""
+        distance_s, until = self._apart[model]
+        if now < until:
+            near = [each for each in ready if each.distance_s == distance_s]
+            if near:
+                return near
+        near = near_seats(ready, now)
+        if keep:
+            self._apart[model] = near[0].distance_s, now + _NEAR_S
+        return near
+
     def _health(self, each: _Watched, now: float) -> EndpointHealth:
         breaker, recent = each.breaker, each.breaker.recent
         recent.forget_before(now)
@@ -407,7 +421,7 @@ class FleetHealth:
         seats = self._by_model.setdefault(endpoint.model, [])
         seats.append(each)
         if each.distance_s != seats[0].distance_s:
-            self._apart.add(endpoint.model)
+            self._apart[endpoint.model] = 0.0, -math.inf
         self._balancers.setdefault(endpoint.model, Balancer(self._rng))
 
     def _changed(self, each: _Watched) -> None:
