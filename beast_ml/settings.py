@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 
+_REGION: Final = r"^[A-Za-z0-9_.-]*$"
 _OTHER_VARIABLES: Final = frozenset({"BEAST_CONFIG", "BEAST_CACHE_DIR", "BEAST_DATA_DIR"})
 
 
@@ -244,7 +245,7 @@ class EndpointSettings(_Part):
     api_key_env
         Environment variable that holds the provider's key; empty: none is sent.
     region
-        For the log.
+        Where it stands: for the log, and to be near or far from the deployment's own ``region``; empty: near.
     timeout_s
         Seconds to wait for the first token, and for each next one.
     """
@@ -459,9 +460,27 @@ class Settings(BaseSettings):
     """What admin calls authenticate with; None: one is made and kept in the state folder."""
     secret: SecretStr | None = Field(None, min_length=16)
     """Key of request ids and prompt hashes, the same on all hosts; None: one is made and kept in the state folder."""
+    region: str = Field("", pattern=_REGION, max_length=64)
+    """Where this deployment stands: endpoints of the same region are called first; empty: all are as near."""
+    region_round_trips_s: dict[str, dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]] = {}
+    """Seconds to and fro between regions, by the one and the other; 0.1 where nothing is said."""
+    home_region: str = Field("", pattern=_REGION, max_length=64)
+    """The region where the budgets of all regions are at home; empty: each deployment has its own."""
+    home_ledger: str | None = None
+    """Valkey of the home region that keeps them, as it is reached from here."""
+    home_life_s: float = Field(3600.0, gt=0, allow_inf_nan=False)
+    """Seconds without an answer of the home after which another region spends no more of what it has leased."""
     candidates: tuple[CandidateSettings, ...] = ()
     kinds: dict[str, str] = {}
     """Task (or its beginning and ``*``) -> kind of request, beside `beast_ml.features.kinds.KINDS`."""
+
+    @model_validator(mode="after")
+    def _has_a_region(self) -> Self:
+        if (self.home_ledger is None) == bool(self.home_region):
+            raise ValueError("`home_region` and `home_ledger` go together: set both, or neither")
+        if self.home_region and not self.region:
+            raise ValueError("`home_region` is set, but this deployment has no region: set `region` (BEAST_REGION)")
+        return self
 
     def prices(self) -> dict[str, Price]:
         """Return the prices that are given here, by candidate."""

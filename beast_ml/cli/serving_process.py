@@ -36,7 +36,9 @@ def create_app() -> App:
 
 def serving_config(settings: Settings) -> ServingConfig:
     """Return what a worker is told."""
+    from beast_ml.cli.ledger_accounts import budget_home
     from beast_ml.operations.budgets.rules import BudgetRule
+    from beast_ml.operations.health.nearness import RegionDistances
     from beast_ml.serving.access import is_loopback
     from beast_ml.serving.chores import HostChores
     from beast_ml.serving.services import BodyLimits
@@ -58,6 +60,8 @@ def serving_config(settings: Settings) -> ServingConfig:
         secret=None if settings.secret is None else settings.secret.get_secret_value(),
         redis_url=settings.redis_url,
         database_url=settings.database_url,
+        home=budget_home(settings),
+        distances=RegionDistances(settings.region, settings.region_round_trips_s),
         prices=settings.prices(),
         endpoints=tuple(each.endpoint() for each in settings.endpoints),
         limits=settings.limits(),

@@ -18,6 +18,7 @@ from beast_ml.serving.cache_tier_metrics import CacheTierMetrics
 from beast_ml.serving.learning_figures import LearningFigures
 from beast_ml.serving.learning_metrics import LearningMetrics
 from beast_ml.serving.metric_cells import CellFiles, Counters, Gauges, Histograms
+from beast_ml.serving.region_metrics import RegionMetrics
 
 __all__ = ["CONTENT_TYPE", "ServingMetrics", "clear_metrics"]
 
@@ -104,6 +105,7 @@ class ServingMetrics:
         self._feedback = counters("feedback", "Feedback that came in, by what it was.", "kind")
         self._up = gauges("dependency_up", "1 while a dependency answers all workers.", "livemin", "dependency")
         self._learning = LearningMetrics(files)
+        self.region = RegionMetrics(files)
         self._near_up = gauges("cache_process_up", "1 while the process of the semantic cache answers.", "livemin")
         self._near_start_s = gauges("cache_process_start_seconds", "Time it took to start.", "livemostrecent")
         self._near_bytes = gauges("cache_process_memory_bytes", "Its resident memory.", "livemostrecent", "of")

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,11 +22,13 @@ from beast_ml.experiments.followed import FollowedExperiments
 from beast_ml.experiments.kept_analyses import ANALYSES_FILE
 from beast_ml.logs.segments import SegmentWriter
 from beast_ml.operations.budgets.guard import BudgetGuard
-from beast_ml.operations.budgets.open_ledger import open_ledger
+from beast_ml.operations.budgets.ledger import Ledger
+from beast_ml.operations.budgets.open_ledger import BudgetHome, open_ledger
 from beast_ml.operations.budgets.recovery import recover
 from beast_ml.operations.budgets.rules import BudgetRule
 from beast_ml.operations.health.fleet import FleetHealth
 from beast_ml.operations.health.hints import BreakerHints
+from beast_ml.operations.health.nearness import RegionDistances
 from beast_ml.operations.health.prober import Prober
 from beast_ml.operations.implicit_feedback import ImplicitFeedback
 from beast_ml.operations.keys.ring import KeyRing
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
     from beast_ml.serving.gateway.gateway import Gateway
 
 __all__ = ["METRICS_FOLDER", "ServingConfig", "Worker"]
+
+_Chore = Callable[[], Coroutine[None, None, None]]
 
 METRICS_FOLDER: Final = "metrics"
 """Within the state folder: the counts of this run's workers, emptied before the first one starts."""
@@ -80,6 +84,10 @@ class ServingConfig:
         None: kept in the state folder.
     redis_url, database_url
         State that hosts share; None: a host's own.
+    home
+        Where the budgets of several regions are at home; None: there are no others.
+    distances
+        Of the endpoints' regions.
     prices
         By candidate, over those of the bundle.
     endpoints, limits
@@ -106,6 +114,8 @@ class ServingConfig:
     secret: str | None = None
     redis_url: str | None = None
     database_url: str | None = None
+    home: BudgetHome | None = None
+    distances: RegionDistances = RegionDistances()  # noqa: RUF009  frozen
     prices: Mapping[str, Price] = field(default_factory=dict)
     endpoints: tuple[Endpoint, ...] = ()
     limits: Mapping[str, ModelLimits] = field(default_factory=dict)
@@ -196,10 +206,12 @@ class Worker:
             listener=swapped,
         )
         metrics.set_bundle(str(runtime.status().version or ""), runtime.router.version)
-        health = FleetHealth(config.endpoints, runtime.router.models)
-        ledger = await asyncio.to_thread(open_ledger, config.database_url, config.redis_url, config.state)
+        health = FleetHealth(config.endpoints, runtime.router.models, distances=config.distances)
+        ledger, meanwhile = await _ledger(config, metrics)
         stack.callback(ledger.close)
-        budgets = await asyncio.to_thread(BudgetGuard.open, ledger, config.state, config.budgets)
+        # In a region that is not the budgets' home, no rule at all is no rule that is known: it must not start so.
+        rules = config.budgets if config.home is None or config.home.is_here else config.budgets or None
+        budgets = await asyncio.to_thread(BudgetGuard.open, ledger, config.state, rules)
         await budgets.start()
         stack.push_async_callback(budgets.close)
         buckets = SharedBuckets(config.state / METRICS_FOLDER / "rates")
@@ -222,7 +234,6 @@ class Worker:
         learning = None if config.learning is None else FollowedLearning(config.learning)
         ticks = Ticks(services, writer, keys, learning)
         tasks = [runtime.follow, ticks.run]
-        meanwhile: Sequence[Callable[[], Coroutine[None, None, None]]] = ()
         if config.endpoints:
             services.gateway = gateway = await _gateway(services, config)
             stack.push_async_callback(gateway.close)
@@ -233,7 +244,8 @@ class Worker:
                 stack.callback(hints.close)
                 tasks.append(hints.run)
         if config.cache is not None:
-            services.cache, meanwhile = await _cache(services, config.cache, stack)
+            services.cache, of_the_cache = await _cache(services, config.cache, stack)
+            meanwhile += of_the_cache
             cache = services.cache
             if cache.semantic is not None:
                 await cache.semantic.start(runtime.bundle_folder)
@@ -248,6 +260,17 @@ class Worker:
         return services
 
 
+async def _ledger(config: ServingConfig, metrics: ServingMetrics) -> tuple[Ledger, list[_Chore]]:
+    """Return the budgets' ledger, and what one worker of the host does for it."""
+    args = (config.database_url, config.redis_url, config.state, config.home)
+    ledger = await asyncio.to_thread(open_ledger, *args)
+    if config.home is None or config.home.is_here:
+        return ledger, []
+    steps = await asyncio.to_thread(import_module, "beast_ml.operations.budgets.region_steps")
+    life_s, told = config.home.life_s, metrics.region.tell
+    return ledger, [steps.RegionSteps(ledger, config.distances.here, life_s=life_s, told=told).run]
+
+
 async def _gateway(services: Services, config: ServingConfig) -> Gateway:
     # The openai SDK takes most of a second to import, and 30 MB: only workers that call models have it.
     module = await asyncio.to_thread(import_module, "beast_ml.serving.gateway.worker_parts")
@@ -259,7 +282,7 @@ async def _gateway(services: Services, config: ServingConfig) -> Gateway:
 
 async def _cache(
     services: Services, config: AnswerCacheConfig, stack: AsyncExitStack
-) -> tuple[ChatCache, list[Callable[[], Coroutine[None, None, None]]]]:
+) -> tuple[ChatCache, list[_Chore]]:
     """Return the cache, and what one worker of the host does for all of them."""
     # Only workers that have a cache import what it stands on.
     opening = await asyncio.to_thread(import_module, "beast_ml.serving.answer_cache.open_cache")
@@ -272,7 +295,7 @@ async def _cache(
     stack.push_async_callback(opened.close)
     if verdicts is not None:
         stack.push_async_callback(verdicts.close)
-    meanwhile = [] if opened.semantic is None else [opened.semantic.search.keep_rebuilt]
+    meanwhile: list[_Chore] = [] if opened.semantic is None else [opened.semantic.search.keep_rebuilt]
     if warmer is not None:
         meanwhile.append(warmer.run)
     return opened, meanwhile

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 from beast_ml.domain.money import usd
 from beast_ml.errors import BudgetExceededError
@@ -16,13 +16,6 @@ from beast_ml.operations.budgets.rules import (
 
 __all__ = ["Account"]
 
-_BUFFER_REQUESTS: Final = 4
-_BUFFER_S: Final = 4.0
-_AHEAD_S: Final = 60.0
-"""So long a worker goes on without the ledger, where ..."""
-_AHEAD_SHARE: Final = 16
-"""... a lease for that is not more than this part of what nobody has leased."""
-_IDLE_S: Final = 10.0
 _CONTENDED_S: Final = 3.0
 _REFUSED_S: Final = 0.5
 
@@ -32,6 +25,19 @@ class Account:
 
     ``available`` is what the hot path looks at: the lease, less what is open, spent, and about to be given back.
     """
+
+    buffer_requests: ClassVar[int] = 4
+    """So many of the largest requests are leased beyond what is needed, ..."""
+    buffer_s: ClassVar[float] = 4.0
+    """... or what is used up in these seconds, ..."""
+    ahead_s: ClassVar[float] = 60.0
+    """... or in these, so that a worker goes on without the ledger for so long, where ..."""
+    ahead_share: ClassVar[int] = 16
+    """... a lease for that is not more than this part of what nobody has leased."""
+    idle_s: ClassVar[float] = 10.0
+    """Seconds without a request after which all that is leased beyond what is needed goes back; until then ..."""
+    resync_s: ClassVar[float] = 1.0
+    """... the ledger is asked where the account stands whenever so long has passed; less than `CONTENDED_S`."""
 
     __slots__ = (
         "_boost",
@@ -165,7 +171,7 @@ class Account:
         if 2 * self.reserved_since >= self._buffer > 0:
             self._boost = min(2 * self._buffer, self.rule.limit_nano)
         else:
-            self._boost = int(self._boost * max(1.0 - seconds / _BUFFER_S, 0.0))
+            self._boost = int(self._boost * max(1.0 - seconds / self.buffer_s, 0.0))
         if seconds > 0:
             weight = min(seconds / 2.0, 1.0)
             self._burn_per_s += weight * (self.reserved_since / seconds - self._burn_per_s)
@@ -175,14 +181,14 @@ class Account:
         """Return what to tell and ask the ledger, None where there is nothing; what goes back is withheld from now."""
         held = self.lease - self.settled - self.lost
         least = self.open + self.needed
-        spare = current and now_mono >= self._contended_until and now_mono - self.touched_at < _IDLE_S
-        burning = max(int(_BUFFER_S * self._burn_per_s), self._boost)
-        ahead = min(int(_AHEAD_S * self._burn_per_s), self._unleased() // _AHEAD_SHARE)
-        buffer = max(_BUFFER_REQUESTS * self._largest, burning, ahead) if spare else 0
+        spare = current and now_mono >= self._contended_until and now_mono - self.touched_at < self.idle_s
+        burning = max(int(self.buffer_s * self._burn_per_s), self._boost)
+        ahead = min(int(self.ahead_s * self._burn_per_s), self._unleased() // self.ahead_share)
+        buffer = max(self.buffer_requests * self._largest, burning, ahead) if spare else 0
         target = least + buffer
         if spare and target < held <= 2 * target:
             target = held
-        stale = current and now_mono - self.touched_at < _IDLE_S and now_mono - self.synced_at >= 1.0
+        stale = current and now_mono - self.touched_at < self.idle_s and now_mono - self.synced_at >= self.resync_s
         if not (self.settled or self.lost or self.needed or target != held or self.open != self.sent_open or stale):
             return None
         self._buffer = buffer

@@ -99,6 +99,9 @@ class Batch(msgspec.Struct, frozen=True):
         With ``final``: nobody knows how much of the leases was spent, so all of them count as spent.
     entries
         What changed on each account.
+    life_s
+        Seconds of silence, beyond those that any holder has, after which its leases count as lost: for so long a region
+        spends what it leased without its home.
     """
 
     holder: str
@@ -111,6 +114,7 @@ class Batch(msgspec.Struct, frozen=True):
     since: int = 0
     final: bool = False
     lose_rest: bool = False
+    life_s: float = 0.0
 
 
 class Balance(msgspec.Struct, frozen=True):

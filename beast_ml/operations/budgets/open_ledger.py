@@ -2,18 +2,59 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
+from beast_ml.errors import InputError
 from beast_ml.operations.budgets.ledger import Ledger
 
-__all__ = ["open_ledger"]
+__all__ = ["BudgetHome", "open_ledger"]
+
+_VALKEY: Final = ("redis://", "rediss://")
 
 
-def open_ledger(database_url: str | None, redis_url: str | None, state: Path) -> Ledger:
+@dataclass(frozen=True)
+class BudgetHome:
+    """Where the budgets of several regions are at home.
+
+    Parameters
+    ----------
+    url
+        Of the Valkey there, which may hold a password. A step on it is one round trip, and holds up nobody meanwhile.
+    is_here
+        Whether this deployment stands in that region.
+    life_s
+        Seconds without an answer of it after which another region spends no more.
+
+    Raises
+    ------
+    InputError
+        If it is no address of a Valkey.
+    """
+
+    url: str = field(repr=False)
+    is_here: bool
+    life_s: float = 3600.0
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(_VALKEY):
+            raise InputError("`home_ledger` is no address of a Valkey or Redis, must be like redis://host:port")
+
+
+def open_ledger(database_url: str | None, redis_url: str | None, state: Path, home: BudgetHome | None = None) -> Ledger:
     """Return the ledger in PostgreSQL; without an address of one, in Valkey; without either, in ``state/state.db``.
 
     Nothing is connected to yet. PostgreSQL comes first because money should outlive a restart: a Valkey that keeps
     nothing on disk forgets it.
+
+    Parameters
+    ----------
+    database_url, redis_url, state
+        Of this deployment.
+    home
+        Where the budgets of several regions are at home: there that Valkey is the ledger. Every other region has a
+        `RegionLedger` of its own, in PostgreSQL or in ``state/state.db``.
 
     Raises
     ------
@@ -22,13 +63,22 @@ def open_ledger(database_url: str | None, redis_url: str | None, state: Path) ->
     MissingExtraError
         If the driver is not installed.
     """
-    if database_url is None and redis_url is not None:
+    if home is not None or (database_url is None and redis_url is not None):
         from beast_ml.operations.budgets.valkey_ledger import ValkeyLedger
 
-        return ValkeyLedger.open(redis_url)
+        valkey = ValkeyLedger.open(redis_url or "" if home is None else home.url)
+        if home is None or home.is_here:
+            return valkey
+        from beast_ml.operations.budgets.region_ledger import RegionLedger
+
+        return RegionLedger.open_at(_sql_url(database_url, state), valkey)
     from beast_ml.operations.budgets.sql_ledger import SqlLedger
 
+    return SqlLedger.open(_sql_url(database_url, state))
+
+
+def _sql_url(database_url: str | None, state: Path) -> str:
     if database_url is not None:
-        return SqlLedger.open(database_url)
+        return database_url
     state.mkdir(parents=True, exist_ok=True)
-    return SqlLedger.open(f"sqlite:///{state / 'state.db'}")
+    return f"sqlite:///{state / 'state.db'}"

@@ -50,7 +50,7 @@ class SqlLedger:
     """
 
     def __init__(self, engine: sa.Engine, clock: Clock | None = None) -> None:
-        self._store, self._clock = SqlStore(engine), clock
+        self.store, self._clock = SqlStore(engine), clock
         self._forgot_at = 0.0
 
     @classmethod
@@ -70,13 +70,13 @@ class SqlLedger:
 
     def rules(self) -> RuleBook:
         """Return the rules that hold."""
-        with self._store.writing() as stored:
+        with self.store.writing() as stored:
             return stored.rules()
 
     def set_rules(self, rules: Sequence[BudgetRule], declared: str | None = None) -> RuleBook:
         """Replace the rules; see `Ledger`."""
         named = rules_by_name(rules)
-        with self._store.writing() as stored:
+        with self.store.writing() as stored:
             meta = stored.meta()
             if declared is not None and declared == meta.get("declared"):
                 return stored.rules()
@@ -93,7 +93,7 @@ class SqlLedger:
 
     def exchange(self, batch: Batch) -> Answer:
         """Book a holder's step; see `Ledger`."""
-        with self._store.writing() as stored:
+        with self.store.writing() as stored:
             holder = stored.connection.execute(HOLDERS.select().where(HOLDERS.c.holder == batch.holder)).one_or_none()
             seq, state = (0, "live") if holder is None else (int(holder.seq), str(holder.state))
             if state == "closed":
@@ -109,11 +109,11 @@ class SqlLedger:
                 for charge, lease in leases.items():
                     revive(accounts[charge], lease)
             meta = stored.meta()
-            clock_s = self._clock_s(stored)
+            clock_s = self.clock_s(stored)
             windows = _later_windows((meta.get("day", ""), meta.get("month", "")), batch.entries, clock_s)
             if windows != (meta.get("day", ""), meta.get("month", "")):
                 stored.set_meta({"day": windows[0], "month": windows[1]})
-            limits = stored.limits(batch.entries)
+            limits = self._limits(stored, batch.entries, clock_s)
             if fresh:
                 for entry in batch.entries:
                     charge = (entry.account, entry.window)
@@ -125,7 +125,7 @@ class SqlLedger:
                     accounts[charge],
                     leases[charge],
                     entry,
-                    limits[entry.account],
+                    limits[charge],
                     may_grow=entry.window in windows,
                     now_s=batch.now_s,
                 )
@@ -140,10 +140,14 @@ class SqlLedger:
                     {
                         "holder": batch.holder,
                         "seq": batch.seq,
-                        "seen_at": batch.now_s,
+                        "seen_at": batch.now_s + batch.life_s,
                         "state": "closed" if batch.final else "live",
                     }
                 ],
+            )
+            balances = tuple(
+                _balance(entry, accounts, leases, limits[entry.account, entry.window], batch.now_s)
+                for entry in batch.entries
             )
             for part in some(batch.consumed):
                 stored.connection.execute(FORWARDED.delete().where(FORWARDED.c.n.in_(part)))
@@ -153,7 +157,7 @@ class SqlLedger:
             return Answer(
                 "applied",
                 int(meta.get("rules_version", "0")),
-                tuple(_balance(entry, accounts, leases, limits[entry.account], batch.now_s) for entry in batch.entries),
+                self._told(stored, batch.entries, balances, clock_s),
                 windows,
                 tuple((int(row.n), str(row.reservation_id), int(row.actual)) for row in forwarded),
                 max((int(row.n) for row in forwarded), default=batch.since),
@@ -162,7 +166,7 @@ class SqlLedger:
 
     def applied(self, holder: str) -> int | None:
         """Return the number of a holder's last step; see `Ledger`."""
-        with self._store.writing() as stored:
+        with self.store.writing() as stored:
             row = stored.connection.execute(HOLDERS.select().where(HOLDERS.c.holder == holder)).one_or_none()
         if row is None:
             return 0
@@ -170,7 +174,7 @@ class SqlLedger:
 
     def expire(self, now_s: float, ttl_s: float) -> int:
         """Count the leases of silent holders as lost, and forget what is old; see `Ledger`."""
-        with self._store.writing() as stored:
+        with self.store.writing() as stored:
             silent = stored.connection.scalars(
                 sa.select(HOLDERS.c.holder).where(HOLDERS.c.state == "live", HOLDERS.c.seen_at < now_s - ttl_s)
             ).all()
@@ -190,7 +194,7 @@ class SqlLedger:
 
     def accounts(self, tenant: str | None = None, *, ended: bool = False) -> list[AccountState]:
         """Return the accounts in the windows that run, or all that are kept; see `Ledger`."""
-        with self._store.writing() as stored:
+        with self.store.writing() as stored:
             query = ACCOUNTS.select()
             if not ended:
                 meta = stored.meta()
@@ -202,10 +206,22 @@ class SqlLedger:
 
     def close(self) -> None:
         """Close the connections."""
-        self._store.close()
+        self.store.close()
 
-    def _clock_s(self, stored: LedgerRows) -> float:
-        if self._clock is None and self._store.is_postgresql:
+    def _limits(self, stored: LedgerRows, entries: Sequence[Entry], clock_s: float) -> dict[Charge, int | None]:
+        """Return up to what the entries' accounts may be spent, settled and lost amounts and leases together."""
+        limits = stored.limits(entries)
+        return {(entry.account, entry.window): limits[entry.account] for entry in entries}
+
+    def _told(
+        self, stored: LedgerRows, entries: Sequence[Entry], balances: tuple[Balance, ...], clock_s: float
+    ) -> tuple[Balance, ...]:
+        """Return what a holder is told of where its accounts stand."""
+        return balances
+
+    def clock_s(self, stored: LedgerRows) -> float:
+        """Return seconds since 1970 by the ledger's own clock."""
+        if self._clock is None and self.store.is_postgresql:
             return float(stored.connection.scalars(sa.select(sa.extract("epoch", sa.func.clock_timestamp()))).one())
         return (self._clock or SystemClock()).now().timestamp()
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-__all__ = ["ACCOUNTS", "FORWARDED", "HOLDERS", "LEASES", "LOST", "META", "RULES", "SCHEMA_VERSION", "TABLES"]
+__all__ = ["ACCOUNTS", "FORWARDED", "HOLDERS", "LEASES", "LOST", "META", "RULES", "SCHEMA_VERSION", "SHARES", "TABLES"]
 
 SCHEMA_VERSION: Final = "1"
 """Of the tables; another one is refused."""
@@ -86,3 +86,19 @@ FORWARDED: Final = sa.Table(
     sqlite_autoincrement=True,
 )
 """Settlements that wait for the holder of their reservation."""
+
+SHARES: Final = sa.Table(
+    "budget_shares",
+    TABLES,
+    sa.Column("account", sa.Text, primary_key=True),
+    sa.Column("window", sa.Text, primary_key=True),
+    sa.Column("lease", sa.BigInteger, nullable=False),
+    sa.Column("settled", sa.BigInteger, nullable=False),
+    sa.Column("lost", sa.BigInteger, nullable=False),
+    sa.Column("withheld", sa.BigInteger, nullable=False),
+    sa.Column("wanted", sa.BigInteger, nullable=False),
+    sa.Column("spent_elsewhere", sa.BigInteger, nullable=False),
+    sa.Column("leased_elsewhere", sa.BigInteger, nullable=False),
+    sa.Column("reserved_elsewhere", sa.BigInteger, nullable=False),
+)
+"""What a region that is not the budgets' home has of each account; empty at the home."""

@@ -267,7 +267,7 @@ if batch.final then
   call('ZREM', P..'seen', batch.holder)
   call('EXPIRE', hkey, 7 * DAY)
 else
-  call('ZADD', P..'seen', now, batch.holder)
+  call('ZADD', P..'seen', now + batch.life_s, batch.holder)
 end
 
 for _, n in ipairs(batch.consumed) do

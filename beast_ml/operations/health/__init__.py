@@ -6,6 +6,7 @@ from beast_ml.operations.health.breaker import Breaker, BreakerSettings, Breaker
 from beast_ml.operations.health.fit import fits
 from beast_ml.operations.health.fleet import EndpointHealth, FleetHealth
 from beast_ml.operations.health.hints import BreakerHints
+from beast_ml.operations.health.nearness import RegionDistances
 from beast_ml.operations.health.prober import Prober
 from beast_ml.operations.health.retry_budget import RetryBudget
 
@@ -17,6 +18,7 @@ __all__ = [
     "EndpointHealth",
     "FleetHealth",
     "Prober",
+    "RegionDistances",
     "RetryBudget",
     "fits",
 ]

@@ -23,11 +23,20 @@ _SURE: Final = 9.0
 
 
 class Seat:
-    """What the balance of a model's calls knows of one endpoint."""
+    """What the balance of a model's calls knows of one endpoint.
 
-    __slots__ = ("in_flight", "latency", "turns")
+    Parameters
+    ----------
+    now
+        Monotonic seconds.
+    distance_s
+        Seconds to and fro between here and its region.
+    """
 
-    def __init__(self, now: float) -> None:
+    __slots__ = ("distance_s", "in_flight", "latency", "turns")
+
+    def __init__(self, now: float, distance_s: float = 0.0) -> None:
+        self.distance_s = distance_s
         self.in_flight = 0
         self.latency = LatencyEstimate(now)
         self.turns = 0

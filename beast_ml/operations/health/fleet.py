@@ -16,6 +16,7 @@ from beast_ml.errors import InputError
 from beast_ml.events import events
 from beast_ml.operations.health.balance import Balancer, Seat
 from beast_ml.operations.health.breaker import Breaker, BreakerSettings, BreakerState
+from beast_ml.operations.health.nearness import RegionDistances, near_seats
 
 __all__ = ["FAULTS", "EndpointHealth", "FleetHealth"]
 
@@ -32,6 +33,7 @@ _TOLD_TRIAL_S: Final = 2.0
 _TOLD_HALF_OPEN_S: Final = 30.0
 _TENANT_ACTIVE_S: Final = 60.0
 _TRIAL_ANSWERS_S: Final = 1.0
+_NEAR_S: Final = 0.1
 
 _NO_ADDRESS: Final = "http://no-address.invalid"
 
@@ -96,8 +98,10 @@ class _Watched(Seat):
 
     __slots__ = ("alive_at", "allowed", "breaker", "endpoint", "failing", "state")
 
-    def __init__(self, endpoint: Endpoint, settings: BreakerSettings, clock: Callable[[], float]) -> None:
-        super().__init__(clock())
+    def __init__(
+        self, endpoint: Endpoint, settings: BreakerSettings, clock: Callable[[], float], distance_s: float
+    ) -> None:
+        super().__init__(clock(), distance_s)
         self.endpoint = endpoint
         self.breaker = Breaker(settings, clock=clock)
         self.allowed = True
@@ -126,6 +130,9 @@ class FleetHealth:
         Monotonic seconds.
     rng
         Of the balance between a model's endpoints.
+    distances
+        Of regions: a model's calls stay in the nearest one while that is no slower than the next, and may be called.
+        None: all are as near.
 
     Raises
     ------
@@ -152,6 +159,7 @@ class FleetHealth:
         settings: BreakerSettings | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
+        distances: RegionDistances | None = None,
     ) -> None:
         self._settings = BreakerSettings() if settings is None else settings
         self._told_settings = msgspec.structs.replace(
@@ -166,6 +174,9 @@ class FleetHealth:
         self._by_model: dict[str, list[_Watched]] = {}
         self._balancers: dict[str, Balancer] = {}
         self._implicit: set[str] = set()
+        self._distances = RegionDistances() if distances is None else distances
+        self._apart: dict[str, tuple[float, float]] = {}
+        """Models whose endpoints are not all as far: how far those are that are called now, and until when they are."""
         self._masked: frozenset[str] = frozenset()
         self._looks_at = math.inf
         for endpoint in endpoints:
@@ -232,6 +243,8 @@ class FleetHealth:
         ready = [each for each in watched if each.allowed and each.endpoint.name not in exclude]
         if not ready:
             return None
+        if model in self._apart:
+            ready = self._near(model, ready, now, keep=not exclude)
         return ready[self._balancers[model].choose(ready, now)].endpoint
 
     def started(self, endpoint: str) -> None:
@@ -370,6 +383,18 @@ class FleetHealth:
         """Return what is known of every endpoint, implicit ones included."""
         return [self._health(each, self._clock()) for each in self._by_name.values()]
 
+    def _near(self, model: str, ready: list[_Watched], now: float, *, keep: bool) -> list[_Watched]:
+        """Return those of the region that is to be called; which that is, is looked at ten times a second."""
+        distance_s, until = self._apart[model]
+        if now < until:
+            near = [each for each in ready if each.distance_s == distance_s]
+            if near:
+                return near
+        near = near_seats(ready, now)
+        if keep:
+            self._apart[model] = near[0].distance_s, now + _NEAR_S
+        return near
+
     def _health(self, each: _Watched, now: float) -> EndpointHealth:
         breaker, recent = each.breaker, each.breaker.recent
         recent.forget_before(now)
@@ -391,9 +416,12 @@ class FleetHealth:
 
     def _add(self, endpoint: Endpoint) -> None:
         settings = self._told_settings if endpoint.model in self._implicit else self._settings
-        each = _Watched(endpoint, settings, self._clock)
+        each = _Watched(endpoint, settings, self._clock, self._distances.of(endpoint.region))
         self._by_name[endpoint.name] = each
-        self._by_model.setdefault(endpoint.model, []).append(each)
+        seats = self._by_model.setdefault(endpoint.model, [])
+        seats.append(each)
+        if each.distance_s != seats[0].distance_s:
+            self._apart[endpoint.model] = 0.0, -math.inf
         self._balancers.setdefault(endpoint.model, Balancer(self._rng))
 
     def _changed(self, each: _Watched) -> None:

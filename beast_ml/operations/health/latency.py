@@ -46,6 +46,21 @@ class LatencyEstimate:
         """Seconds to expect; None: never observed."""
         return math.exp(self.mean) if self._n else None
 
+    @property
+    def usual_s(self) -> float:
+        """Seconds that it takes as a rule, which is learned slowly."""
+        return math.exp(self._usual)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it was observed often enough to be compared."""
+        return self._n >= _MIN_CALLS
+
+    def is_surely_above(self, seconds: float, now: float) -> bool:
+        """Return whether it takes longer than that beyond doubt, and by a quarter; doubt grows while nobody looks."""
+        difference = self.mean - math.log(max(seconds, _FASTEST_S))
+        return difference >= _LEAST_DIFFERENCE and difference * difference > _SURE * _SURE * self._uncertainty(now)
+
     def observe(self, latency_s: float, now: float, *, trial: bool = False) -> bool:
         """Learn from a call that was answered; return whether it was slow: five times the usual, and 10 seconds.
 

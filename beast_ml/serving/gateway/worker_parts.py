@@ -267,6 +267,8 @@ class WorkerJournal:
                 metrics.fallback(attempt.model, attempt.error_kind)
         if record.error_kind is not None:
             metrics.failed(record.error_kind)
+        if record.endpoint is not None and record.served_model is not None:
+            metrics.region.answered(record.region)
         if record.cost_usd and record.served_model is not None:
             metrics.spent(record.served_model, record.cost_usd)
 

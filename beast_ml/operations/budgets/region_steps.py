@@ -1,0 +1,265 @@
+"""How a region talks with the budgets' home: it reports what was spent, leases ahead of need, and gives back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from beast_ml.errors import UnavailableError
+from beast_ml.events import events
+from beast_ml.operations.budgets.booking import AccountRow
+from beast_ml.operations.budgets.ledger import Answer, Batch, Charge, Entry
+from beast_ml.operations.budgets.region_account import RegionAccount
+from beast_ml.operations.budgets.region_figures import RegionFigures
+from beast_ml.operations.budgets.region_ledger import RegionLedger
+from beast_ml.operations.budgets.region_rows import (
+    RegionState,
+    ShareRow,
+    any_wanted,
+    forget_leases,
+    region_state,
+    set_region_state,
+    shares,
+    shares_at_work,
+    store_shares,
+)
+from beast_ml.operations.budgets.rules import BudgetRule, rules_by_name, rules_of_account, windows_at
+from beast_ml.operations.budgets.sql_rows import LedgerRows
+
+__all__ = ["RegionSteps"]
+
+_BEAT_S: Final = 1.0
+_ANSWER_S: Final = 2.0
+_LOOK_S: Final = 0.1
+"""Seconds after which workers' lack of money is noticed at the latest."""
+
+_NO_RULE: Final = BudgetRule(scope="global", limit_nano=0)
+
+Windows = tuple[str, str]
+"""A day and a month."""
+
+
+class RegionSteps:
+    """Takes steps on the home's ledger for a region. Several processes may, even at once: each step counts once.
+
+    A step is written down in the region's ledger before it is sent, and what it gives back is withheld from then on.
+    One of which nobody knows whether it arrived is sent again as it was, by whichever process comes next.
+
+    Parameters
+    ----------
+    ledger
+        The region's, which knows the home's.
+    region
+        The region's name.
+    life_s
+        Seconds without an answer of the home after which the region spends no more.
+    monotonic
+        Seconds that only grow.
+    told
+        Is called with how the region stands after each step, and after each one that failed.
+    """
+
+    def __init__(
+        self,
+        ledger: RegionLedger,
+        region: str,
+        *,
+        life_s: float,
+        monotonic: Callable[[], float] = time.monotonic,
+        told: Callable[[RegionFigures], None] = lambda _: None,
+    ) -> None:
+        self._ledger, self._region, self._life_s = ledger, region, life_s
+        self._monotonic, self._told = monotonic, told
+        self._accounts: dict[Charge, RegionAccount] = {}
+        self._windows: Windows = ("", "")
+        self._ticked_at = monotonic()
+        self._asked: list[tuple[RegionAccount, Entry]] = []
+
+    async def run(self) -> None:
+        """Take steps until cancelled: one a second, and at once when workers lack money."""
+        while True:
+            next_at = self._monotonic() + _BEAT_S
+            try:
+                await self._step_in_time()
+            except UnavailableError as error:
+                events.warning("region.home_away", error=str(error))
+            except Exception as error:  # noqa: BLE001  the next step may go well; if none does, the leases end
+                events.error("region.step_failed", error=repr(error))
+            try:
+                self._told(await asyncio.to_thread(self.figures))
+                while self._monotonic() < next_at and not await asyncio.to_thread(self._is_wanted):
+                    await asyncio.sleep(_LOOK_S)
+            except UnavailableError:  # the region's own ledger: its workers say so
+                await asyncio.sleep(_BEAT_S)
+
+    async def _step_in_time(self) -> None:
+        """Take a step; while it takes long, what the region does not hold is refused rather than waited for."""
+        step = asyncio.create_task(asyncio.to_thread(self.step))
+        if not (await asyncio.wait({step}, timeout=_ANSWER_S))[0]:
+            await asyncio.to_thread(self._note_away)
+        await step
+
+    def step(self) -> None:
+        """Take one step, or repeat the one of which nobody knows. Blocks.
+
+        Raises
+        ------
+        UnavailableError
+            If the home, or the region's own ledger, does not answer.
+        """
+        batch = self._build()
+        try:
+            answer = self._ledger.home.exchange(batch)
+        except UnavailableError:
+            self._note_away()
+            raise
+        if answer.state != "applied":
+            self._begin_anew(batch, answer.state)
+        elif answer.rules_version != self._apply(batch, answer):
+            self._ledger.copy_rules()
+
+    def figures(self) -> RegionFigures:
+        """Return how the region stands. Blocks."""
+        with self._ledger.store.writing() as stored:
+            state, clock_s = region_state(stored), self._ledger.clock_s(stored)
+            windows = _running(stored, clock_s)
+            held = shares_at_work(stored, windows)
+        return RegionFigures(
+            state.away,
+            max(clock_s - state.heard_at, 0.0) if state.heard_at else 0.0,
+            max(state.lives_until - clock_s, 0.0),
+            {
+                account: share.allowed - row.settled - row.lost
+                for (account, window), (share, row) in held.items()
+                if window in windows
+            },
+        )
+
+    def _note_away(self) -> None:
+        with self._ledger.store.writing() as stored:
+            set_region_state(stored, msgspec.structs.replace(region_state(stored), away=True))
+
+    def _is_wanted(self) -> bool:
+        with self._ledger.store.writing() as stored:
+            return any_wanted(stored)
+
+    def _build(self) -> Batch:
+        """Return the step to send, written down: the one that is under way, or a new one."""
+        with self._ledger.store.writing() as stored:
+            state = region_state(stored)
+            if state.pending is not None:
+                return state.pending
+            clock_s, now = self._ledger.clock_s(stored), self._monotonic()
+            rules = rules_by_name(stored.rules().rules)
+            windows = _running(stored, clock_s)
+            held = shares_at_work(stored, windows)
+            self._enter(windows, rules, held)
+            changed: dict[Charge, ShareRow] = {}
+            self._asked = []
+            for charge, (share, row) in held.items():
+                account = self._account(charge, rules)
+                account.look(row, share, now)
+                account.tick(now - self._ticked_at)
+                entry = account.entry(now, current=charge[1] in windows)
+                if entry is not None:
+                    share.withheld = max(account.lease - account.settled - account.lost - entry.target, 0)
+                    self._asked.append((account, entry))
+                if entry is not None or share.wanted:
+                    share.wanted = 0
+                    changed[charge] = share
+            self._ticked_at = now
+            store_shares(stored, changed)
+            batch = Batch(
+                state.holder or f"{self._region}.{uuid.uuid4().hex[:8]}",
+                state.seq + 1,
+                clock_s,
+                tuple(entry for _, entry in self._asked),
+                life_s=self._life_s,
+            )
+            set_region_state(stored, msgspec.structs.replace(state, holder=batch.holder, pending=batch))
+        return batch
+
+    def _apply(self, batch: Batch, answer: Answer) -> int | None:
+        """Take the home's answer over, unless another process has; return the version of the rules that hold here."""
+        with self._ledger.store.writing() as stored:
+            state = region_state(stored)
+            if state.pending != batch:
+                return state.rules_version
+            charges = [(entry.account, entry.window) for entry in batch.entries]
+            held = shares(stored, set(charges))
+            for charge, entry, balance in zip(charges, batch.entries, answer.balances, strict=True):
+                share = held.setdefault(charge, ShareRow())
+                share.settled += entry.settled
+                share.lost += entry.lost
+                share.lease, share.withheld = balance.lease, 0
+                share.spent_elsewhere = max(balance.settled + balance.lost - share.settled - share.lost, 0)
+                share.leased_elsewhere = max(balance.leased - balance.lease, 0)
+                share.reserved_elsewhere = max(balance.reserved - entry.open, 0)
+            store_shares(stored, held)
+            heard = RegionState(
+                batch.holder,
+                batch.seq,
+                None,
+                batch.now_s + self._life_s,
+                batch.now_s,
+                away=False,
+                rules_version=state.rules_version,
+            )
+            set_region_state(stored, heard)
+        if tuple(entry for _, entry in self._asked) == batch.entries:  # else another process has asked
+            for (account, entry), balance in zip(self._asked, answer.balances, strict=True):
+                account.apply(entry, balance, self._monotonic())
+        self._asked = []
+        return state.rules_version
+
+    def _begin_anew(self, batch: Batch, state: str) -> None:
+        """Become another holder: the home does not know this one's leases, so nothing is held until it lends again."""
+        with self._ledger.store.writing() as stored:
+            known = region_state(stored)
+            if known.pending != batch:
+                return  # another process has had an answer
+            forget_leases(stored)
+            set_region_state(stored, msgspec.structs.replace(known, holder="", seq=0, pending=None))
+        self._accounts.clear()
+        events.error("region.begins_anew", holder=batch.holder, home_says=state)
+
+    def _enter(
+        self,
+        windows: Windows,
+        rules: Mapping[str, BudgetRule],
+        held: dict[Charge, tuple[ShareRow, AccountRow]],
+    ) -> None:
+        """Hold in windows that have begun what was used in those before: the first request is not to wait for it."""
+        if windows == self._windows:
+            return
+        followed = dict(zip(self._windows, windows, strict=True))
+        for (name, window), account in list(self._accounts.items()):
+            charge = name, followed.get(window, window)
+            if charge not in self._accounts and _rule(name, rules) is not None:
+                self._accounts[charge] = account.renewed(charge[1])
+                held.setdefault(charge, (ShareRow(), AccountRow()))
+        self._accounts = {charge: account for charge, account in self._accounts.items() if charge in held}
+        self._windows = windows
+
+    def _account(self, charge: Charge, rules: Mapping[str, BudgetRule]) -> RegionAccount:
+        rule, account = _rule(charge[0], rules) or _NO_RULE, self._accounts.get(charge)
+        if account is None:
+            account = self._accounts[charge] = RegionAccount(*charge, rule)
+        elif rule != account.rule:
+            account.set_rule(rule)
+        return account
+
+
+def _rule(account: str, rules: Mapping[str, BudgetRule]) -> BudgetRule | None:
+    return next((rules[name] for name in rules_of_account(account) if name in rules), None)
+
+
+def _running(stored: LedgerRows, clock_s: float) -> Windows:
+    """Return the day and the month that run: the ledger's latest, or the clock's, which may be the first to come to."""
+    meta, (day, month) = stored.meta(), windows_at(clock_s)
+    return max(meta.get("day", ""), day), max(meta.get("month", ""), month)

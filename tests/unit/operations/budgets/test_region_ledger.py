@@ -1,0 +1,220 @@
+import asyncio
+
+import pytest
+
+from beast_ml.errors import BudgetExceededError, InputError, UnavailableError
+from beast_ml.operations.budgets.ledger import Batch, Entry
+from beast_ml.operations.budgets.open_ledger import BudgetHome, open_ledger
+from beast_ml.operations.budgets.region_ledger import RegionLedger
+from beast_ml.operations.budgets.rules import BudgetRule
+from beast_ml.operations.budgets.sql_ledger import SqlLedger
+from beast_ml.operations.budgets.valkey_ledger import ValkeyLedger
+from beast_ml.testing.clock import FakeClock
+from beast_ml.testing.ledger_conformance import state_of
+from beast_ml.testing.region_machine import LIFE_S, Region
+
+ACCOUNT, DAY = "tenant:acme:day", "2026-01-01"
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def home(tmp_path, clock):
+    ledger = SqlLedger.open(f"sqlite:///{tmp_path / 'home.db'}", clock)
+    ledger.set_rules([BudgetRule(scope="tenant", limit_nano=10_000)])
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def make_region(tmp_path, home, clock):
+    made, seconds = [], [0.0]
+
+    def make(name):
+        made.append(Region(name, tmp_path, home, clock, seconds))
+        return made[-1]
+
+    yield make
+    for each in made:
+        asyncio.run(each.guard.close())
+        each.ledger.store.close()
+
+
+def reserve(region, name, upper):
+    asyncio.run(region.guard.reserve(name, "acme", None, upper))
+
+
+def reserve_helped(region, name, upper):
+    with pytest.raises(BudgetExceededError):
+        reserve(region, name, upper)
+    region.steps.step()
+    asyncio.run(region.guard.beat())
+    region.guard._book.accounts[ACCOUNT, DAY].set_rule(region.guard.rules[0])  # forget that it was refused just now
+    reserve(region, name, upper)
+
+
+def test_a_region_spends_what_it_was_lent_and_the_home_hears_of_it(make_region, home):
+    region = make_region("us")
+    reserve_helped(region, "r0", 100)
+    assert state_of(home, ACCOUNT).leased > 100
+    region.guard.settle("r0", 60)
+    asyncio.run(region.guard.beat())
+    region.steps.step()
+    assert state_of(home, ACCOUNT).settled == 60
+
+
+def test_more_than_a_request_needs_is_lent_so_that_the_next_ones_ask_nobody(make_region):
+    region = make_region("us")
+    reserve_helped(region, "r0", 100)
+    region.link.before = True
+    for n in range(1, 10):
+        reserve(region, f"r{n}", 100)
+
+
+def test_a_region_that_is_cut_off_spends_no_more_than_it_holds(make_region, home):
+    region, other = make_region("us"), make_region("ap")
+    reserve_helped(region, "r0", 100)
+    region.link.before = True
+    with pytest.raises(UnavailableError):
+        region.steps.step()
+    held = state_of(home, ACCOUNT).leased
+    reserve(region, "r1", held - 100)  # to the last nano-dollar
+    with pytest.raises(BudgetExceededError):
+        reserve(region, "r2", 1)
+    with pytest.raises(BudgetExceededError):
+        reserve_helped(other, "o0", 10_001 - held)
+    reserve(other, "o1", 10_000 - held)
+
+
+def test_once_its_leases_have_ended_a_region_spends_nothing_until_the_home_answers(make_region, clock, home):
+    region = make_region("us")
+    reserve_helped(region, "r0", 100)
+    asyncio.run(region.guard.beat())
+    clock.advance(LIFE_S)
+    region.pass_time(1.0)
+    asyncio.run(region.guard.beat())  # it hears that all must go back that it does not need, ...
+    asyncio.run(region.guard.beat())  # ... and gives it back
+    with pytest.raises(BudgetExceededError):
+        reserve(region, "r1", 1)
+    region.steps.step()
+    region.guard._book.accounts[ACCOUNT, DAY].set_rule(region.guard.rules[0])
+    reserve(region, "r1", 100)
+
+
+def test_the_home_waits_for_the_end_of_the_leases_before_it_counts_them_as_lost(make_region, clock, home):
+    region = make_region("us")
+    reserve_helped(region, "r0", 100)
+    leased = state_of(home, ACCOUNT).leased
+    clock.advance(LIFE_S + 59.0)
+    assert home.expire(clock.now().timestamp(), 60.0) == 0
+    clock.advance(2.0)
+    assert home.expire(clock.now().timestamp(), 60.0) == 1
+    assert (state_of(home, ACCOUNT).lost, state_of(home, ACCOUNT).leased) == (leased, 0)
+    region.guard.settle("r0", 70)
+    asyncio.run(region.guard.beat())
+    region.steps.step()
+    state = state_of(home, ACCOUNT)
+    assert (state.settled, state.lost) == (70, 0)
+
+
+def test_a_step_whose_answer_was_lost_counts_once_whoever_repeats_it(make_region, home):
+    region = make_region("us")
+    reserve_helped(region, "r0", 100)
+    region.guard.settle("r0", 100)
+    asyncio.run(region.guard.beat())
+    region.link.after = True
+    with pytest.raises(UnavailableError):
+        region.steps.step()
+    assert state_of(home, ACCOUNT).settled == 100
+    region.link.after = False
+    region.begin_steps().step()
+    region.steps.step()
+    assert state_of(home, ACCOUNT).settled == 100
+
+
+def test_idle_leases_go_back_when_another_region_lacks_money(make_region, home):
+    region, other = make_region("us"), make_region("ap")
+    reserve_helped(region, "r0", 500)  # and much more is held ahead
+    with pytest.raises(BudgetExceededError):
+        reserve(other, "o0", 9_000)
+    other.steps.step()
+    region.pass_time(2.0)
+    region.steps.step()  # it hears that another one lacks money, ...
+    region.steps.step()  # ... and gives back
+    reserve_helped(other, "o1", 9_000)
+
+
+def test_a_home_that_has_lost_its_state_lends_anew(make_region, home, tmp_path, clock):
+    region = make_region("us")
+    reserve_helped(region, "r0", 100)
+    region.link._ledger = again = SqlLedger.open(f"sqlite:///{tmp_path / 'again.db'}", clock)
+    again.set_rules([BudgetRule(scope="tenant", limit_nano=10_000)])
+    region.steps.step()  # it is not known there any more
+    region.guard.settle("r0", 90)
+    asyncio.run(region.guard.beat())
+    reserve_helped(region, "r1", 2_000)
+    assert state_of(again, ACCOUNT).settled == 90
+    again.close()
+
+
+def test_rules_are_the_homes_and_follow_it(make_region, home):
+    region = make_region("us")
+    assert region.ledger.rules().rules == home.rules().rules
+    region.ledger.set_rules([BudgetRule(scope="tenant", limit_nano=5)], declared="by the region's settings")
+    assert home.rules().rules[0].limit_nano == 10_000
+    home.set_rules([BudgetRule(scope="tenant", limit_nano=7)])
+    region.steps.step()
+    assert region.ledger.rules().rules[0].limit_nano == 7
+    region.ledger.set_rules([BudgetRule(scope="tenant", limit_nano=9)])
+    assert home.rules().rules[0].limit_nano == region.ledger.rules().rules[0].limit_nano == 9
+
+
+def test_a_region_that_never_heard_the_home_knows_no_rules(tmp_path, clock):
+    region = RegionLedger.open_at(f"sqlite:///{tmp_path / 'region.db'}", SqlLedger.open("sqlite:////nowhere/home.db"))
+    with pytest.raises(UnavailableError):
+        region.rules()
+    region.close()
+
+
+def test_the_home_has_the_ledger_and_every_other_region_one_of_its_own(tmp_path):
+    for is_here, kind in ((True, ValkeyLedger), (False, RegionLedger)):
+        ledger = open_ledger(None, None, tmp_path, BudgetHome("redis://localhost:1", is_here))
+        assert type(ledger) is kind
+        ledger.close()
+    with pytest.raises(InputError, match="home_ledger"):
+        BudgetHome("postgresql://h/budgets", is_here=True)
+
+
+def test_budgets_are_shown_over_all_regions(make_region, home):
+    region = make_region("us")
+    reserve_helped(region, "r0", 100)
+    home.exchange(Batch("worker at home", 1, 0.0, (Entry(ACCOUNT, DAY, settled=400, open=50, least=50, target=50),)))
+    region.guard.settle("r0", 100)
+    asyncio.run(region.guard.beat())
+    region.steps.step()
+    (status,) = asyncio.run(region.guard.fresh_status("acme"))
+    assert (status.spent_nano, status.reserved_nano) == (500, 50)
+    (own,) = region.ledger.accounts("acme", ended=True)
+    assert own.settled == 100
+
+
+def test_figures_say_what_is_held_and_for_how_long(make_region, clock):
+    region = make_region("us")
+    reserve_helped(region, "r0", 100)
+    clock.advance(10.0)
+    figures = region.steps.figures()
+    assert (figures.away, figures.silent_s, figures.lives_s) == (False, 10.0, LIFE_S - 10.0)
+    assert figures.held[ACCOUNT] > 100
+
+
+def test_what_was_used_is_held_in_the_next_window_before_anybody_asks(make_region, clock, home):
+    region = make_region("us")
+    reserve_helped(region, "r0", 100)
+    region.steps.step()
+    clock.advance(86_400.0)
+    region.steps.step()
+    (there,) = [each for each in home.accounts() if each.window == "2026-01-02"]
+    assert there.leased >= 100
