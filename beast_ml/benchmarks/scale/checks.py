@@ -49,7 +49,7 @@ class Checked:
     checks: tuple[Check, ...]
     latency_us: tuple[float, ...]
     latency_mean_us: float
-    segments: tuple[Path, ...]
+    segments: tuple[str, ...]
 
 
 def predicted_p95_us(latency_us: NDArray[np.float64], mean_us: float, service_us: float, load: float) -> float:
@@ -136,7 +136,7 @@ def measure_checks(ground: Ground, progress: Callable[[int, int], None] = lambda
                 measured=spread([each.worker_cpu_us for each in twos]),
             )
         )
-    folders = tuple(sorted(ground.folder.rglob("segments")))
+    folders = tuple(str(each) for each in sorted(ground.folder.rglob("segments")))
     return Checked(tuple(checks), tuple(grid.tolist()), mean_us, folders)
 
 

@@ -75,11 +75,14 @@ class Limit:
         From requests a second to the share of its time, or of its capacity, that it is in use; grows with them.
     why
         What fills it.
+    serves
+        Whether requests suffer when it is full; otherwise only what is learnt from them comes later.
     """
 
     name: str
     busy: Callable[[float], float]
     why: str
+    serves: bool = True
 
     def rate_at(self, share: float = 1.0) -> float:
         """Return the requests a second at which it is in use to some share; infinite where it never is."""
@@ -245,6 +248,7 @@ def limits_of(model: CostModel, deployment: Deployment, need: Demand, load: floa
                 lambda rate: rate * us / site.speed / 1e6,
                 f"one process compacts: {model.compaction_us:.1f} us a row, {need.rows:.2f} rows a request; "
                 "requests go on, training waits",
+                serves=False,
             )
         )
     return tuple(found)

@@ -73,7 +73,7 @@ class Plan:
         What there is one of, at any rate.
     cells
         Into how many the fleet must be cut, each for some tenants and with its own of what there is one of, so that
-        nothing is busier than it may be; 1: it need not be.
+        nothing that serves is busier than it may be; 1: it need not be.
     gbit_per_s
         Over the network at the peak, clients' and providers' bytes together.
     log_gb_day
@@ -112,8 +112,8 @@ class Plan:
 
     @property
     def first_to_break(self) -> Limit | None:
-        """What gives out at the lowest rate; None where nothing ever does."""
-        found = min(self.limits, key=lambda limit: limit.rate_at(), default=None)
+        """What gives out for requests at the lowest rate; None where nothing ever does."""
+        found = min((each for each in self.limits if each.serves), key=lambda limit: limit.rate_at(), default=None)
         return None if found is None or math.isinf(found.rate_at()) else found
 
     def part(self, name: str) -> Part:
@@ -180,14 +180,15 @@ def make_plan(
             "p95; allow more"
         )
     limits = limits_of(model, deployment, need, load, site)
-    cells = max((limit.needed(rate, site.utilisation) for limit in limits), default=1)
+    cells = max((each.needed(rate, site.utilisation) for each in limits if each.serves), default=1)
+    stores = max(cells, *(each.needed(rate, site.utilisation) for each in limits if not each.serves), 1)
     mean_rate = rate / site.peak_to_mean
     parts = (
         _replicas(need, deployment, rate, load, model.compaction_us or 0.0, site),
         _balancers(need, mix, rate, site),
         *_valkey(need, deployment, mean_rate, cells, site),
         *_postgres(need, deployment, rate, load, cells, site),
-        _store(need, mean_rate, cells, site),
+        _store(need, mean_rate, stores, site),
     )
     return Plan(
         rate=rate,
@@ -256,6 +257,6 @@ def _cached_gb(entry_bytes: float, need: Demand, mean_rate: float, site: Site) -
     return min(mean_rate * need.stores * site.life_s * entry_bytes / 1e9, site.tenants * site.tenant_mb / 1e3)
 
 
-def _store(need: Demand, mean_rate: float, cells: int, site: Site) -> Part:
+def _store(need: Demand, mean_rate: float, stores: int, site: Site) -> Part:
     kept_gb = mean_rate * need.log_bytes * 86_400 * site.keep_days / 1e9
-    return _part("store of the log", cells, (1.0, _STORE_GB, kept_gb / cells), site)
+    return _part("stores of the log", stores, (1.0, _STORE_GB, kept_gb / stores), site)

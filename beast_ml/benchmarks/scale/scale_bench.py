@@ -265,7 +265,7 @@ class ScaleBench:
         ground = self._ground("checks")
         checked = measure_checks(ground, lambda done, total: self._progress("checks", done, total))
         self._say("compacting the log of the checks")
-        return _Rest(checked, compaction_us(checked.segments, ground.folder / "compaction"))
+        return _Rest(checked, compaction_us([Path(each) for each in checked.segments], ground.folder / "compaction"))
 
     def _leases(self) -> tuple[LeaseCost, ...]:
         found = self._kept("leases", {}, _Leases, lambda: _Leases(measure_leases(self._ground("leases").folder)))

@@ -30,7 +30,7 @@ def test_a_plan_by_hand(model):
     assert plan.log_gb_day == pytest.approx(432.0)
     assert plan.gbit_per_s == pytest.approx(10_000 * 1000 * 1.06 * 8 / 1e9)
     assert plan.cells == 1
-    assert [part.name for part in plan.parts] == ["replicas", "load balancers", "store of the log"]
+    assert [part.name for part in plan.parts] == ["replicas", "load balancers", "stores of the log"]
     assert plan.usd_per_million == pytest.approx(plan.usd_month / (5_000 * 730 * 3600 / 1e6))
 
 
@@ -125,7 +125,10 @@ def test_without_outcomes_nothing_is_forwarded(model):
 
 def test_a_server_alone_has_no_limit_but_the_store_of_logs(model):
     plan = make_plan(model, model.deployment("alone"), UNSEEN, 1e5, LAX)
-    assert [each.name for each in plan.limits] == ["one store of all logs"]
+    assert [(each.name, each.serves) for each in plan.limits] == [("one store of all logs", False)]
+    assert plan.first_to_break is None
+    assert plan.cells == 1
+    assert plan.part("stores of the log").units == 2
     # 20 us a row and one row a request fill a core at 50,000 a second, which is the mean of a peak of twice that.
     assert plan.limits[0].rate_at() == pytest.approx(100_000, rel=1e-3)
 
@@ -133,7 +136,7 @@ def test_a_server_alone_has_no_limit_but_the_store_of_logs(model):
 def test_nothing_is_busier_than_it_may_be_once_the_fleet_is_cut(model):
     plan = make_plan(model, model.deployment("shared"), MIXES["route"], 1e6, LAX)
     assert plan.cells > 1
-    for each in plan.limits:
+    for each in (one for one in plan.limits if one.serves):
         assert each.busy(plan.rate / plan.cells) <= LAX.utilisation * 1.001
     assert plan.part("PostgreSQL").units == 2 * plan.cells
 
