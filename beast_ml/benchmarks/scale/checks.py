@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from beast_ml.benchmarks.serving.drive import Driver, Measured
 from beast_ml.benchmarks.serving.load_plan import LoadPlan, Records
 from beast_ml.benchmarks.serving.subjects import beast
 from beast_ml.errors import UnavailableError
+from beast_ml.logs.segments import OPEN_SUFFIX, SEALED_SUFFIX
 
 __all__ = ["Checked", "compaction_us", "measure_checks", "predicted_p95_us", "predicted_per_s"]
 
@@ -30,6 +32,8 @@ _LOW: Final = 0.05
 _HALF: Final = 0.5
 _MANY: Final = 64
 _GRID: Final = np.linspace(0.0, 1.0, 201)
+_N_ROWS: Final = 20_000
+_ID: Final = re.compile(rb'"request_id":"[^"]*"')
 
 
 @dataclass(frozen=True)
@@ -192,22 +196,28 @@ def compaction_us(segments: Sequence[Path], folder: Path) -> float | None:
     segments
         Folders of a request log that nobody writes any more.
     folder
-        For the stores that it makes.
+        For what it compacts, and the stores that it makes.
+
+    The rows are those of the log, over and over under other ids: as many as say more than the start of a process does.
 
     Raises
     ------
     UnavailableError
         If it fails.
     """
-    empty = folder / "empty"
-    empty.mkdir(parents=True, exist_ok=True)
-    # Counted before: compaction removes what it has taken in.
-    n_rows = [sum(path.read_bytes().count(b"\n") for path in each.rglob("*.jsonl")) for each in segments]
-    if not sum(n_rows):
+    found = [path for each in segments for path in sorted(each.rglob("*.jsonl")) if path.stat().st_size]
+    if not found:
         return None
-    largest = max(range(len(segments)), key=n_rows.__getitem__)
+    empty, grown = folder / "empty", folder / "grown"
+    for each in (empty, grown):
+        each.mkdir(parents=True, exist_ok=True)
+    largest = max(found, key=lambda path: path.stat().st_size)
+    rows = [line for line in largest.read_bytes().splitlines() if line.endswith(b"}")]
+    with (grown / largest.name.replace(OPEN_SUFFIX, SEALED_SUFFIX)).open("wb") as file:
+        for i in range(_N_ROWS):
+            file.write(_ID.sub(b'"request_id":"req-%d"' % i, rows[i % len(rows)], count=1) + b"\n")
     nothing = _compacting_us(empty, folder / "nothing")
-    return max(_compacting_us(segments[largest], folder / "store") - nothing, 0.0) / n_rows[largest]
+    return max(_compacting_us(grown, folder / "store") - nothing, 0.0) / _N_ROWS
 
 
 def _compacting_us(segments: Path, store: Path) -> float:

@@ -125,9 +125,12 @@ class LeaseCost(msgspec.Struct, frozen=True, kw_only=True):
     step_us
         Its CPU time for a worker's step on two accounts that all workers share.
     held_us
-        Time in which no other worker's step is taken: a step's, from its begin to its end.
+        Time in which no other worker's step is taken: a step's, from its begin to its end, where it has the cores to
+        itself (the fastest tenth of the steps takes no longer).
     forward_us, read_us
         Its CPU time to take in a forwarded outcome, and to show it to one worker.
+    worker_read_us
+        CPU time of a worker to be shown one.
     """
 
     service: str
@@ -135,6 +138,7 @@ class LeaseCost(msgspec.Struct, frozen=True, kw_only=True):
     held_us: float
     forward_us: float
     read_us: float
+    worker_read_us: float = 0.0
 
 
 class CostModel(msgspec.Struct, frozen=True, kw_only=True):

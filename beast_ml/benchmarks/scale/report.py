@@ -35,6 +35,7 @@ _LEASE_COLUMNS: Final = (
     "us in which nobody else steps",
     "CPU us an outcome forwarded",
     "CPU us to show it to one worker",
+    "CPU us of that worker",
 )
 
 
@@ -120,7 +121,7 @@ def _cost_lines(cost: CostModel) -> list[str]:
         lines += [f"`beast logs compact` takes {number(cost.compaction_us)} us of CPU a row.", ""]
     if cost.leases:
         lines += [*table(_LEASE_COLUMNS, (
-            (each.service, *(number(value) for value in (each.step_us, each.held_us, each.forward_us, each.read_us)))
+            (each.service, *(number(value) for value in msgspec.structs.astuple(each)[1:]))
             for each in cost.leases
         )), ""]  # fmt: skip
     if cost.checks:
