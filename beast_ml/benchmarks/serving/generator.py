@@ -99,13 +99,14 @@ class _Generator:
         self._measuring = False
         self._waiting: deque[tuple[float, bool]] = deque()
         self._short_until = 0.0  # requests due by then found no free connection
-        self.used = 0
+        self.used = self.sent_bytes = self.answered_bytes = 0
         self.stopped = False
 
     def send(self, connection: _Connection, due: float, lag: float, measured: bool) -> bool:
         """Send the next request, and return whether it went out."""
         request = next(self._requests)
         self.used += 1
+        self.sent_bytes += len(request)
         connection.due, connection.first, connection.lag = due, 0.0, lag
         connection.measured, connection.found, connection.need = measured, b"", 0
         sock = connection.sock
@@ -197,6 +198,7 @@ class _Generator:
 
     def _end(self, connection: _Connection, now: float) -> None:
         data = connection.found
+        self.answered_bytes += len(data)
         status = int(data[9:12])
         self._keep(connection, status, now)
         if self._plan.ids is not None and 200 <= status < 300:
@@ -355,6 +357,8 @@ def generate(plan: LoadPlan) -> LoadResult:
         lag_p99_us=None if plan.rate is None else float(np.percentile(records.lag_s[records.measured], 99) * 1e6),
         generator_cpu_us=cpu / max(n_sent, 1) * 1e6,
         used=generator.used,
+        request_bytes=generator.sent_bytes / max(generator.used, 1),
+        answer_bytes=generator.answered_bytes / max(int((records.status > 0).sum()), 1),
     )
 
 

@@ -8,7 +8,7 @@ hit less the route is what the cache costs more, or less, than a decision.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import islice
@@ -29,12 +29,13 @@ from beast_ml.cache.key import KeyMaker
 from beast_ml.cache.request import CacheRequest
 from beast_ml.errors import UnavailableError
 
-__all__ = ["HitResult", "HitTurn", "measure_hits"]
+__all__ = ["CACHE", "HitResult", "HitTurn", "cacheable", "measure_hits"]
 
 _PATH: Final = "/v1/chat/completions"
 _N_PROMPTS: Final = 200
 _CONNECTIONS: Final = 16
-_CACHE: Final = {"BEAST_CACHE__ENABLED": "true", "BEAST_CACHE__SECRET": "of no worth, but long enough"}
+CACHE: Final = {"BEAST_CACHE__ENABLED": "true", "BEAST_CACHE__SECRET": "of no worth, but long enough"}
+"""What switches the cache on."""
 
 
 class HitTurn(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,15 +84,13 @@ def measure_hits(bundle: Path, base: Sequence[str], effort: Effort, cores: Seque
     InputError, UnavailableError
         If a server or the generator fails, or a request is not answered.
     """
-    keys = KeyMaker(b"only to tell which of them are for a cache")
-    fit = (each for each in varied(base, 100 * _N_PROMPTS) if _is_fit(keys, each))
-    prompts = list(islice(fit, _N_PROMPTS))
+    prompts = list(islice(cacheable(varied(base, 100 * _N_PROMPTS)), _N_PROMPTS))
     write_bodies(folder / "route.jsonl", routes(prompts))
     for name, stream in (("whole", False), ("streamed", True)):
         write_bodies(folder / f"{name}.jsonl", chats(prompts, "beast", stream=stream))
     driver, port = Driver(folder, cores[1:] or cores), free_port()
     subject = with_endpoints(bundle, port)
-    subject = replace(subject, environment={**subject.environment, **_CACHE})
+    subject = replace(subject, environment={**subject.environment, **CACHE})
     with ExitStack() as started:
         called = started.enter_context(provider().start(folder, cores=cores[1:] or cores, port=port))
         worker = started.enter_context(subject.start(folder, cores=cores[:1]))
@@ -130,5 +129,9 @@ def _cpu_s(server: ServerProcess) -> float:
     return sum(usage.cpu_s for usage in server.usage().values())
 
 
-def _is_fit(keys: KeyMaker, prompt: str) -> bool:
-    return isinstance(keys.full(CacheRequest.of_prompt("", prompt)), CacheKey)
+def cacheable(prompts: Iterable[str]) -> Iterator[str]:
+    """Yield those prompts whose answers a cache may keep."""
+    keys = KeyMaker(b"only to tell which of them are for a cache")
+    for prompt in prompts:
+        if isinstance(keys.full(CacheRequest.of_prompt("", prompt)), CacheKey):
+            yield prompt

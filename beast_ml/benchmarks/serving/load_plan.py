@@ -113,6 +113,8 @@ class LoadResult(msgspec.Struct, frozen=True, kw_only=True):
         Microseconds of CPU time that the generator took a request.
     used
         Lines of the file of bodies that were sent, with the warm-up.
+    request_bytes, answer_bytes
+        Mean of all that were sent, and of all that were answered, headers and all; None: not counted.
     """
 
     generator: str
@@ -124,6 +126,8 @@ class LoadResult(msgspec.Struct, frozen=True, kw_only=True):
     lag_p99_us: float | None = None
     generator_cpu_us: float | None = None
     used: int = 0
+    request_bytes: float | None = None
+    answer_bytes: float | None = None
 
     @property
     def per_s(self) -> float:

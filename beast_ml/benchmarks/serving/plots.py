@@ -11,7 +11,7 @@ from beast_ml.benchmarks.serving.verdicts import half_ms
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["draw_all"]
+__all__ = ["draw_all", "new_figure", "tidy"]
 
 _OURS: Final = "#0b6e4f"
 _GREY: Final = "#8a8f98"
@@ -32,7 +32,7 @@ def draw_all(result: ServingResult, folder: Path) -> tuple[Path, ...]:
 
 def _draw_capacity(path: Path, result: ServingResult) -> None:
     cases = list(reversed(result.cases))
-    figure = _figure(10.0, 1.2 + 0.34 * len(cases))
+    figure = new_figure(10.0, 1.2 + 0.34 * len(cases))
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     names = [f"{case.name}, {case.workers} worker{'s' * (case.workers > 1)}" for case in cases]
     for row, case in enumerate(cases):
@@ -54,14 +54,14 @@ def _draw_capacity(path: Path, result: ServingResult) -> None:
     known = dict(zip(labels, handles, strict=True))
     right.legend(known.values(), known.keys(), fontsize=8, frameon=False)
     for axes in (left, right):
-        _tidy(axes)
+        tidy(axes)
     figure.savefig(path)
 
 
 def _draw_soak(path: Path, result: ServingResult) -> None:
     one = result.soak
     assert one is not None  # noqa: S101  asked before
-    figure = _figure(8.0, 3.2)
+    figure = new_figure(8.0, 3.2)
     axes = figure.add_subplot()
     minutes = [at / 60 for at in one.at_s]
     axes.plot(minutes, one.worker_mb, color=_OURS, label="workers")
@@ -70,16 +70,18 @@ def _draw_soak(path: Path, result: ServingResult) -> None:
     axes.set_xlabel(f"minutes at {one.rate:g} requests a second", fontsize=8)
     axes.set_ylabel("resident memory, MB", fontsize=8)
     axes.legend(fontsize=8, frameon=False)
-    _tidy(axes)
+    tidy(axes)
     figure.savefig(path)
 
 
-def _figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float) -> Any:
+    """Return an empty figure of so many inches, which no window shows."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=150, layout="constrained")
 
 
-def _tidy(axes: Axes) -> None:
+def tidy(axes: Axes) -> None:
+    """Take away what says nothing."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)

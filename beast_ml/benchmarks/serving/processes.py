@@ -17,7 +17,7 @@ from typing import Final, Self
 
 from beast_ml.errors import UnavailableError
 
-__all__ = ["ServerProcess", "Usage", "free_port", "lasting_port", "on_cores"]
+__all__ = ["ServerProcess", "Usage", "free_port", "lasting_port", "on_cores", "process_tree", "usage_of"]
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
@@ -166,15 +166,7 @@ class ServerProcess:
 
     def pids(self) -> list[int]:
         """Return the process and all that it started, and these, in order of their ids."""
-        children: dict[int, list[int]] = {}
-        for pid, parent in _parents():
-            children.setdefault(parent, []).append(pid)
-        found, ahead = [], [self.process.pid]
-        while ahead:
-            pid = ahead.pop()
-            found.append(pid)
-            ahead += children.get(pid, [])
-        return sorted(found)
+        return process_tree(self.process.pid)
 
     def workers(self) -> list[int]:
         """Return which of them answer requests: they hold the listening socket, and are not the parent of others."""
@@ -185,8 +177,7 @@ class ServerProcess:
 
     def usage(self) -> dict[int, Usage]:
         """Return what each process has used."""
-        found = {pid: _usage(pid) for pid in self.pids()}
-        return {pid: usage for pid, usage in found.items() if usage is not None}
+        return usage_of(self.pids())
 
     def stop(self, within_s: float = 40.0) -> float:
         """Ask it to end, and return how many seconds that took; what does not end is killed."""
@@ -235,6 +226,25 @@ def lasting_port() -> int:
         with socket.socket() as sock:
             if sock.connect_ex(("127.0.0.1", port)) != 0:
                 return port
+
+
+def process_tree(root: int) -> list[int]:
+    """Return a process and all that it started, and these, in order of their ids."""
+    children: dict[int, list[int]] = {}
+    for pid, parent in _parents():
+        children.setdefault(parent, []).append(pid)
+    found, ahead = [], [root]
+    while ahead:
+        pid = ahead.pop()
+        found.append(pid)
+        ahead += children.get(pid, [])
+    return sorted(found)
+
+
+def usage_of(pids: Sequence[int]) -> dict[int, Usage]:
+    """Return what each process has used, of those that are there."""
+    found = {pid: _usage(pid) for pid in pids}
+    return {pid: usage for pid, usage in found.items() if usage is not None}
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from beast_ml.benchmarks.serving.serving_bench import ServingConfig, ServingResu
 from beast_ml.benchmarks.serving.verdicts import Target, half_ms, per_echo, targets
 from beast_ml.benchmarks.serving.wrk import wrk_version
 
-__all__ = ["describe", "measured", "summary", "to_markdown"]
+__all__ = ["describe", "machine", "measured", "number", "spread_text", "summary", "table", "to_markdown"]
 
 _PACKAGES: Final = ("beast-ml", "uvicorn", "uvloop", "httptools", "msgspec", "numpy", "openai")
 _HOW_TO_READ: Final = (
@@ -45,7 +45,7 @@ def describe(config: ServingConfig, result: ServingResult, command: str) -> dict
             "closed_loops": f"wrk {wrk_version()}" if config.wrk else "own generator",
             "fault_rate": config.timing.rate,
         },
-        "machine": _machine(config),
+        "machine": machine(config.cores),
         "versions": _versions(config),
         "targets": msgspec.to_builtins(targets(result)),
         "cases": msgspec.to_builtins(result.cases),
@@ -60,13 +60,13 @@ def describe(config: ServingConfig, result: ServingResult, command: str) -> dict
 
 def to_markdown(config: ServingConfig, result: ServingResult, command: str) -> str:
     """Return the report for people: targets first, then a table a part."""
-    machine = _machine(config)
+    measured_on = machine(config.cores)
     lines = [
         "# Serving benchmark",
         "",
         f"    {command}",
         "",
-        f"{machine['cpu']}, {machine['cores']} cores, load average {machine['load_average']}; "
+        f"{measured_on['cpu']}, {measured_on['cores']} cores, load average {measured_on['load_average']}; "
         + ", ".join(f"{name} {number}" for name, number in _versions(config).items())
         + ".",
         "",
@@ -76,7 +76,7 @@ def to_markdown(config: ServingConfig, result: ServingResult, command: str) -> s
         "",
         f"{summary(targets(result)).capitalize()}.",
         "",
-        *_table(("figure", "wanted", "measured", ""), (
+        *table(("figure", "wanted", "measured", ""), (
             (one.name, one.wanted, measured(one), _WORDS[one.met]) for one in targets(result)
         )),
         "",
@@ -110,16 +110,18 @@ def measured(one: Target) -> str:
     if one.measured is None:
         return "-"
     if one.low is None or one.high is None or one.low == one.high:
-        return _number(one.measured)
-    return f"{_number(one.measured)} [{_number(one.low)}, {_number(one.high)}]"
+        return number(one.measured)
+    return f"{number(one.measured)} [{number(one.low)}, {number(one.high)}]"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Return a figure for a table: three digits, or whole from a hundred on."""
     return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
 
 
-def _spread(found: Spread | None) -> str:
-    return "-" if found is None else f"{_number(found.median)} [{_number(found.low)}, {_number(found.high)}]"
+def spread_text(found: Spread | None) -> str:
+    """Return a median and its ends for a table."""
+    return "-" if found is None else f"{number(found.median)} [{number(found.low)}, {number(found.high)}]"
 
 
 def _cases_table(result: ServingResult) -> list[str]:
@@ -127,7 +129,7 @@ def _cases_table(result: ServingResult) -> list[str]:
         "case", "workers", "decisions/s", "of the echo's", "CPU us a decision", "decisions a core-second", "of a core",
         "p50 / p95 / p99 ms at half", "failed", "MB", "ready s",
     )  # fmt: skip
-    return _table(columns, (_case_row(result, case) for case in result.cases))
+    return table(columns, (_case_row(result, case) for case in result.cases))
 
 
 def _case_row(result: ServingResult, case: CaseResult) -> tuple[object, ...]:
@@ -137,14 +139,14 @@ def _case_row(result: ServingResult, case: CaseResult) -> tuple[object, ...]:
     return (
         case.name,
         case.workers,
-        _spread(case.per_s),
+        spread_text(case.per_s),
         "-" if share is None or case.decisions > 1 else f"{share.median:.2f}",
-        _spread(cpu),
+        spread_text(cpu),
         f"{1e6 / cpu.median:,.0f}",
         f"{case.of(lambda each: each.full.busy[0] if each.full.busy else math.nan).median:.2f}",
         " / ".join("-" if each is None else f"{each.median:.2f}" for each in latencies),
         case.failed,
-        _number(case.of(lambda each: max(each.full.worker_mb, each.half.worker_mb)).median),
+        number(case.of(lambda each: max(each.full.worker_mb, each.half.worker_mb)).median),
         f"{case.of(lambda each: each.ready_s).median:.2f}",
     )
 
@@ -194,7 +196,7 @@ def _gateway_table(found: Sequence[GatewayResult]) -> list[str]:
                 )
 
     columns = ("answers", "requests/s", "direct p50 / p95 / p99 ms", "through", "added, median of turns", "failed")
-    return _table(columns, rows())
+    return table(columns, rows())
 
 
 def _hit_table(found: HitResult) -> list[str]:
@@ -206,7 +208,7 @@ def _hit_table(found: HitResult) -> list[str]:
         ("hit less the echo", lambda turn: turn.hit - turn.echo),
         ("hit less `/v1/route`", lambda turn: turn.hit - turn.route),
     )
-    return _table(("of one worker", "CPU us a request"), ((name, _spread(found.of(what))) for name, what in rows))
+    return table(("of one worker", "CPU us a request"), ((name, spread_text(found.of(what))) for name, what in rows))
 
 
 def _faults_table(result: ServingResult) -> list[str]:
@@ -214,7 +216,7 @@ def _faults_table(result: ServingResult) -> list[str]:
         "fault", "requests/s", "workers", "sent", "answered", "failed", "lost with the killed worker",
         "refused after the end", "acknowledged rows", "lost", "recovery s", "slowest answer s",
     )  # fmt: skip
-    return _table(columns, (
+    return table(columns, (
         (
             one.name, f"{one.rate:g}", one.workers, one.sent, one.answered,
             ", ".join(f"{count} {kind}" for kind, count in one.failures.items()) or 0,
@@ -243,7 +245,8 @@ def _soak_lines(result: ServingResult) -> list[str]:
     return [sentence]
 
 
-def _machine(config: ServingConfig) -> dict[str, Any]:
+def machine(cores: Sequence[int]) -> dict[str, Any]:
+    """Return what it was measured on: the model of the CPU, cores, load average and the version of Python."""
     names = [
         line.partition(":")[2].strip()
         for line in (Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else ())
@@ -251,7 +254,7 @@ def _machine(config: ServingConfig) -> dict[str, Any]:
     ]
     return {
         "cpu": names[0] if names else platform.processor() or platform.machine(),
-        "cores": len(config.cores),
+        "cores": len(cores),
         "load_average": " ".join(f"{value:.1f}" for value in os.getloadavg()),
         "python": platform.python_version(),
     }
@@ -271,7 +274,9 @@ def _versions(config: ServingConfig) -> dict[str, str]:
     return found
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Return the lines of a table in Markdown."""
+
     def line(cells: Iterable[object]) -> str:
         return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
 

