@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import platform
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,12 +14,12 @@ from beast_ml.benchmarks.serving.cases import CaseResult, Spread
 from beast_ml.benchmarks.serving.gateway_part import GatewayResult, quantiles_ms
 from beast_ml.benchmarks.serving.hit_part import HitResult, HitTurn
 from beast_ml.benchmarks.serving.serving_bench import ServingConfig, ServingResult
+from beast_ml.benchmarks.serving.surroundings import machine, markdown_table, versions
 from beast_ml.benchmarks.serving.verdicts import Target, half_ms, per_echo, targets
 from beast_ml.benchmarks.serving.wrk import wrk_version
 
 __all__ = ["describe", "measured", "summary", "to_markdown"]
 
-_PACKAGES: Final = ("beast-ml", "uvicorn", "uvloop", "httptools", "msgspec", "numpy", "openai")
 _HOW_TO_READ: Final = (
     "Medians over repetitions, each on a fresh server [lowest, highest]. Capacity: closed loop. Latency: open loop, "
     "Poisson arrivals, from when a request was due. CPU: all workers' user and system time from /proc; `of a core` is "
@@ -45,7 +42,7 @@ def describe(config: ServingConfig, result: ServingResult, command: str) -> dict
             "closed_loops": f"wrk {wrk_version()}" if config.wrk else "own generator",
             "fault_rate": config.timing.rate,
         },
-        "machine": _machine(config),
+        "machine": machine(len(config.cores)),
         "versions": _versions(config),
         "targets": msgspec.to_builtins(targets(result)),
         "cases": msgspec.to_builtins(result.cases),
@@ -60,13 +57,13 @@ def describe(config: ServingConfig, result: ServingResult, command: str) -> dict
 
 def to_markdown(config: ServingConfig, result: ServingResult, command: str) -> str:
     """Return the report for people: targets first, then a table a part."""
-    machine = _machine(config)
+    found = machine(len(config.cores))
     lines = [
         "# Serving benchmark",
         "",
         f"    {command}",
         "",
-        f"{machine['cpu']}, {machine['cores']} cores, load average {machine['load_average']}; "
+        f"{found['cpu']}, {found['cores']} cores, load average {found['load_average']}; "
         + ", ".join(f"{name} {number}" for name, number in _versions(config).items())
         + ".",
         "",
@@ -76,7 +73,7 @@ def to_markdown(config: ServingConfig, result: ServingResult, command: str) -> s
         "",
         f"{summary(targets(result)).capitalize()}.",
         "",
-        *_table(("figure", "wanted", "measured", ""), (
+        *markdown_table(("figure", "wanted", "measured", ""), (
             (one.name, one.wanted, measured(one), _WORDS[one.met]) for one in targets(result)
         )),
         "",
@@ -127,7 +124,7 @@ def _cases_table(result: ServingResult) -> list[str]:
         "case", "workers", "decisions/s", "of the echo's", "CPU us a decision", "decisions a core-second", "of a core",
         "p50 / p95 / p99 ms at half", "failed", "MB", "ready s",
     )  # fmt: skip
-    return _table(columns, (_case_row(result, case) for case in result.cases))
+    return markdown_table(columns, (_case_row(result, case) for case in result.cases))
 
 
 def _case_row(result: ServingResult, case: CaseResult) -> tuple[object, ...]:
@@ -194,7 +191,7 @@ def _gateway_table(found: Sequence[GatewayResult]) -> list[str]:
                 )
 
     columns = ("answers", "requests/s", "direct p50 / p95 / p99 ms", "through", "added, median of turns", "failed")
-    return _table(columns, rows())
+    return markdown_table(columns, rows())
 
 
 def _hit_table(found: HitResult) -> list[str]:
@@ -206,7 +203,9 @@ def _hit_table(found: HitResult) -> list[str]:
         ("hit less the echo", lambda turn: turn.hit - turn.echo),
         ("hit less `/v1/route`", lambda turn: turn.hit - turn.route),
     )
-    return _table(("of one worker", "CPU us a request"), ((name, _spread(found.of(what))) for name, what in rows))
+    return markdown_table(
+        ("of one worker", "CPU us a request"), ((name, _spread(found.of(what))) for name, what in rows)
+    )
 
 
 def _faults_table(result: ServingResult) -> list[str]:
@@ -214,7 +213,7 @@ def _faults_table(result: ServingResult) -> list[str]:
         "fault", "requests/s", "workers", "sent", "answered", "failed", "lost with the killed worker",
         "refused after the end", "acknowledged rows", "lost", "recovery s", "slowest answer s",
     )  # fmt: skip
-    return _table(columns, (
+    return markdown_table(columns, (
         (
             one.name, f"{one.rate:g}", one.workers, one.sent, one.answered,
             ", ".join(f"{count} {kind}" for kind, count in one.failures.items()) or 0,
@@ -243,36 +242,9 @@ def _soak_lines(result: ServingResult) -> list[str]:
     return [sentence]
 
 
-def _machine(config: ServingConfig) -> dict[str, Any]:
-    names = [
-        line.partition(":")[2].strip()
-        for line in (Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else ())
-        if line.startswith("model name")
-    ]
-    return {
-        "cpu": names[0] if names else platform.processor() or platform.machine(),
-        "cores": len(config.cores),
-        "load_average": " ".join(f"{value:.1f}" for value in os.getloadavg()),
-        "python": platform.python_version(),
-    }
-
-
 def _versions(config: ServingConfig) -> dict[str, str]:
-    found = {}
-    if config.litellm is not None:
-        ask = "import importlib.metadata as m; print(m.version('litellm'))"
-        said = subprocess.run([str(config.litellm), "-c", ask], capture_output=True, text=True, check=False)
-        found["litellm"] = said.stdout.strip() or "not installed"
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    def line(cells: Iterable[object]) -> str:
-        return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
-
-    return [line(columns), line("---" for _ in columns), *(line(row) for row in rows)]
+    if config.litellm is None:
+        return versions()
+    ask = "import importlib.metadata as m; print(m.version('litellm'))"
+    said = subprocess.run([str(config.litellm), "-c", ask], capture_output=True, text=True, check=False)
+    return {"litellm": said.stdout.strip() or "not installed"} | versions()
