@@ -34,6 +34,10 @@ def _resets(service: str) -> Callable[[Deployment, np.random.Generator], None]:
     return lambda deployment, _: deployment.networks[service].reset()
 
 
+def _forgets(service: str) -> Callable[[Deployment, np.random.Generator], None]:
+    return lambda deployment, _: deployment.networks[service].forget()
+
+
 def _mends(service: str) -> Callable[[Deployment], None]:
     return lambda deployment: deployment.networks[service].set("up")
 
@@ -63,7 +67,21 @@ def _reset(service: str) -> Fault:
     )
 
 
+def _forgotten(service: str) -> Fault:
+    return Fault(
+        f"{_SERVICES[service]} forgotten",
+        "network" if service != "mlflow" else "registry",
+        "what is sent over connections that were made before is lost for ever, and nobody is told; new ones work",
+        _forgets(service),
+        Rate(4, scope="shared"),
+        may=_MAY_REFUSE[service],
+        forbids=lacks(service),
+    )
+
+
 NETWORK_FAULTS: Final = tuple(
-    fault for service in _SERVICES for fault in (*(_network(service, network) for network in _DONE), _reset(service))
+    fault
+    for service in _SERVICES
+    for fault in (*(_network(service, network) for network in _DONE), _reset(service), _forgotten(service))
 )
 """In the order of the report."""

@@ -41,6 +41,7 @@ class TcpProxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="tcp-proxy", daemon=True)
         self._flowing = asyncio.Event()
+        self._n_forgotten = 0
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._pumps: set[asyncio.Task[None]] = set()
@@ -64,6 +65,13 @@ class TcpProxy:
     def reset(self) -> None:
         """End all connections with a reset, as a router does that forgot them; new ones are taken."""
         self._run(self._drop())
+
+    def forget(self) -> None:
+        """Lose all that is sent over the connections there are, for ever and without a word; new ones work.
+
+        So does a firewall that was restarted, or whose patience with idle connections has ended.
+        """
+        self._run(self._forget())
 
     def stop(self) -> None:
         """End it."""
@@ -107,6 +115,9 @@ class TcpProxy:
         for writer in list(self._writers):
             _reset(writer)
 
+    async def _forget(self) -> None:
+        self._n_forgotten += 1
+
     async def _close(self) -> None:
         await self._unlisten()
         await self._drop()
@@ -131,14 +142,16 @@ class TcpProxy:
             pump.add_done_callback(self._pumps.discard)
 
     async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        n_forgotten = self._n_forgotten
         try:
             with suppress(OSError):
                 while data := await source.read(_READ):
                     if self._delay_s:
                         await asyncio.sleep(self._delay_s)
                     await self._flowing.wait()
-                    target.write(data)
-                    await target.drain()
+                    if n_forgotten == self._n_forgotten:
+                        target.write(data)
+                        await target.drain()
         finally:
             self._writers.discard(target)
             target.close()

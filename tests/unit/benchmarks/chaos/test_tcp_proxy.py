@@ -94,6 +94,19 @@ def test_after_a_reset_new_connections_are_taken(proxy):
         assert sock.recv(100) == b"b"
 
 
+def test_connections_that_it_forgot_stay_silent_and_new_ones_work(proxy):
+    with connect(proxy, timeout=0.2) as old:
+        old.sendall(b"a")
+        assert old.recv(100) == b"a"
+        proxy.forget()
+        old.sendall(b"b")
+        with pytest.raises(TimeoutError):
+            old.recv(100)
+    with connect(proxy) as new:
+        new.sendall(b"c")
+        assert new.recv(100) == b"c"
+
+
 def test_a_server_that_is_away_ends_the_connection(echo):
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         address = nobody.getsockname()
