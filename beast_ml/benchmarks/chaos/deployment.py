@@ -105,7 +105,8 @@ class Deployment:
         self.quarantine = folder / "quarantine"
         self.port = lasting_port()
         self.models = tuple(verify(self.bundles[0]).models)
-        self.prices_nano = dict.fromkeys(self.models, tuple(nano_usd(usd) // 1_000_000 for usd in PRICES_USD))
+        price_in, price_out = (nano_usd(usd) // 1_000_000 for usd in PRICES_USD)
+        self.prices_nano = dict.fromkeys(self.models, (price_in, price_out))
         self.keys: dict[str, str] = {}
         self.excused: set[str] = set()
         """Ids whose rows were damaged on purpose, or were not on the disk yet when it failed."""

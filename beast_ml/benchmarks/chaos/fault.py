@@ -52,6 +52,8 @@ class Fault:
         How often it is expected.
     mend
         Ends its cause; None: the deployment has to cope alone.
+    is_mended_at_once
+        As by an init system, and not after a while, as by whoever is on call.
     may
         Statuses that requests may have meanwhile, beside 2xx: each is named here, or it is a defect.
     forbids
@@ -66,6 +68,7 @@ class Fault:
     inject: Callable[[Deployment, np.random.Generator], None]
     rate: Rate
     mend: Callable[[Deployment], None] | None = None
+    is_mended_at_once: bool = False
     may: frozenset[int] = frozenset()
     forbids: Callable[[Deployment], str | None] = lambda _: None
     check: Callable[[Deployment, Sequence[Reply]], list[str]] = lambda _, __: []

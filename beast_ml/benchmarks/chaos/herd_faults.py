@@ -93,6 +93,7 @@ HERD_FAULTS: Final = (
         _kill,
         Rate(4),
         mend=_start_and_herd,
+        is_mended_at_once=True,
         may=frozenset({CLOSED, REFUSED}),
     ),
 )

@@ -70,7 +70,8 @@ def unlogged(replies: Iterable[Reply], logged: Mapping[str, str], excused: Set[s
 
 def crossed(replies: Iterable[Reply]) -> list[str]:
     """Return which answers are another prompt's, or were given to two tenants; a budget may have cut them short."""
-    wrong, owners = [], {}
+    wrong: list[str] = []
+    owners: dict[int, str] = {}
     for reply in replies:
         if not reply.is_answered:
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,8 @@ __all__ = ["LOG_FAULTS", "damage"]
 _N_FLIPPED: Final = 3
 _LEAST_ROWS: Final = 10
 _PATIENCE_S: Final = 120.0
+_SEALED_S: Final = 5.0
+_LOOK_S: Final = 0.05
 
 
 def damage(segment: Path, rng: np.random.Generator, n_flipped: int = _N_FLIPPED) -> list[str]:
@@ -54,7 +57,9 @@ def _request_id(line: bytes) -> str | None:
 def _damage_longest(deployment: Deployment, rng: np.random.Generator) -> None:
     """Kill a worker, whose segment is then sealed, damage the longest sealed one, and have all taken into the store."""
     kill_all([int(rng.choice(deployment.server.workers()))])
-    seal_abandoned(deployment.segments)
+    until = time.monotonic() + _SEALED_S
+    while not seal_abandoned(deployment.segments) and time.monotonic() < until:
+        time.sleep(_LOOK_S)  # its locks end with it, which takes a moment
     longest = max(sealed_segments(deployment.segments), key=lambda path: path.stat().st_size, default=None)
     if longest is None:
         raise UnavailableError("no segment is sealed yet")

@@ -72,6 +72,7 @@ PROCESS_FAULTS: Final = (
         _kill_supervisor,
         Rate(4),
         mend=Deployment.start_server,
+        is_mended_at_once=True,
         may=_HOST_DOWN,
     ),
     Fault(
@@ -81,6 +82,7 @@ PROCESS_FAULTS: Final = (
         _kill_all,
         Rate(4),
         mend=Deployment.start_server,
+        is_mended_at_once=True,
         may=_HOST_DOWN,
     ),
     Fault(

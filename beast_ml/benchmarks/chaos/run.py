@@ -217,7 +217,8 @@ class Chaos:
         try:
             fault.inject(deployment, rng)
             if fault.mend is not None:
-                time.sleep(max(self.config.broken_s - (time.monotonic() - injected_at), 0.0))
+                if not fault.is_mended_at_once:
+                    time.sleep(max(self.config.broken_s - (time.monotonic() - injected_at), 0.0))
                 fault.mend(deployment)
         except BeastError as error:
             deployment.noted.append(f"could not be staged or mended: {error}")
@@ -225,6 +226,7 @@ class Chaos:
         mended_at = time.monotonic() if fault.mend is not None else injected_at
         is_quiet = self._await_quiet(deployment, answers)
         ended_at = time.monotonic()
+        deployment.excused |= deployment.unsynced(answers.replies)
         replies = answers.replies[n_before:]
         wrong = [*deployment.noted, *self._check(deployment, replies, fault)]
         if not is_quiet:
@@ -257,7 +259,6 @@ class Chaos:
         return False
 
     def _check(self, deployment: Deployment, replies: Sequence[Reply], fault: Fault) -> list[str]:
-        deployment.excused |= deployment.unsynced(replies)
         return [
             *unlogged(replies, deployment.logged(), deployment.excused),
             *crossed([*replies, *deployment.herds]),
@@ -301,14 +302,8 @@ class Chaos:
 
     def _outside(self, replies: Sequence[Reply]) -> list[str]:
         """Return what failed while nothing was broken."""
-
-        def is_inside(reply: Reply) -> bool:
-            due_at = reply.answered.due_at
-            return any(window.injected_at <= due_at < window.ended_at for window in self._windows)
-
-        return [
-            f"{what}, while nothing was broken" for what in unnamed([r for r in replies if not is_inside(r)], set())
-        ]
+        calm = [reply for reply in replies if not any(window.meets(reply) for window in self._windows)]
+        return [f"{what}, while nothing was broken" for what in unnamed(calm, set())]
 
     def _keep_logs(self, folder: Path) -> None:
         if self.config.out is None:

@@ -52,8 +52,8 @@ def shift_clocks(shift: ShiftFile) -> None:
     """Let this process, and what it forks, go by another clock."""
     machine_now, machine_time = SystemClock.now, time.time
 
-    def now(clock: SystemClock) -> datetime:
-        return machine_now(clock) + timedelta(seconds=shift.seconds())
+    def now(self: SystemClock) -> datetime:
+        return machine_now(self) + timedelta(seconds=shift.seconds())
 
     SystemClock.now = now  # type: ignore[method-assign]
     time.time = lambda: machine_time() + shift.seconds()

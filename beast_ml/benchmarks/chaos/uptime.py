@@ -96,7 +96,8 @@ class Uptime(msgspec.Struct, frozen=True):
 def uptime(faults: Sequence[Fault], measured: Sequence[FaultRow]) -> Uptime:
     """Return the arithmetic of the faults that were measured."""
     by_name = {fault.name: fault for fault in faults}
-    ours, theirs = [], []
+    ours: list[YearRow] = []
+    theirs: list[YearRow] = []
     for row in measured:
         fault = by_name[row.name]
         (theirs if fault.part == "provider" else ours).append(_year(fault, row))

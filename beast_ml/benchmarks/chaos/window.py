@@ -37,6 +37,10 @@ class Window:
     ended_at: float
     wrong: tuple[str, ...] = ()
 
+    def meets(self, reply: Reply) -> bool:
+        """Return whether a request was on its way when the fault came, or was due before the next one may."""
+        return reply.answered.ended_at >= self.injected_at and reply.answered.due_at < self.ended_at
+
 
 class FaultRow(msgspec.Struct, frozen=True, kw_only=True):
     """What a fault did to requests.
@@ -48,7 +52,7 @@ class FaultRow(msgspec.Struct, frozen=True, kw_only=True):
     times
         How often it was staged; counts are sums, times the longest.
     requests, answered
-        That were due from the fault to the end of its window; of these, answered with 2xx.
+        That were on their way from the fault to the end of its window; of these, answered with 2xx.
     over_budget
         Refused because the tight budget was spent, as they ought to be.
     failed
@@ -86,7 +90,7 @@ class FaultRow(msgspec.Struct, frozen=True, kw_only=True):
 def row_of(windows: Sequence[Window], replies: Iterable[Reply]) -> FaultRow:
     """Return what all windows of one fault show."""
     everything = sorted(replies, key=lambda reply: reply.answered.due_at)
-    inside = [[r for r in everything if w.injected_at <= r.answered.due_at < w.ended_at] for w in windows]
+    inside = [[r for r in everything if w.meets(r)] for w in windows]
     flat = [reply for each in inside for reply in each]
     during = [r for w, each in zip(windows, inside, strict=True) for r in each if r.answered.due_at < w.mended_at]
     failed = Counter(str(_NO_STATUS.get(r.answered.status, r.answered.status)) for r in flat if not r.is_as_wanted)
