@@ -31,7 +31,7 @@ def database_address(url: str) -> sa.URL:
         raise InputError("`database_url` is no address, must be like postgresql://user@host/database") from None
 
 
-def postgresql_engine(address: sa.URL, what: str, **settings: Any) -> sa.Engine:
+def postgresql_engine(address: sa.URL, what: str, *, silent_s: float | None = None, **settings: Any) -> sa.Engine:
     """Return an engine of PostgreSQL; nothing is connected to yet.
 
     Parameters
@@ -40,6 +40,9 @@ def postgresql_engine(address: sa.URL, what: str, **settings: Any) -> sa.Engine:
         Of the database.
     what
         Is kept in it, for the error.
+    silent_s
+        A server that does not answer a statement for so many seconds is away: its own time limits do not help where it
+        hangs, or where a network loses what it says, and TCP waits for a quarter of an hour. None: wait for ever.
     settings
         Of `sqlalchemy.create_engine`.
 
@@ -49,9 +52,17 @@ def postgresql_engine(address: sa.URL, what: str, **settings: Any) -> sa.Engine:
         If the driver is not installed.
     """
     try:
-        return sa.create_engine(address.set(drivername="postgresql+psycopg"), **settings)
+        engine = sa.create_engine(address.set(drivername="postgresql+psycopg"), **settings)
     except ImportError as error:
         raise MissingExtraError(f"{what} in PostgreSQL", "cluster") from error
+    if silent_s is not None:
+        from beast_ml.impatient_postgresql import connection_class
+
+        patient_for = connection_class(silent_s)
+        sa.event.listen(
+            engine, "do_connect", lambda _dialect, _record, args, named: patient_for.connect(*args, **named)
+        )
+    return engine
 
 
 def sql_engine(

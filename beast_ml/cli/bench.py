@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from beast_ml.cli.bench_chaos import chaos
 from beast_ml.cli.bench_peers import peers
 from beast_ml.cli.bench_scale import scale
 from beast_ml.cli.data import PublicSetsOption, data_folder
@@ -21,6 +22,7 @@ __all__ = ["app"]
 app = typer.Typer(name="bench", help="Rerun the published figures.", no_args_is_help=True)
 app.command()(peers)
 app.command()(scale)
+app.command()(chaos)
 
 _QUICK_FOLDS, _QUICK_SEEDS, _QUICK_RESAMPLES = 3, 1, 200
 

@@ -95,6 +95,7 @@ class CellFiles:
             (slot, lock) for slot in count() if (lock := _locked(folder / f"{slot}.lock")) is not None
         )
         self._files: dict[str, _Cells] = {}
+        self._is_refused = False
         for stale in folder.glob(f"gauge_*_{self._slot}.db"):  # what the worker before said of itself
             stale.unlink(missing_ok=True)
 
@@ -121,7 +122,15 @@ class CellFiles:
         file = self._files.get(kind)
         if file is None:
             file = self._files[kind] = _Cells(self._folder / f"{kind}_{self._slot}.db")
-        return file.at(keys)
+        try:
+            cells = file.at(keys)
+        except OSError as error:
+            if not self._is_refused:  # said once: each request asks again, and what is said may go to the same disk
+                events.warning("metrics.not_written", error=str(error))
+            self._is_refused = True
+            raise
+        self._is_refused = False
+        return cells
 
 
 def _locked(path: Path) -> int | None:
@@ -153,8 +162,7 @@ class _Family:
         keys = self._keys(values)
         try:
             cells = self._files.cells(self._kind, keys)
-        except OSError as error:  # a full disk fails no request: this is counted nowhere, the next is tried again
-            events.warning("metrics.not_written", error=str(error))
+        except OSError:  # a full disk fails no request: this is counted nowhere, the next is tried again
             return [(memoryview(array("d", (0.0, 0.0))), 0) for _ in keys]
         self._series[values] = cells
         return cells

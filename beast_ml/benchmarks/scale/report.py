@@ -17,7 +17,8 @@ from beast_ml.benchmarks.scale.releases_part import TARGET, PathRatio, ReleasesR
 from beast_ml.benchmarks.scale.scale_bench import Planned, ScaleConfig, ScaleResult
 from beast_ml.benchmarks.scale.site import SOURCES
 from beast_ml.benchmarks.serving.cases import Spread
-from beast_ml.benchmarks.serving.report import machine, number, spread_text, table
+from beast_ml.benchmarks.serving.report import number, spread_text
+from beast_ml.benchmarks.serving.surroundings import machine, markdown_table
 
 __all__ = ["PLAN_COLUMNS", "RELEASE_COLUMNS", "describe", "plan_rows", "release_rows", "to_markdown"]
 
@@ -53,7 +54,7 @@ def describe(config: ScaleConfig, result: ScaleResult, command: str) -> dict[str
             "mixes": {name: dict(mix) for name, mix in config.mixes.items()},
             "site": asdict(config.site),
         },
-        "machine": machine(config.cores),
+        "machine": machine(len(config.cores)),
         "cost": msgspec.to_builtins(result.cost),
         "plans": [{"deployment": each.deployment, "mix": each.mix, **_plain(each.plan)} for each in result.plans],
         "sensitivity": [
@@ -120,7 +121,7 @@ def _cost_lines(cost: CostModel) -> list[str]:
     if cost.compaction_us is not None:
         lines += [f"`beast logs compact` takes {number(cost.compaction_us)} us of CPU a row.", ""]
     if cost.leases:
-        lines += [*table(_LEASE_COLUMNS, (
+        lines += [*markdown_table(_LEASE_COLUMNS, (
             (each.service, *(number(value) for value in msgspec.structs.astuple(each)[1:]))
             for each in cost.leases
         )), ""]  # fmt: skip
@@ -128,7 +129,7 @@ def _cost_lines(cost: CostModel) -> list[str]:
         lines += [
             "### What the model predicts",
             "",
-            *table(("figure", "predicted", "measured", "too high by"), (
+            *markdown_table(("figure", "predicted", "measured", "too high by"), (
                 (each.what, number(each.predicted), spread_text(each.measured), f"{each.error:+.0%}")
                 for each in cost.checks
             )),
@@ -140,7 +141,7 @@ def _cost_lines(cost: CostModel) -> list[str]:
 def _cost_table(deployment: Deployment) -> list[str]:
     names = [name for name in COLUMNS if any(each.of(name) for each in deployment.paths)]
     columns = ("path", "echoes", *(COLUMNS[name] for name in names), "requests/s", "failed")
-    return table(columns, (
+    return markdown_table(columns, (
         (
             each.path,
             spread_text(each.echoes),
@@ -200,7 +201,7 @@ def _plan_lines(config: ScaleConfig, result: ScaleResult) -> list[str]:
         "",
         how,
         "",
-        *table(PLAN_COLUMNS, plan_rows(result.plans)),
+        *markdown_table(PLAN_COLUMNS, plan_rows(result.plans)),
         "",
         "Mixes, in calls a request: "
         + "; ".join(f"{name}: {', '.join(f'{p} {c:g}' for p, c in mix.items())}" for name, mix in config.mixes.items())
@@ -208,7 +209,7 @@ def _plan_lines(config: ScaleConfig, result: ScaleResult) -> list[str]:
         "",
         "### Where it would give out",
         "",
-        *table(("deployment", "mix", "what", "full at requests/s", "why"), _limit_rows(result.plans)),
+        *markdown_table(("deployment", "mix", "what", "full at requests/s", "why"), _limit_rows(result.plans)),
         "",
         "Replicas and load balancers are added without an end: hosts share nothing on the path of a decision.",
         "",
@@ -218,7 +219,7 @@ def _plan_lines(config: ScaleConfig, result: ScaleResult) -> list[str]:
         lines += [
             f"### What hits change, at {rate:,.0f} requests/s",
             "",
-            *table(("mix", "share of hits", "replicas", "cores", "USD a month", "USD a million"), (
+            *markdown_table(("mix", "share of hits", "replicas", "cores", "USD a month", "USD a million"), (
                 (
                     each.mix, f"{each.hit_share:.0%}", f"{each.plan.part('replicas').units:,}",
                     f"{each.plan.cores:,.0f}", f"{each.plan.usd_month:,.0f}", f"{each.plan.usd_per_million:.3g}",
@@ -276,7 +277,7 @@ def _release_lines(result: ReleasesResult) -> list[str]:
         "",
         how,
         "",
-        *table(RELEASE_COLUMNS, release_rows(result)),
+        *markdown_table(RELEASE_COLUMNS, release_rows(result)),
         "",
     ]
     for name, why in result.left_out.items():

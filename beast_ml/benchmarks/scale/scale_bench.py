@@ -25,7 +25,7 @@ from beast_ml.benchmarks.scale.releases_part import ReleasesResult, measure_rele
 from beast_ml.benchmarks.scale.site import Site
 from beast_ml.benchmarks.serving.cases import Effort, Spread, spread
 from beast_ml.benchmarks.serving.payloads import base_prompts
-from beast_ml.benchmarks.serving.report import machine
+from beast_ml.benchmarks.serving.surroundings import machine
 from beast_ml.benchmarks.serving.router_bundle import quickstart_bundle
 from beast_ml.errors import BeastError, InputError
 
@@ -247,7 +247,7 @@ class ScaleBench:
         rest = self._kept("checks", {}, _Rest, self._rest)
         echoes = [each.echo_us for each in measured]
         return CostModel(
-            machine=machine(config.cores),
+            machine=machine(len(config.cores)),
             echo_us=Spread(
                 spread([each.median for each in echoes]).median,
                 min(each.low for each in echoes),

@@ -5,24 +5,22 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
 from beast_ml.benchmarks.serving.faults import Ground, Logged, Staged
 from beast_ml.benchmarks.serving.processes import ServerProcess
-from beast_ml.benchmarks.serving.replicas import N_REPLICAS, replicas
+from beast_ml.benchmarks.serving.registering import registered
+from beast_ml.benchmarks.serving.replicas import N_REPLICAS, Replicas, replicas
 from beast_ml.benchmarks.serving.shared_services import MlflowServer, PostgresServer, Service, ValkeyServer
 from beast_ml.benchmarks.serving.subjects import beast
 from beast_ml.bundle.manifest import verify
 from beast_ml.errors import UnavailableError
-from beast_ml.operations.bundle_registration import register_bundle
 from beast_ml.registry.config import CHAMPION, ROUTER, TrackingConfig
-from beast_ml.registry.evidence import Evidence, Interval
 from beast_ml.registry.promotion import promote
 
 __all__ = ["SCENES"]
@@ -129,7 +127,7 @@ def _following(
     ground: Ground, tracking: TrackingConfig
 ) -> Iterator[tuple[tuple[ServerProcess, Path], Callable[[], None]]]:
     """Yield a server that follows the champion, the first bundle, and what promotes the second one."""
-    versions = [_registered(bundle, tracking) for bundle in ground.bundles]
+    versions = [registered(bundle, tracking) for bundle in ground.bundles]
     promote(tracking, versions[0])
     settings = {
         "BEAST_TRACKING__URI": tracking.uri,
@@ -142,31 +140,6 @@ def _following(
 
 def _promote(tracking: TrackingConfig, version: int) -> None:
     promote(tracking, version)
-
-
-def _registered(bundle: Path, tracking: TrackingConfig) -> int:
-    """Register a bundle with evidence that passes the gates: what is timed does not depend on what was measured."""
-    manifest = verify(bundle)
-    evidence = Evidence(
-        source="outcomes",
-        reference="best_single",
-        n_train_queries=manifest.n_training_queries,
-        n_test_queries=1_000,
-        router_quality=0.81,
-        router_cost=0.001,
-        best_single_model=manifest.models[0],
-        best_single_quality=0.80,
-        best_single_cost=0.002,
-        quality_gain=Interval(0.01, -0.002, 0.022),
-        cost_saving=Interval(0.5, 0.45, 0.55),
-        quality_ece=0.02,
-        quality_ece_floor=0.015,
-        cost_coverage=0.9,
-        cost_unit="USD",
-        data_digest=manifest.training_digest,
-    )
-    with redirect_stdout(sys.stderr):  # mlflow prints where a run can be seen
-        return register_bundle(bundle, evidence, tracking=tracking, name="bench").registered.version
 
 
 def _all_by(bundle: Path) -> Callable[[Sequence[Logged], float], float | None]:
@@ -225,41 +198,45 @@ def _postgres_away(ground: Ground) -> Iterator[Staged]:
 
 
 @contextmanager
-def _replica_killed(ground: Ground) -> Iterator[Staged]:
+def _replicated(ground: Ground, staged: Callable[[Replicas, Path], Staged]) -> Iterator[Staged]:
+    """Stage replicas behind their proxy."""
     with replicas(ground.folder, ground.bundles[0], ground.cores) as found:
-        yield Staged(
+        yield staged(found, ground.folder / "replicas")
+
+
+def _replica_killed(ground: Ground) -> AbstractContextManager[Staged]:
+    def staged(found: Replicas, logs: Path) -> Staged:
+        return Staged(
             found,
-            ground.folder / "replicas",
+            logs,
             N_REPLICAS,
             break_it=lambda: found.kill(0),
             is_back=lambda: not found.is_up(0),
             kills=True,
         )
 
+    return _replicated(ground, staged)
 
-@contextmanager
-def _replica_drained(ground: Ground) -> Iterator[Staged]:
-    with replicas(ground.folder, ground.bundles[0], ground.cores) as found:
-        yield Staged(
+
+def _replica_drained(ground: Ground) -> AbstractContextManager[Staged]:
+    def staged(found: Replicas, logs: Path) -> Staged:
+        return Staged(found, logs, N_REPLICAS, break_it=lambda: found.drain(1), is_back=lambda: found.has_ended(1))
+
+    return _replicated(ground, staged)
+
+
+def _replicas_upgraded(ground: Ground) -> AbstractContextManager[Staged]:
+    def staged(found: Replicas, logs: Path) -> Staged:
+        return Staged(
             found,
-            ground.folder / "replicas",
-            N_REPLICAS,
-            break_it=lambda: found.drain(1),
-            is_back=lambda: found.has_ended(1),
-        )
-
-
-@contextmanager
-def _replicas_upgraded(ground: Ground) -> Iterator[Staged]:
-    with replicas(ground.folder, ground.bundles[0], ground.cores) as found:
-        yield Staged(
-            found,
-            ground.folder / "replicas",
+            logs,
             N_REPLICAS,
             break_it=lambda: found.upgrade(ground.bundles[1]),
             is_back=lambda: all(found.is_up(which) for which in range(N_REPLICAS)),
             lasts_s=_UPGRADE_S,
         )
+
+    return _replicated(ground, staged)
 
 
 SCENES: Final[Mapping[str, Callable[[Ground], AbstractContextManager[Staged]]]] = {

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -18,8 +18,19 @@ import numpy as np
 
 from beast_ml.benchmarks.serving.drive import Driver
 from beast_ml.benchmarks.serving.load_plan import CLOSED, REFUSED, LoadPlan, Records
+from beast_ml.logs.segments import OPEN_SUFFIX, SEALED_SUFFIX
 
-__all__ = ["FaultResult", "Ground", "Logged", "Staged", "Timing", "UnderLoad", "logged_rows", "run_fault"]
+__all__ = [
+    "FaultResult",
+    "Ground",
+    "Logged",
+    "Staged",
+    "Timing",
+    "UnderLoad",
+    "logged_rows",
+    "run_fault",
+    "segment_rows",
+]
 
 _IN_FLIGHT_S: Final = 0.25
 _LOST: Final = (CLOSED, 502)
@@ -303,12 +314,26 @@ def _result(
 
 def logged_rows(segments: Path) -> Iterator[Logged]:
     """Yield the requests in a folder of segments; a torn last line is none."""
+    for row in segment_rows(segments):
+        received = datetime.fromisoformat(row["received_at"]).timestamp()
+        yield Logged(row["request_id"], row.get("policy_version") or "", received)
+
+
+def segment_rows(segments: Path) -> Iterator[dict[str, Any]]:
+    """Yield the requests in a folder of segments with all that is on record; a torn last line is none."""
     for path in sorted(segments.rglob("*.jsonl")):
-        for line in path.read_bytes().split(b"\n"):
+        for line in _content(path).split(b"\n"):
             row = _row(line)
             if row is not None and row.get("table") == "requests":
-                received = datetime.fromisoformat(row["received_at"]).timestamp()
-                yield Logged(row["request_id"], row.get("policy_version") or "", received)
+                yield row
+
+
+def _content(path: Path) -> bytes:
+    """Return what a segment holds, also where it was sealed since it was listed; nothing where it was compacted."""
+    for name in (path, path.with_name(path.name.removesuffix(OPEN_SUFFIX) + SEALED_SUFFIX)):
+        with suppress(FileNotFoundError):
+            return name.read_bytes()
+    return b""
 
 
 def _row(line: bytes) -> dict[str, Any] | None:

@@ -19,8 +19,10 @@ import sys
 import time
 from array import array
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from io import FileIO
+from itertools import cycle
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -32,6 +34,7 @@ from beast_ml.benchmarks.serving.load_plan import (
     CLOSED,
     REFUSED,
     UNANSWERED,
+    Answered,
     LoadPlan,
     LoadResult,
     Quantiles,
@@ -45,6 +48,7 @@ _READ: Final = 1 << 14
 _ID: Final = b'"request_id":"'
 _IDLE_S: Final = 0.05
 _NAN: Final = float("nan")
+_encode: Final = msgspec.json.Encoder().encode
 
 
 def raw_requests(plan: LoadPlan) -> Iterator[bytes]:
@@ -55,11 +59,7 @@ def raw_requests(plan: LoadPlan) -> Iterator[bytes]:
     InputError
         If the bodies run out and may not repeat.
     """
-    extra = "".join(f"{name}: {value}\r\n" for name, value in plan.headers.items())
-    head = (
-        f"POST {plan.path} HTTP/1.1\r\nhost: 127.0.0.1:{plan.port}\r\ncontent-type: application/json\r\n{extra}"
-        "content-length: "
-    ).encode()
+    heads = cycle([_head(plan, more) for more in plan.headers_in_turn or ({},)])
     skip = plan.skip
     while True:
         with Path(plan.bodies).open("rb") as lines:
@@ -68,20 +68,29 @@ def raw_requests(plan: LoadPlan) -> Iterator[bytes]:
                     skip -= 1
                     continue
                 body = line.rstrip(b"\n")
-                yield b"%b%d\r\n\r\n%b" % (head, len(body), body)
+                yield b"%b%d\r\n\r\n%b" % (next(heads), len(body), body)
         if not plan.repeat:
             raise InputError(f"{plan.bodies} has no body left that was not sent: make more of them, or measure shorter")
+
+
+def _head(plan: LoadPlan, more: Mapping[str, str]) -> bytes:
+    extra = "".join(f"{name}: {value}\r\n" for name, value in {**plan.headers, **more}.items())
+    return (
+        f"POST {plan.path} HTTP/1.1\r\nhost: 127.0.0.1:{plan.port}\r\ncontent-type: application/json\r\n{extra}"
+        "content-length: "
+    ).encode()
 
 
 class _Connection:
     """One kept-alive connection and the request that is on it."""
 
-    __slots__ = ("due", "first", "found", "lag", "measured", "need", "sock")
+    __slots__ = ("due", "first", "found", "lag", "measured", "n", "need", "sock")
 
     def __init__(self) -> None:
         self.sock: socket.socket | None = None
         self.found = b""
         self.need = 0  # bytes of the whole answer; 0: not known, -1: until the last chunk
+        self.n = -1
         self.due = self.first = self.lag = 0.0
         self.measured = False
 
@@ -96,6 +105,7 @@ class _Generator:
         self._due, self._first, self._done, self._lag = array("d"), array("d"), array("d"), array("d")
         self._status, self._measured = array("q"), array("b")
         self._ids: list[bytes] = []
+        self._answers: FileIO | None = None if plan.answers is None else FileIO(plan.answers, "w")
         self._measuring = False
         self._waiting: deque[tuple[float, bool]] = deque()
         self._short_until = 0.0  # requests due by then found no free connection
@@ -105,6 +115,7 @@ class _Generator:
     def send(self, connection: _Connection, due: float, lag: float, measured: bool) -> bool:
         """Send the next request, and return whether it went out."""
         request = next(self._requests)
+        connection.n = self.used
         self.used += 1
         self.sent_bytes += len(request)
         connection.due, connection.first, connection.lag = due, 0.0, lag
@@ -149,6 +160,11 @@ class _Generator:
         self._lag.append(connection.lag)
         self._status.append(status)
         self._measured.append(connection.measured)
+        if self._answers is not None:
+            head, _, body = (connection.found if status > 0 else b"").partition(b"\r\n\r\n")
+            text = (head.decode("latin-1"), body.decode(errors="replace"))
+            ended_at = time.monotonic() if done != done else done
+            self._answers.write(_encode(Answered(connection.n, connection.due, ended_at, status, *text)) + b"\n")
 
     def receive(self, timeout_s: float) -> list[_Connection]:
         """Return connections whose request has ended, however it did, after waiting for one."""
@@ -265,7 +281,7 @@ class _Generator:
             self._keep(connection, UNANSWERED, _NAN)
             self._close(connection)
         nowhere = _Connection()
-        for nowhere.due, nowhere.measured in self._waiting:
+        for nowhere.n, (nowhere.due, nowhere.measured) in enumerate(self._waiting, self.used):
             self._keep(nowhere, UNANSWERED, _NAN)
 
     def close(self) -> None:
@@ -273,6 +289,8 @@ class _Generator:
         for connection in self._free:
             self._close(connection)
         self._poll.close()
+        if self._answers is not None:
+            self._answers.close()
 
     def stop(self, *_: object) -> None:
         """Send nothing more."""

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CLOSED", "REFUSED", "UNANSWERED", "LoadPlan", "LoadResult", "Quantiles", "Records"]
+__all__ = ["CLOSED", "REFUSED", "UNANSWERED", "Answered", "LoadPlan", "LoadResult", "Quantiles", "Records"]
 
 CLOSED, REFUSED, UNANSWERED = -1, -2, -3
 """Stand for a status where there is none: the connection ended before an answer, none was to be had, time ran out."""
@@ -44,12 +44,16 @@ class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
         Seconds to wait for answers at the end.
     headers
         Beside content type and length.
+    headers_in_turn
+        Beside these; the first request carries the first of them, the next one the next, over and over.
     seed
         Of the Poisson process.
     records
         ``.npz`` file for every single request; None: none.
     ids
         File for the ids of acknowledged requests, one a line; None: none.
+    answers
+        File for how each request ended, as it ends: an `Answered` a line; None: none.
     """
 
     port: int
@@ -64,9 +68,34 @@ class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
     measure_s: float = 5.0
     wait_s: float = 5.0
     headers: dict[str, str] = {}
+    headers_in_turn: tuple[dict[str, str], ...] = ()
     seed: int = 0
     records: str | None = None
     ids: str | None = None
+    answers: str | None = None
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """How a request ended, with what was answered.
+
+    Parameters
+    ----------
+    n
+        Which request it was, from 0.
+    due_at, ended_at
+        When it was due and when it ended, on `time.monotonic`'s clock.
+    status
+        As in `Records`.
+    head, body
+        Of the answer; empty where there is none.
+    """
+
+    n: int
+    due_at: float
+    ended_at: float
+    status: int
+    head: str = ""
+    body: str = ""
 
 
 class Quantiles(msgspec.Struct, frozen=True):

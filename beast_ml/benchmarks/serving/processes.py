@@ -140,13 +140,16 @@ class ServerProcess:
         OSError
             If there is no answer.
         """
-        return self._ask("GET", path, None, headers)
+        return self.ask("GET", path, headers=headers)
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
         """Return status and body of a POST of JSON; see `get`."""
-        return self._ask("POST", path, body, {"content-type": "application/json", **(headers or {})})
+        return self.ask("POST", path, body, {"content-type": "application/json", **(headers or {})})
 
-    def _ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None) -> tuple[int, bytes]:
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        """Return status and body of a request; see `get`."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5.0)
         try:
             connection.request(method, path, body, dict(headers or {}))

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import platform
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,12 +14,12 @@ from beast_ml.benchmarks.serving.cases import CaseResult, Spread
 from beast_ml.benchmarks.serving.gateway_part import GatewayResult, quantiles_ms
 from beast_ml.benchmarks.serving.hit_part import HitResult, HitTurn
 from beast_ml.benchmarks.serving.serving_bench import ServingConfig, ServingResult
+from beast_ml.benchmarks.serving.surroundings import machine, markdown_table, versions
 from beast_ml.benchmarks.serving.verdicts import Target, half_ms, per_echo, targets
 from beast_ml.benchmarks.serving.wrk import wrk_version
 
-__all__ = ["describe", "machine", "measured", "number", "spread_text", "summary", "table", "to_markdown"]
+__all__ = ["describe", "measured", "number", "spread_text", "summary", "to_markdown"]
 
-_PACKAGES: Final = ("beast-ml", "uvicorn", "uvloop", "httptools", "msgspec", "numpy", "openai")
 _HOW_TO_READ: Final = (
     "Medians over repetitions, each on a fresh server [lowest, highest]. Capacity: closed loop. Latency: open loop, "
     "Poisson arrivals, from when a request was due. CPU: all workers' user and system time from /proc; `of a core` is "
@@ -45,7 +42,7 @@ def describe(config: ServingConfig, result: ServingResult, command: str) -> dict
             "closed_loops": f"wrk {wrk_version()}" if config.wrk else "own generator",
             "fault_rate": config.timing.rate,
         },
-        "machine": machine(config.cores),
+        "machine": machine(len(config.cores)),
         "versions": _versions(config),
         "targets": msgspec.to_builtins(targets(result)),
         "cases": msgspec.to_builtins(result.cases),
@@ -60,13 +57,13 @@ def describe(config: ServingConfig, result: ServingResult, command: str) -> dict
 
 def to_markdown(config: ServingConfig, result: ServingResult, command: str) -> str:
     """Return the report for people: targets first, then a table a part."""
-    measured_on = machine(config.cores)
+    found = machine(len(config.cores))
     lines = [
         "# Serving benchmark",
         "",
         f"    {command}",
         "",
-        f"{measured_on['cpu']}, {measured_on['cores']} cores, load average {measured_on['load_average']}; "
+        f"{found['cpu']}, {found['cores']} cores, load average {found['load_average']}; "
         + ", ".join(f"{name} {number}" for name, number in _versions(config).items())
         + ".",
         "",
@@ -76,7 +73,7 @@ def to_markdown(config: ServingConfig, result: ServingResult, command: str) -> s
         "",
         f"{summary(targets(result)).capitalize()}.",
         "",
-        *table(("figure", "wanted", "measured", ""), (
+        *markdown_table(("figure", "wanted", "measured", ""), (
             (one.name, one.wanted, measured(one), _WORDS[one.met]) for one in targets(result)
         )),
         "",
@@ -129,7 +126,7 @@ def _cases_table(result: ServingResult) -> list[str]:
         "case", "workers", "decisions/s", "of the echo's", "CPU us a decision", "decisions a core-second", "of a core",
         "p50 / p95 / p99 ms at half", "failed", "MB", "ready s",
     )  # fmt: skip
-    return table(columns, (_case_row(result, case) for case in result.cases))
+    return markdown_table(columns, (_case_row(result, case) for case in result.cases))
 
 
 def _case_row(result: ServingResult, case: CaseResult) -> tuple[object, ...]:
@@ -196,7 +193,7 @@ def _gateway_table(found: Sequence[GatewayResult]) -> list[str]:
                 )
 
     columns = ("answers", "requests/s", "direct p50 / p95 / p99 ms", "through", "added, median of turns", "failed")
-    return table(columns, rows())
+    return markdown_table(columns, rows())
 
 
 def _hit_table(found: HitResult) -> list[str]:
@@ -208,7 +205,9 @@ def _hit_table(found: HitResult) -> list[str]:
         ("hit less the echo", lambda turn: turn.hit - turn.echo),
         ("hit less `/v1/route`", lambda turn: turn.hit - turn.route),
     )
-    return table(("of one worker", "CPU us a request"), ((name, spread_text(found.of(what))) for name, what in rows))
+    return markdown_table(
+        ("of one worker", "CPU us a request"), ((name, spread_text(found.of(what))) for name, what in rows)
+    )
 
 
 def _faults_table(result: ServingResult) -> list[str]:
@@ -216,7 +215,7 @@ def _faults_table(result: ServingResult) -> list[str]:
         "fault", "requests/s", "workers", "sent", "answered", "failed", "lost with the killed worker",
         "refused after the end", "acknowledged rows", "lost", "recovery s", "slowest answer s",
     )  # fmt: skip
-    return table(columns, (
+    return markdown_table(columns, (
         (
             one.name, f"{one.rate:g}", one.workers, one.sent, one.answered,
             ", ".join(f"{count} {kind}" for kind, count in one.failures.items()) or 0,
@@ -245,39 +244,9 @@ def _soak_lines(result: ServingResult) -> list[str]:
     return [sentence]
 
 
-def machine(cores: Sequence[int]) -> dict[str, Any]:
-    """Return what it was measured on: the model of the CPU, cores, load average and the version of Python."""
-    names = [
-        line.partition(":")[2].strip()
-        for line in (Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else ())
-        if line.startswith("model name")
-    ]
-    return {
-        "cpu": names[0] if names else platform.processor() or platform.machine(),
-        "cores": len(cores),
-        "load_average": " ".join(f"{value:.1f}" for value in os.getloadavg()),
-        "python": platform.python_version(),
-    }
-
-
 def _versions(config: ServingConfig) -> dict[str, str]:
-    found = {}
-    if config.litellm is not None:
-        ask = "import importlib.metadata as m; print(m.version('litellm'))"
-        said = subprocess.run([str(config.litellm), "-c", ask], capture_output=True, text=True, check=False)
-        found["litellm"] = said.stdout.strip() or "not installed"
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """Return the lines of a table in Markdown."""
-
-    def line(cells: Iterable[object]) -> str:
-        return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
-
-    return [line(columns), line("---" for _ in columns), *(line(row) for row in rows)]
+    if config.litellm is None:
+        return versions()
+    ask = "import importlib.metadata as m; print(m.version('litellm'))"
+    said = subprocess.run([str(config.litellm), "-c", ask], capture_output=True, text=True, check=False)
+    return {"litellm": said.stdout.strip() or "not installed"} | versions()

@@ -223,6 +223,7 @@ def _engine(url: str) -> sa.Engine:
             "pool_pre_ping": True,
             "pool_size": 2,
             "pool_timeout": _TIMEOUT_S,
+            "silent_s": _TIMEOUT_S + 1.0,
             "connect_args": {"connect_timeout": _TIMEOUT_S, "options": f"-c statement_timeout={_TIMEOUT_S * 1000}"},
         },
         sqlite={"connect_args": {"timeout": float(_TIMEOUT_S)}, "pool_size": 2},

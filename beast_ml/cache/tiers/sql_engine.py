@@ -32,6 +32,7 @@ def open_engine(url: str) -> sa.Engine:
             "pool_size": 4,
             "max_overflow": 4,
             "pool_timeout": 1.0,
+            "silent_s": 2.5,
             "connect_args": {"connect_timeout": 2, "tcp_user_timeout": 2000, "options": patience},
         },
         sqlite={"connect_args": {"timeout": 5.0}, "pool_size": 4, "pool_timeout": 1.0},

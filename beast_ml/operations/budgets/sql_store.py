@@ -94,6 +94,7 @@ def ledger_engine(url: str) -> sa.Engine:
         postgresql={
             "pool_size": 2,
             "pool_pre_ping": True,
+            "silent_s": 11.0,
             "connect_args": {"connect_timeout": 3, "options": "-c statement_timeout=10000 -c lock_timeout=10000"},
         },
         sqlite={"connect_args": {"timeout": 10.0}, "pool_size": 2},

@@ -113,6 +113,7 @@ class KeyStore:
             pool_pre_ping=True,
             pool_size=2,
             pool_timeout=_TIMEOUT_S,
+            silent_s=_TIMEOUT_S + 1.0,
             connect_args={"connect_timeout": _TIMEOUT_S, "options": f"-c statement_timeout={_TIMEOUT_S * 1000}"},
         )
         return cls(engine, clock)

@@ -13,7 +13,7 @@ import msgspec
 from beast_ml.testing.fake_provider.answers import completion, events, fault_body, not_found, words
 from beast_ml.testing.fake_provider.outcomes import Outage, Outcome, ProviderScript
 
-__all__ = ["Call", "FakeProviderApp"]
+__all__ = ["Bill", "Call", "FakeProviderApp"]
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -43,6 +43,8 @@ class Call(msgspec.Struct):
         Whether the client hung up before the end.
     done
         Whether the whole answer was sent.
+    number
+        How many calls there were, with this one.
     """
 
     model: str
@@ -53,6 +55,24 @@ class Call(msgspec.Struct):
     outcome: Outcome | None = None
     cancelled: bool = False
     done: bool = False
+    number: int = 0
+
+
+class Bill(msgspec.Struct, frozen=True):
+    """A call that was answered whole, and so is paid for.
+
+    Parameters
+    ----------
+    number, model
+        Which call it was, and of which model.
+    input_tokens, output_tokens
+        What is paid for.
+    """
+
+    number: int
+    model: str
+    input_tokens: int
+    output_tokens: int
 
 
 class _GoneError(Exception):
@@ -64,7 +84,7 @@ class FakeProviderApp:
 
     ``POST /v1/chat/completions``, ``GET /v1/models``; anything before ``/v1`` names a site, so that one server stands
     for several endpoints. ``POST /control/outages`` (an `Outage` without times, or with ``for_s``),
-    ``DELETE /control/outages``, ``GET /control/calls`` (counts).
+    ``DELETE /control/outages``, ``GET /control/calls`` (counts), ``GET /control/bills`` (every `Bill`).
 
     Parameters
     ----------
@@ -78,6 +98,7 @@ class FakeProviderApp:
         self.script = script
         self.calls: deque[Call] = deque(maxlen=_KEPT_CALLS)
         self.n_calls = 0
+        self.bills: list[Bill] = []
         self._clock = clock
         self._started = clock()
         self._outages: list[Outage] = []
@@ -118,6 +139,9 @@ class FakeProviderApp:
             self.add_outage(msgspec.convert(told, Outage), for_s)
         elif path == "/control/outages" and method == "DELETE":
             self.heal()
+        elif path == "/control/bills":
+            await _answer(send, 200, msgspec.json.encode(self.bills))
+            return
         elif path != "/control/calls":
             await _answer(send, 404, not_found(path))
             return
@@ -136,6 +160,7 @@ class FakeProviderApp:
         call = Call(model, site, body, headers, scope.get("client"))
         self.calls.append(call)
         self.n_calls += 1
+        call.number = self.n_calls
         call.outcome = outcome = self._outcome(call, prompt)
         if outcome is None:
             await _answer(send, 404, not_found(model))
@@ -144,7 +169,7 @@ class FakeProviderApp:
         waits = _Waits(receive, self.script.latency_scale)
         try:
             if outcome.fault == "none" or outcome.fault in ("drop", "stream_error", "garbage"):
-                await self._answer(call, outcome, n_input, waits, send)
+                await self._answer(call, outcome, prompt, n_input, waits, send)
             else:
                 await _refuse(outcome, waits, send)
             call.done = True
@@ -166,12 +191,16 @@ class FakeProviderApp:
                 return Outcome(fault=outage.fault, retry_after_s=outage.retry_after_s, latency_s=outage.latency_s)
         return outcome
 
-    async def _answer(self, call: Call, outcome: Outcome, n_input: int, waits: _Waits, send: Send) -> None:
+    async def _answer(self, call: Call, outcome: Outcome, prompt: str, n_input: int, waits: _Waits, send: Send) -> None:
         body = call.body
+        if self.script.echo:
+            outcome = msgspec.structs.replace(outcome, text=f"call {call.number}: {prompt}")
         tokens, finish = _tokens(outcome), "stop"
         allowed = body.get("max_completion_tokens") or body.get("max_tokens")
         if allowed is not None and allowed < len(tokens):
             tokens, finish = tokens[:allowed], "length"
+        if outcome.fault == "none":  # before it goes out: whoever stops listening pays, too
+            self.bills.append(Bill(call.number, call.model, n_input, len(tokens)))
         if body.get("stream"):
             await self._stream(call, outcome, tokens, finish, n_input, waits, send)
             return
@@ -179,7 +208,7 @@ class FakeProviderApp:
         if outcome.fault == "stream_error":
             await _answer(send, *fault_body("stream_error"))
             return
-        whole = completion(self.n_calls, call.model, tokens, finish, n_input)
+        whole = completion(call.number, call.model, tokens, finish, n_input)
         if outcome.fault == "garbage":
             whole = b"<html>not what you asked for</html>"
         await _answer(send, 200, whole, cut=outcome.fault == "drop")
@@ -196,7 +225,7 @@ class FakeProviderApp:
     ) -> None:
         asked = (call.body.get("stream_options") or {}).get("include_usage")
         parts = list(
-            events(self.n_calls, call.model, tokens, finish, n_input if asked else None, self.script.tokens_per_chunk)
+            events(call.number, call.model, tokens, finish, n_input if asked else None, self.script.tokens_per_chunk)
         )
         if outcome.fault == "garbage":
             parts = [b"data: {no JSON\n\n"]

@@ -116,6 +116,8 @@ class ProviderScript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Calls without it are refused; None: any will do.
     tokens_per_chunk
         Of a stream.
+    echo
+        Answer with the number of the call and the prompt's own words, so that an answer to another prompt shows.
     """
 
     outcomes: dict[str, tuple[Outcome, ...]] = msgspec.field(default_factory=lambda: {"*": (Outcome(),)})
@@ -125,6 +127,7 @@ class ProviderScript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     outages: tuple[Outage, ...] = ()
     api_key: str | None = None
     tokens_per_chunk: int = 4
+    echo: bool = False
 
     def outcome(self, model: str, n_earlier: int, prompt: str) -> Outcome | None:
         """Return what a call comes to; None where the model is unknown."""

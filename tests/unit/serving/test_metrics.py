@@ -271,6 +271,21 @@ def test_a_full_disk_fails_no_request_and_counts_go_on_afterwards(metrics, monke
     assert values["beast_decisions_total", ("model", "new")] == 1
 
 
+def test_a_full_disk_is_said_once_until_it_takes_counts_again(metrics, monkeypatch, caplog):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    caplog.set_level("INFO", logger="beast_ml")
+    for outage in range(2):
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "write_bytes", full)
+            patched.setattr(Path, "open", full)
+            for i in range(5):
+                metrics.decided(decision(f"model {outage} {i}", 1e-4))
+        metrics.decided(decision(f"new {outage}", 1e-4))
+    assert [record.getMessage().count("metrics.not_written") for record in caplog.records] == [1, 1]
+
+
 def test_a_server_starts_counting_anew(tmp_path, metrics):
     metrics.decided(decision())
     clear_metrics(tmp_path)
