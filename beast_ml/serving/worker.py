@@ -22,7 +22,7 @@ from beast_ml.experiments.followed import FollowedExperiments
 from beast_ml.experiments.kept_analyses import ANALYSES_FILE
 from beast_ml.logs.segments import SegmentWriter
 from beast_ml.operations.budgets.guard import BudgetGuard
-from beast_ml.operations.budgets.open_ledger import open_ledger
+from beast_ml.operations.budgets.open_ledger import ledger_name, open_ledger
 from beast_ml.operations.budgets.recovery import recover
 from beast_ml.operations.budgets.rules import BudgetRule
 from beast_ml.operations.health.fleet import FleetHealth
@@ -199,6 +199,7 @@ class Worker:
         health = FleetHealth(config.endpoints, runtime.router.models)
         ledger = await asyncio.to_thread(open_ledger, config.database_url, config.redis_url, config.state)
         stack.callback(ledger.close)
+        metrics.set_ledger(ledger_name(config.database_url, config.redis_url, config.state))
         budgets = await asyncio.to_thread(BudgetGuard.open, ledger, config.state, config.budgets)
         await budgets.start()
         stack.push_async_callback(budgets.close)
