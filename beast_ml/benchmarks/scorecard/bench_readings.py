@@ -94,15 +94,27 @@ def cache_rate(setting: str, rate: str, of: str = "") -> Read:
     return read
 
 
-def figure(part: str, dataset: str, name: str, router: str = "beast", ceiling: bool = False) -> Read:
-    """Return what reads a figure of `beast bench routing` or `learning`; ``ceiling``: the oracle's stands beside it."""
+def figure(
+    part: str, dataset: str, name: str, router: str = "beast", *, ceiling: bool = False, at_best: float | None = None
+) -> Read:
+    """Return what reads a figure of `beast bench routing` or `learning`.
+
+    Parameters
+    ----------
+    part, dataset, name, router
+        Which.
+    ceiling
+        Whether the oracle's stands beside it, as the best that the data allow.
+    at_best
+        What the oracle reaches, where that is the same on all data.
+    """
 
     def read(report: Report) -> Reading | None:
         found = _figure(report, part, dataset, name, router)
         if found is None:
             return None
         best = _figure(report, part, dataset, name, "oracle") if ceiling else None
-        top = None if best is None else best["value"]
+        top = at_best if best is None else best["value"]
         return Reading(found["value"], found["low"], found["high"], top, dataset)
 
     return read

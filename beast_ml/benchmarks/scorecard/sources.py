@@ -9,6 +9,7 @@ import json
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,7 +122,9 @@ class Sources:
 
     def _run(self, name: str) -> Mapping[str, Any]:
         self.say(f"{name}: {self.command(name)}")
+        began_s = time.monotonic()
         done = subprocess.run([sys.executable, *self._argv(name)], capture_output=True, text=True, check=False)
+        self.say(f"{name}: took {(time.monotonic() - began_s) / 60:.1f} minutes")
         if done.returncode:
             told = " ".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-5:])[-_TAIL:]
             raise NotEnoughDataError(f"`{self.command(name)}` ended with {done.returncode}: {told}")

@@ -84,6 +84,7 @@ def test_the_oracle_is_the_ceiling():
     found = figure("savings", "s", "saving", ceiling=True)(report)
     assert (found.value, found.ceiling) == (0.4, 0.8)
     assert figure("savings", "other", "saving")(report) is None
+    assert figure("savings", "s", "saving", at_best=1.0)(report).ceiling == 1.0
 
 
 def test_cost_prediction_is_told_of_the_worst_set():

@@ -61,6 +61,13 @@ def test_a_command_that_fails_says_so_with_its_last_words(tmp_path, monkeypatch)
         Sources(Plan(tmp_path)).report("coverage")
 
 
+def test_what_was_gained_wants_a_baseline_and_says_so(tmp_path):
+    sources = Told(Plan(tmp_path), {"serving": {"targets": [], "faults": [], "machine": {"cores": 2, "cpu": "a"}}})
+    gains = [score for score in measure_all(sources, ("serving",)) if "baseline" in score.target.name]
+    assert len(gains) == 2
+    assert all("by --baseline" in score.why_not for score in gains)
+
+
 def test_an_unknown_source_is_refused(tmp_path):
     with pytest.raises(InputError, match="no source is called 'weather'"):
         Sources(Plan(tmp_path)).report("weather")
