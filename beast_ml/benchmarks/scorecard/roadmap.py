@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from beast_ml.benchmarks.scorecard.bench_readings import (
+    adopted_changes,
     availability,
     budget_overrun,
     cache_rate,
     figure,
     gain_over,
-    learned_changes,
     lowest_accuracy,
     recovery_of,
     serving_target,
@@ -34,7 +34,7 @@ SOURCES: Final = (
     "budgets",
     "log",
     "selection",
-    "loop",
+    "changes",
     "coverage",
 )
 """What targets are read from; see `beast_ml.benchmarks.scorecard.sources`."""
@@ -323,9 +323,10 @@ def _learning() -> Iterator[Target]:
         "self-improvement",
         "share",
         None,
-        "Routers that the learning loop proposed and evidence adopted and kept, of all that it proposed.",
-        "loop",
-        learned_changes,
+        "Changes of configuration (routers, settings, switches) that learning, tuning and recommendations proposed and "
+        "evidence adopted and kept, of all that were judged.",
+        "changes",
+        adopted_changes,
     )
     yield Target(
         "test coverage",

@@ -42,12 +42,12 @@ def test_a_source_is_measured_once_and_found_again_by_the_next_run(tmp_path):
 
 
 def test_what_is_away_leaves_the_rest_of_the_card_whole(tmp_path):
-    sources = Told(Plan(tmp_path), {"loop": {"finished": [{"verdict": "promoted", "candidate": 2}]}})
-    scores = {score.target.name: score for score in measure_all(sources, ("loop", "coverage"))}
+    sources = Told(Plan(tmp_path), {"changes": {"changes": [{"origin": "learning", "outcome": "adopted"}]}})
+    scores = {score.target.name: score for score in measure_all(sources, ("changes", "coverage"))}
     assert scores["self-improvement"].reading.value == 1.0
     assert scores["test coverage"].word == "not measurable"
     assert scores["test coverage"].why_not == "coverage is away"
-    assert sources.asked == ["loop", "coverage"]
+    assert sources.asked == ["changes", "coverage"]
     told = to_markdown(list(scores.values()), "beast scorecard")
     assert "| self-improvement | - | 100% [20.65%, 100%] | - | no goal |" in told
     assert "Not measurable here: coverage is away." in told
