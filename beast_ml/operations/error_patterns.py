@@ -109,6 +109,13 @@ class ErrorPattern:
     cause: str = ""
     next_step: str = ""
 
+    @property
+    def name(self) -> str:
+        """What it is called for people."""
+        if self.model is None:
+            return f"{self.error_kind} failures before a model was chosen"
+        return f"{self.error_kind} failures of {self.model}"
+
 
 @dataclass(frozen=True)
 class ErrorReport:

@@ -69,7 +69,7 @@ def _in_short(report: PeriodicReport) -> tuple[Block, ...]:
 
 
 def _said(change: Change) -> str:
-    form = change.measure.form
+    form = change.form
     assert change.now is not None and change.before is not None  # noqa: S101, PT018  sure ones have both
     return (
         f"{change.measure.name[0].upper()}{change.measure.name[1:]}: {form.format(change.now)}, was "
@@ -90,7 +90,7 @@ def _changed(report: PeriodicReport) -> tuple[Block, ...]:
 
 
 def _change_row(change: Change) -> tuple[str, ...]:
-    form = change.measure.form
+    form = change.form
     now, before = ("-" if value is None else form.format(value) for value in (change.now, change.before))
     difference = "-"
     if change.difference is not None:
@@ -109,7 +109,7 @@ def _cost(report: PeriodicReport) -> tuple[Block, ...]:
     for name, spending in (("model", costs.spending), ("tenant", report.tenants)):
         rows = tuple(
             (
-                row[name] or "none",
+                row[name] or f"no {name}",
                 f"{row['requests']:,}",
                 f"{usd(row['cost_nano']):,.6f}",
                 "-" if row["usd_per_request"] is None else f"{row['usd_per_request']:.4g}",
@@ -163,7 +163,7 @@ def _incident(pattern: ErrorPattern) -> str:
     ended = "goes on" if pattern.ended_at is None else f"until {pattern.ended_at:%Y-%m-%d %H:%M}"
     during = pattern.during or pattern.rate
     return (
-        f"{pattern.error_kind} of {pattern.model or 'requests before a model'}, from {began} ({ended}): "
+        f"{pattern.name[0].upper()}{pattern.name[1:]}, from {began} ({ended}): "
         f"{during.value:.1%} of {during.n_calls:,} calls failed [{during.low:.1%}, {during.high:.1%}]. "
         f"{pattern.cause} Next: {pattern.next_step}"
     )

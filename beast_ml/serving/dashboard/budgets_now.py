@@ -50,7 +50,7 @@ def apart(budgets: Sequence[Mapping[str, Any]]) -> str | None:
     names = ", ".join(shown) + (f" and {more} more" if more else "")
     return (
         f"These do not share their budgets: {' | '.join(groups)}. Each may spend the whole limit of {names}. Where one "
-        "limit is meant for all, give all of them the same `database_url`."
+        "limit is meant for all, give all of them the same BEAST_DATABASE_URL."
     )
 
 

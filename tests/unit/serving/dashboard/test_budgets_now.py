@@ -59,7 +59,7 @@ def test_servers_that_share_none_are_shown_apart_and_said_to_be():
     assert found.level == "warning"
     assert "http://two, http://three | http://one" in found.text
     assert "global:*:day (together up to $20.00, $6.50 left)" in found.text
-    assert "`database_url`" in found.text
+    assert "BEAST_DATABASE_URL" in found.text
 
 
 def test_many_budgets_are_named_in_part():
