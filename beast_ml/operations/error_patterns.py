@@ -112,9 +112,8 @@ class ErrorPattern:
     @property
     def name(self) -> str:
         """What it is called for people."""
-        if self.model is None:
-            return f"{self.error_kind} failures before a model was chosen"
-        return f"{self.error_kind} failures of {self.model}"
+        kind = self.error_kind.replace("_", " ")
+        return f"{kind} failures " + ("before a model was chosen" if self.model is None else f"of {self.model}")
 
 
 @dataclass(frozen=True)

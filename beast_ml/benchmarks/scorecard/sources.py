@@ -125,6 +125,10 @@ class Sources:
         began_s = time.monotonic()
         done = subprocess.run([sys.executable, *self._argv(name)], capture_output=True, text=True, check=False)
         self.say(f"{name}: took {(time.monotonic() - began_s) / 60:.1f} minutes")
+        if done.returncode and name == "coverage":
+            raise NotEnoughDataError(
+                "no run of the tests is on record here: run `poe test` in the project's folder first"
+            )
         if done.returncode:
             told = " ".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-5:])[-_TAIL:]
             raise NotEnoughDataError(f"`{self.command(name)}` ended with {done.returncode}: {told}")

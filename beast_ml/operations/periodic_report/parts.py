@@ -29,6 +29,7 @@ from beast_ml.operations.savings.plot import draw_savings
 __all__ = ["to_document"]
 
 _SHOWN: Final = 8
+_TOLD: Final = 3
 
 
 def to_document(report: PeriodicReport) -> Document:
@@ -62,6 +63,7 @@ def _in_short(report: PeriodicReport) -> tuple[Block, ...]:
     said.append(report.costs.spending.sentence())
     if report.errors is not None:
         said.append(report.errors.sentence())
+        said += [f"Incident: {_when(each)}." for each in report.errors.patterns if each.is_new][:_TOLD]
     if report.recommendations:
         best = report.recommendations[0]
         said.append(f"First of what to do: {best.what} ({best.gain}).")
@@ -159,13 +161,17 @@ def _broke(report: PeriodicReport) -> tuple[Block, ...]:
 
 
 def _incident(pattern: ErrorPattern) -> str:
+    said = _when(pattern)
+    return f"{said[0].upper()}{said[1:]}. {pattern.cause} Next: {pattern.next_step}"
+
+
+def _when(pattern: ErrorPattern) -> str:
     began = "before this time" if pattern.started_at is None else f"{pattern.started_at:%Y-%m-%d %H:%M}"
     ended = "goes on" if pattern.ended_at is None else f"until {pattern.ended_at:%Y-%m-%d %H:%M}"
     during = pattern.during or pattern.rate
     return (
-        f"{pattern.name[0].upper()}{pattern.name[1:]}, from {began} ({ended}): "
-        f"{during.value:.1%} of {during.n_calls:,} calls failed [{during.low:.1%}, {during.high:.1%}]. "
-        f"{pattern.cause} Next: {pattern.next_step}"
+        f"{pattern.name}, from {began} ({ended}): {during.value:.1%} of {during.n_calls:,} calls failed "
+        f"[{during.low:.1%}, {during.high:.1%}]"
     )
 
 

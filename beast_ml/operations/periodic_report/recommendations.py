@@ -90,7 +90,7 @@ def plan_of(
             lines.append((f"beast report savings {since}", f"the best saving is a setting: {savings.best.switch.how}"))
     failing = next((each for each in recommendations if each.by == "failures"), None)
     if failing is not None:
-        lines.append((f"beast models health --since {period.n_days}d", f"first: {failing.what}"))
+        lines.append((f"beast models health --since {period.n_days}d", f"first: {failing.what.partition(': ')[0]}"))
     lines.append(("beast report errors --since 24h", "every day: what fails, since when, why"))
     lines.append(("beast learn once", "every hour, by a timer: learn, prove, promote, watch"))
     lines.append(

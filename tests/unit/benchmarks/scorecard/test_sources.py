@@ -57,7 +57,13 @@ def test_what_is_away_leaves_the_rest_of_the_card_whole(tmp_path):
 
 def test_a_command_that_fails_says_so_with_its_last_words(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(NotEnoughDataError, match=r"`poe test` ended with 1: No data to report"):
+    with pytest.raises(NotEnoughDataError, match=r"selection --json` ended with 2: .*chosen model and its prompt"):
+        Sources(Plan(tmp_path)).report("selection")
+
+
+def test_without_a_run_of_the_tests_their_coverage_is_not_known(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NotEnoughDataError, match="run `poe test`"):
         Sources(Plan(tmp_path)).report("coverage")
 
 

@@ -104,6 +104,9 @@ def test_incidents_come_with_their_cause_and_lead_the_recommendations(tmp_path) 
     assert report.recommendations[0].what.startswith("Auth failures of large")
     assert report.plan[0][0] == "beast models health --since 7d"
     assert "failed calls a month fewer" in report.recommendations[0].gain
+    assert any(
+        said.startswith("Incident: auth failures of large") for said in to_document(report).sections[0].blocks[0].items
+    )
 
 
 def test_costs_that_nobody_knows_are_said_to_be_so(tmp_path) -> None:
