@@ -22,7 +22,8 @@ def measure_savings(scored: ScoredSet) -> PartResult:
 
     ``quality_gain_X`` is quality minus that of the best single model, ``saving_X`` the fraction of its cost that is
     saved, ``saving_vs_dearest_X`` the fraction of the cost of sending everything to the dearest model. The oracle's
-    are at the least cost at which its curve buys just that quality: the ceiling. Nothing where there is no cost.
+    are at the least cost at which its curve buys just that quality: the ceiling; of ``quality_gain_X`` it is what its
+    curve reaches at any cost. Nothing where there is no cost.
     """
     if scored.cost == "none":
         return PartResult("savings", (), (f"{scored.name} knows no cost: there is nothing to save",))
@@ -31,7 +32,9 @@ def measure_savings(scored: ScoredSet) -> PartResult:
     dearest_cost, reference_cost = board.singles.cost[:, dearest], board.singles.cost[:, board.reference]
     ceiling: dict[str, Floats] = {}
     curves, best = board.frontiers(board.oracle), board.singles.quality[:, board.reference]
+    top = np.array([curve.quality[-1] for curve in curves])
     for target, share in QUALITY_TARGETS.items():
+        ceiling[f"quality_gain_{target}"] = top - best
         cost = _costs(curve.cost_of(share * quality) for curve, quality in zip(curves, best, strict=True))
         ceiling[f"saving_{target}"] = _saved(reference_cost, cost)
         ceiling[f"saving_vs_dearest_{target}"] = _saved(dearest_cost, cost)

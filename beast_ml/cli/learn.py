@@ -112,6 +112,46 @@ def status(as_json: JsonOption = False) -> None:
     stdout.print(_line(state), highlight=False, markup=False)
 
 
+@app.command()
+def changes(as_json: JsonOption = False) -> None:
+    """List the changes that learning, tuning and recommendations proposed, and what evidence made of them.
+
+    Routers that a training, the loop or a savings report registered, and settings that `beast tune` found. Those that
+    wait for evidence are open, and no part of the share.
+    """
+    from collections import Counter
+    from dataclasses import asdict
+
+    from beast_ml.cli.live_loop import loop_state
+    from beast_ml.operations.learning_loop.proposed import with_cycles
+    from beast_ml.registry.config import TrackingConfig
+    from beast_ml.registry.proposals import proposals
+    from beast_ml.settings import load_settings
+
+    settings = load_settings()
+    state = loop_state(settings).read()
+    tracking = TrackingConfig(**settings.tracking.model_dump())
+    is_there = tracking.database is None or tracking.database.exists()  # looking must not make one
+    recorded = proposals(tracking) if is_there else []
+    found = with_cycles(recorded, () if state is None else state.finished)
+    if as_json:
+        print_json([asdict(each) | {"at": each.at.isoformat()} for each in found])
+        return
+    if not found:
+        stdout.print("Nothing was proposed yet: beast train, beast tune, beast learn once, or beast report savings")
+        return
+    rows = [(f"{each.at:%Y-%m-%d %H:%M}", each.origin, each.what, each.outcome, each.because) for each in found]
+    print_table("Changes that were proposed", ("at (UTC)", "by", "what", "outcome", "because"), rows)
+    counts = Counter(each.outcome for each in found)
+    judged = len(found) - counts["open"]
+    stdout.print(
+        f"Evidence adopted {counts['adopted']} of {judged} proposals, refused {counts['refused']} and took back "
+        f"{counts['taken back']}; {counts['open']} are open.",
+        highlight=False,
+        style="bold",
+    )
+
+
 def _show(report: LoopReport) -> None:
     rows = [(each.entered_at.strftime("%m-%d %H:%M"), each.step, each.reason) for each in report.transitions]
     if rows:

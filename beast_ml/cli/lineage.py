@@ -56,7 +56,8 @@ def _decision(log: Any, request_id: str) -> dict[str, Any]:
     if not found:
         raise InputError(
             f"no request {request_id!r} is in {log.path}: give the id that an answer told (`request_id`, or the header "
-            "x-beast-request-id); rows of the last minutes get there by `beast logs compact`"
+            "x-beast-request-id); rows of the last minutes get there by `beast logs compact`, once "
+            "the server has sealed their segment, which it does when it stops, too"
         )
     decision: dict[str, Any] = found[0]
     return decision | {"received_at": decision["received_at"].isoformat()}

@@ -138,7 +138,7 @@ def _show_past(report: UptimeReport) -> None:
     incidents = sorted(((each, row) for row in named for each in row.incidents), key=lambda pair: pair[0].started_at)
     if incidents:
         print_table(
-            f"Incidents: at least half of the calls failed; to {report.bin_s:.0f} s",
+            f"Incidents: at least half of the calls failed; exact to {max(report.bin_s / 60, 0.1):.2g} minutes",
             ("from", "to", "model", "endpoint", "failed", "error"),
             [
                 (

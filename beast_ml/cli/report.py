@@ -106,9 +106,8 @@ def _show(report: ErrorReport) -> None:
 
 
 def _explain(pattern: ErrorPattern) -> None:
-    name = f"{pattern.error_kind} of {pattern.model}" if pattern.model else pattern.error_kind
     mark = "[red]new[/red] " if pattern.is_new else ""
-    stdout.print(f"\n{mark}[bold]{escape(name)}[/bold]", highlight=False)
+    stdout.print(f"\n{mark}[bold]{escape(pattern.name)}[/bold]", highlight=False)
     stdout.print(f"  why   {escape(pattern.cause)}", highlight=False)
     if pattern.is_new and pattern.during is not None and pattern.p_value is not None:
         during = pattern.during

@@ -23,8 +23,8 @@ def scorecard(
     only: Annotated[
         str | None,
         typer.Option(
-            help="serving, routing, kinds, cache, context, tuning, budgets, log, selection, loop, coverage, separated "
-            "by commas: what to measure; default: all."
+            help="serving, routing, kinds, cache, context, tuning, budgets, log, selection, changes, coverage, "
+            "separated by commas: what to measure; default: all."
         ),
     ] = None,
     log: Annotated[

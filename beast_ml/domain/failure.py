@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, get_args
 
-__all__ = ["ERROR_KINDS", "RETRIED_ELSEWHERE", "ErrorKind"]
+__all__ = ["ERROR_KINDS", "RETRIED_ELSEWHERE", "ErrorKind", "known_kind"]
 
 ErrorKind = Literal[
     "provider",  # the provider answered with an error of its own, or not at all
@@ -27,3 +27,23 @@ RETRIED_ELSEWHERE: Final[frozenset[ErrorKind]] = frozenset(
     {"provider", "timeout", "rate_limit", "context_length", "content_filter", "auth"}
 )
 """Failures of one model that another may not share: the gateway falls back."""
+
+_ALIASES: Final = {
+    "server_error": "provider",
+    "connection": "provider",
+    "rate_limited": "rate_limit",
+    "rate_limit_exceeded": "rate_limit",
+    "context_length_exceeded": "context_length",
+    "authentication": "auth",
+}
+
+
+def known_kind(kind: str) -> str:
+    """Return our word for a kind of failure that a log from elsewhere may call otherwise; the kind where we have none.
+
+    Examples
+    --------
+    >>> known_kind("rate_limited"), known_kind("timeout")
+    ('rate_limit', 'timeout')
+    """
+    return _ALIASES.get(kind, kind)

@@ -14,6 +14,8 @@ import yaml
 from beast_ml.cache.replay.stream import Stream
 from beast_ml.cache.tuning import CacheChoice, CacheTuning, Trial, TuningPrices
 from beast_ml.registry.config import TrackingConfig
+from beast_ml.registry.models import VERDICT_TAG
+from beast_ml.registry.proposals import KEPT_DEFAULTS, KEPT_TUNED
 from beast_ml.registry.tracking import training_run
 
 __all__ = ["kept_choice", "record_tuning", "settings_fragment"]
@@ -82,6 +84,7 @@ def record_tuning(
         for name, trial in (("baseline", baseline), ("tuned", best)):
             run.metrics({f"{name}/{figure}": value for figure, value in _figures(trial).items()})
         run.text(settings_fragment(tuning, stream.source), "mlflow.yaml")
+        run.tags({VERDICT_TAG: KEPT_DEFAULTS if kept_choice(tuning) == baseline.choice else KEPT_TUNED})
         return run.id
 
 

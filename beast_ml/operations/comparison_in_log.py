@@ -152,4 +152,4 @@ def _trust(rounds: LoggedRounds, j: int, known: tuple[str, ...], logged: LoggedO
     target[:, j] = 1.0
     found = diagnose(rounds, TargetRounds.of(rounds, target), target, known, logged.candidates)
     verdict = judge_log(found, float(logged.candidates.sum(axis=1).mean()))
-    return f"{verdict.answer}: {verdict.sentence}"
+    return verdict.sentence

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from beast_ml.domain.failure import known_kind
+
 if TYPE_CHECKING:
     from beast_ml.operations.error_patterns import ErrorPattern
 
@@ -35,20 +37,11 @@ _NEXT_STEP: Final[dict[str, str]] = {
     "internal": "Look for the examples' ids in the server's log, and report it.",
 }
 
-_ALIASES: Final = {
-    "server_error": "provider",
-    "connection": "provider",
-    "rate_limited": "rate_limit",
-    "rate_limit_exceeded": "rate_limit",
-    "context_length_exceeded": "context_length",
-    "authentication": "auth",
-}
-
 
 def cause_of(pattern: ErrorPattern) -> str:
     """Return what most likely happens, in one or two sentences; what only coincides is called that."""
     who = _who(pattern)
-    meaning = _MEANING.get(_known(pattern.error_kind))
+    meaning = _MEANING.get(known_kind(pattern.error_kind))
     said = meaning.format(who=who) if meaning else f"calls of {who} fail with {pattern.error_kind!r}"
     parts = [said[0].upper() + said[1:]]
     others = [place for place in pattern.where if place.dimension != "endpoint"]
@@ -74,7 +67,7 @@ def cause_of(pattern: ErrorPattern) -> str:
 
 def next_step_for(pattern: ErrorPattern) -> str:
     """Return what to do about a pattern."""
-    known = _known(pattern.error_kind)
+    known = known_kind(pattern.error_kind)
     endpoint = _endpoint(pattern)
     where = f"endpoint {endpoint}" if endpoint else f"the endpoints of {pattern.model}" if pattern.model else "it"
     step = _NEXT_STEP.get(known, "Look for the examples in the log, and at what the provider says of such errors.")
@@ -94,7 +87,3 @@ def _who(pattern: ErrorPattern) -> str:
 
 def _endpoint(pattern: ErrorPattern) -> str | None:
     return next((place.value for place in pattern.where if place.dimension == "endpoint"), None)
-
-
-def _known(kind: str) -> str:
-    return _ALIASES.get(kind, kind)

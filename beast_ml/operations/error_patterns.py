@@ -109,6 +109,12 @@ class ErrorPattern:
     cause: str = ""
     next_step: str = ""
 
+    @property
+    def name(self) -> str:
+        """What it is called for people."""
+        kind = self.error_kind.replace("_", " ")
+        return f"{kind} failures " + ("before a model was chosen" if self.model is None else f"of {self.model}")
+
 
 @dataclass(frozen=True)
 class ErrorReport:

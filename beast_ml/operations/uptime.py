@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from beast_ml.domain.failure import known_kind
 from beast_ml.evaluation.proportion import effective_trials, wilson
 from beast_ml.logs.store import LogStore
 from beast_ml.operations.error_counts import ErrorCounts, count_errors
@@ -140,7 +141,7 @@ def uptime_report(store: LogStore, since: datetime | None = None, until: datetim
 
 def _uptime(counts: ErrorCounts, calls: pd.DataFrame, model: str, endpoint: str) -> Uptime:
     kinds = calls.groupby(calls["kind"].astype(str))["n"].sum().sort_values(ascending=False)
-    failed = calls[calls["kind"].isin(_FAULTS)]
+    failed = calls[calls["kind"].astype(str).map(known_kind).isin(_FAULTS)]
     n = counts.by_bin(calls)[counts.since_bin :]
     k = counts.by_bin(failed)[counts.since_bin :]
     incidents = _incidents(counts, failed, n, k)

@@ -18,6 +18,7 @@ __all__ = [
     "close_cycle",
     "close_killed",
     "digest_of",
+    "is_registered",
     "point_alias",
     "settle_champions",
     "tag_cycle",
@@ -40,7 +41,7 @@ def champion_version(config: TrackingConfig) -> int | None:
         If the store does not answer.
     """
     client = connect(config)
-    return read_champions(client, config).current if _is_there(client, config) else None
+    return read_champions(client, config).current if is_registered(client, config) else None
 
 
 def settle_champions(config: TrackingConfig) -> None:
@@ -58,7 +59,7 @@ def digest_of(config: TrackingConfig, version: int) -> str:
 def trained_version(config: TrackingConfig, name: str) -> int | None:
     """Return the version that a training on data of this name registered; None where none did."""
     client = connect(config)
-    if not _is_there(client, config):
+    if not is_registered(client, config):
         return None
     with translated(config):
         runs = client.search_runs([experiment_id(client, config)], f"tags.{_DATA_TAG} = '{name}'")
@@ -125,7 +126,8 @@ def _run_of(client: Any, config: TrackingConfig, cycle: str) -> str:
     return str(created.info.run_id)
 
 
-def _is_there(client: Any, config: TrackingConfig) -> bool:
+def is_registered(client: Any, config: TrackingConfig) -> bool:
+    """Return whether any router was ever registered."""
     with translated(config):
         try:
             client.get_registered_model(ROUTER)

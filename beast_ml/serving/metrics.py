@@ -91,12 +91,14 @@ class ServingMetrics:
         self._calls = counters("provider_calls", "Calls of endpoints; result is ok or a kind.", "endpoint", "result")
         self._call_s = seconds("provider_call", "Time that a call of an endpoint took.", _PROVIDER_S, "endpoint")
         self._fallbacks = counters("fallbacks", "Second and later attempts, by who failed.", "model", "error_kind")
+        self._rescued = counters("rescued", "Requests answered although a call failed, by why the first.", "error_kind")
         self._spent = counters("spent_usd", "What answers cost.", "model")
         self._endpoints = gauges(
             "endpoint_state", "Breaker: 0 closed, 1 half-open, 2 open; of workers the worst.", "livemax", "endpoint"
         )
         self._budget_left = gauges("budget_left_usd", "Left of a budget.", "livemostrecent", "budget")
         self._budget_limit = gauges("budget_limit_usd", "A budget's limit.", "livemostrecent", "budget")
+        self._ledger = gauges("budget_ledger_info", "Who has the same one shares budgets.", "livemostrecent", "ledger")
         self._swaps = counters("swaps", "Routers that came up: swapped, refused or rolled_back.", "result")
         self._bundle = gauges("bundle_info", "Workers that decide with a bundle.", "livesum", "version", "digest")
         self._log_rows = counters("log_rows", "Rows written to the request log.", "table")
@@ -201,6 +203,10 @@ class ServingMetrics:
         """Count that a request went on to another model or endpoint, since one failed."""
         self._fallbacks.add((model, error_kind))
 
+    def rescued(self, error_kind: str) -> None:
+        """Count a request that was answered although a call for it failed, by how the first one did."""
+        self._rescued.add((error_kind,))
+
     def spent(self, model: str, cost_usd: float) -> None:
         """Count what an answer cost."""
         self._spent.add((model,), cost_usd)
@@ -233,6 +239,10 @@ class ServingMetrics:
         """Say what a budget is, and what is left of it, as far as this worker knows."""
         self._budget_limit.set((budget,), limit_usd)
         self._budget_left.set((budget,), left_usd)
+
+    def set_ledger(self, ledger: str) -> None:
+        """Say where this host's budgets are kept; see `beast_ml.operations.budgets.open_ledger.ledger_name`."""
+        self._ledger.set((ledger,), 1.0)
 
     def set_log_lag(self, seconds: float) -> None:
         """Say how old the oldest row is that is not in the store yet."""

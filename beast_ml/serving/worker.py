@@ -23,7 +23,7 @@ from beast_ml.experiments.kept_analyses import ANALYSES_FILE
 from beast_ml.logs.segments import SegmentWriter
 from beast_ml.operations.budgets.guard import BudgetGuard
 from beast_ml.operations.budgets.ledger import Ledger
-from beast_ml.operations.budgets.open_ledger import BudgetHome, open_ledger
+from beast_ml.operations.budgets.open_ledger import BudgetHome, ledger_name, open_ledger
 from beast_ml.operations.budgets.recovery import recover
 from beast_ml.operations.budgets.rules import BudgetRule
 from beast_ml.operations.health.fleet import FleetHealth
@@ -209,6 +209,7 @@ class Worker:
         health = FleetHealth(config.endpoints, runtime.router.models, distances=config.distances)
         ledger, meanwhile = await _ledger(config, metrics)
         stack.callback(ledger.close)
+        metrics.set_ledger(ledger_name(config.database_url, config.redis_url, config.state, config.home))
         # In a region that is not the budgets' home, no rule at all is no rule that is known: it must not start so.
         rules = config.budgets if config.home is None or config.home.is_here else config.budgets or None
         budgets = await asyncio.to_thread(BudgetGuard.open, ledger, config.state, rules)

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from beast_ml.benchmarks.serving.processes import ServerProcess, free_port
-from beast_ml.testing.fake_provider import FakeProvider
+from beast_ml.testing.fake_provider import FakeProvider, Outcome, ProviderScript
 from beast_ml.testing.worlds import WORLD_MODELS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -22,6 +22,7 @@ pytestmark = [
 
 QUIET_BROWSER = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 SECRET_TEXT = "a prompt that nobody may read"
+ONE_FAILS = ProviderScript({"*": (Outcome(), Outcome(), Outcome(fault="server_error"), *[Outcome()] * 50)})
 PRICES = [{"name": name, "input_usd_per_mtok": 1.0, "output_usd_per_mtok": 2.0} for name in WORLD_MODELS]
 
 
@@ -30,7 +31,7 @@ class Deployment:
 
     def __init__(self, stack, folder, router_folder):
         self.folder, self.stack = folder, stack
-        self.provider = stack.enter_context(FakeProvider())
+        self.provider = stack.enter_context(FakeProvider(ONE_FAILS))
         self.port = free_port()
         self.router = router_folder
         self.server = None
@@ -156,6 +157,12 @@ def test_numbers_on_the_page_are_those_of_the_log(page, deployment):
     failed = [row for row in rows if row["status"] in ("error", "timeout", "rejected")]
     shows(page, "#f-requests", str(len(rows)))
     page.wait_for_function("() => document.querySelector('#f-quality').textContent === '0.5'")
+    rescued = [row for row in rows if row["status"] == "ok" and "error" in [call["status"] for call in row["attempts"]]]
+    assert rescued
+    shows(page, "#tiles", f"{len(rescued)} more rescued by fallback")
+    page.locator("summary", has_text="Table of rescued").click()
+    shown = page.locator("#chart-rescued ~ details tbody td").all_text_contents()
+    assert sum(map(int, shown)) == len(rescued)
     assert figure(page, "errors") == f"{100 * len(failed) / len(rows):.2f}%"
     paid = sum(row.get("cost_usd", row.get("predicted_cost_usd", 0.0)) for row in rows)
     assert float(figure(page, "cost").strip("$")) == pytest.approx(paid, rel=0.06)  # two digits are shown
@@ -328,7 +335,7 @@ def test_all_that_can_be_used_is_reached_by_tab_and_the_page_can_be_paused(busy,
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.name"))
     wanted = ["range", "tenant", "model", "kind", "source", "pause", "theme"]
-    wanted += [f"chart-{name}" for name in ("requests", "latency", "errors", "cost", "cache", "selection")]
+    wanted += [f"chart-{name}" for name in ("requests", "latency", "errors", "rescued", "cost", "cache", "selection")]
     assert [name for name in wanted if name not in reached] == []
     page.get_by_role("button", name="Pause").click()
     shows(page, "#connection", "paused")

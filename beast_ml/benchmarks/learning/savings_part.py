@@ -16,6 +16,7 @@ from beast_ml.benchmarks.part_context import PartContext
 from beast_ml.benchmarks.partial_feedback import MMLU_PRO_POOL
 from beast_ml.benchmarks.sets import SETS, load_set
 from beast_ml.evaluation.off_policy.rounds import Floats
+from beast_ml.evaluation.proportion import wilson
 from beast_ml.features.encoder import Encoder
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.logs.simulate.config import PolicyConfig
@@ -132,7 +133,7 @@ def _context(name: str, pool: OutcomeMatrix, encoder: Encoder) -> tuple[Figure, 
         rng,
     )
     figures = [
-        Figure(_PART, name, reads, "share_of_choices_near_the_best", float(near.mean()))
+        _share_near(name, reads, near)
         for reads, near in (
             ("text", near_best(exact_regret(known.quality, made[0]), _EPSILON)),
             *(
@@ -157,3 +158,8 @@ def _context(name: str, pool: OutcomeMatrix, encoder: Encoder) -> tuple[Figure, 
         if each.gain_of_gap is not None:
             figures.append(Figure(_PART, name, each.field, "of_what_routing_by_text_gains", each.gain_of_gap))
     return tuple(figures)
+
+
+def _share_near(name: str, reads: str, near: Floats) -> Figure:
+    share = float(near.mean())
+    return Figure(_PART, name, reads, "share_of_choices_near_the_best", share, None, *wilson(share, len(near)))

@@ -25,8 +25,8 @@ from beast_ml.benchmarks.scale.releases_part import ReleasesResult, measure_rele
 from beast_ml.benchmarks.scale.site import Site
 from beast_ml.benchmarks.serving.cases import Effort, Spread, spread
 from beast_ml.benchmarks.serving.payloads import base_prompts
-from beast_ml.benchmarks.serving.surroundings import machine
 from beast_ml.benchmarks.serving.router_bundle import quickstart_bundle
+from beast_ml.benchmarks.serving.surroundings import machine
 from beast_ml.errors import BeastError, InputError
 
 __all__ = ["HIT_SHARES", "PARTS", "Planned", "ScaleBench", "ScaleConfig", "ScaleResult", "Sensitivity", "choose_rates"]

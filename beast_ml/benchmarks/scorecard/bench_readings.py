@@ -9,12 +9,12 @@ from typing import Any, Final
 from beast_ml.benchmarks.scorecard.score import Reading
 
 __all__ = [
+    "adopted_changes",
     "availability",
     "budget_overrun",
     "cache_rate",
     "figure",
     "gain_over",
-    "learned_changes",
     "lowest_accuracy",
     "recovery_of",
     "serving_target",
@@ -94,15 +94,27 @@ def cache_rate(setting: str, rate: str, of: str = "") -> Read:
     return read
 
 
-def figure(part: str, dataset: str, name: str, router: str = "beast", ceiling: bool = False) -> Read:
-    """Return what reads a figure of `beast bench routing` or `learning`; ``ceiling``: the oracle's stands beside it."""
+def figure(
+    part: str, dataset: str, name: str, router: str = "beast", *, ceiling: bool = False, at_best: float | None = None
+) -> Read:
+    """Return what reads a figure of `beast bench routing` or `learning`.
+
+    Parameters
+    ----------
+    part, dataset, name, router
+        Which.
+    ceiling
+        Whether the oracle's stands beside it, as the best that the data allow.
+    at_best
+        What the oracle reaches, where that is the same on all data.
+    """
 
     def read(report: Report) -> Reading | None:
         found = _figure(report, part, dataset, name, router)
         if found is None:
             return None
         best = _figure(report, part, dataset, name, "oracle") if ceiling else None
-        top = None if best is None else best["value"]
+        top = at_best if best is None else best["value"]
         return Reading(found["value"], found["low"], found["high"], top, dataset)
 
     return read
@@ -149,11 +161,17 @@ def budget_overrun(report: Report) -> Reading | None:
     return Reading(max(spent - report["limit"], 0) / 1e9, note=note)
 
 
-def learned_changes(report: Report) -> Reading | None:
-    """Return the share of the routers proposed by the learning loop that evidence adopted, and that stayed."""
-    verdicts = [each["verdict"] for each in report["finished"] if each["candidate"] is not None]
-    note = f"{verdicts.count('promoted')} promoted, {verdicts.count('rolled back')} rolled back of {len(verdicts)}"
-    return Reading.of_share(verdicts.count("promoted"), len(verdicts), note)
+def adopted_changes(report: Report) -> Reading | None:
+    """Return the share of the changes that the system proposed itself which evidence adopted, and that stayed."""
+    judged = [each for each in report["changes"] if each["outcome"] != "open"]
+    told = []
+    for origin in dict.fromkeys(each["origin"] for each in report["changes"]):
+        own = [each["outcome"] for each in judged if each["origin"] == origin]
+        told.append(f"{origin}: {own.count('adopted')} of {len(own)}")
+    n_open = len(report["changes"]) - len(judged)
+    taken_back = sum(each["outcome"] == "taken back" for each in judged)
+    note = f"{', '.join(told)}; {taken_back} taken back, {n_open} open"
+    return Reading.of_share(sum(each["outcome"] == "adopted" for each in judged), len(judged), note)
 
 
 def tuning_gain(dataset: str) -> Read:

@@ -19,6 +19,9 @@ Floats = NDArray[np.float64]
 WINDOW: Final = 1000
 """Calls of a model over which equal endpoints must share them equally."""
 
+_NO_COST: Final = (
+    "no answer has a cost: a drill's provider charges nothing; give the log of a deployment, with costs, by --log"
+)
 # Rejected and cancelled requests ended as their sender or a rule wanted it.
 _COUNTS: Final = """
 SELECT
@@ -78,13 +81,17 @@ def log_share(what: str, of: str) -> Callable[[Mapping[str, Any]], Reading | Non
 
 
 def spend_accuracy(figures: Mapping[str, Any]) -> Reading | None:
-    """Return how near predicted spend came to the true one."""
-    return None if figures["spend_accuracy"] is None else Reading(*figures["spend_accuracy"])
+    """Return how near predicted spend came to the true one; it raises where no answer has both."""
+    if figures["spend_accuracy"] is None:
+        raise NotEnoughDataError(_NO_COST)
+    return Reading(*figures["spend_accuracy"])
 
 
 def cost_of_a_request(figures: Mapping[str, Any]) -> Reading | None:
-    """Return the mean cost of an answer, in USD."""
-    return None if figures["mean_cost_usd"] is None else Reading(*figures["mean_cost_usd"])
+    """Return the mean cost of an answer, in USD; it raises where no answer has one."""
+    if figures["mean_cost_usd"] is None:
+        raise NotEnoughDataError(_NO_COST)
+    return Reading(*figures["mean_cost_usd"])
 
 
 def worst_imbalance(figures: Mapping[str, Any]) -> Reading | None:

@@ -9,6 +9,7 @@ import json
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,7 +103,7 @@ class Sources:
     def _kept(self, name: str) -> Mapping[str, Any]:
         if name == "log":
             return self._log()
-        if name in ("coverage", "selection", "loop"):
+        if name in ("coverage", "selection", "changes"):
             return self._run(name)  # what they read changes without the code, and takes no time
         key = result_key({"command": self._argv(name), "code": code_digest()})
         path = self.plan.out / "measured" / f"{name}-{key}.json"
@@ -121,14 +122,20 @@ class Sources:
 
     def _run(self, name: str) -> Mapping[str, Any]:
         self.say(f"{name}: {self.command(name)}")
+        began_s = time.monotonic()
         done = subprocess.run([sys.executable, *self._argv(name)], capture_output=True, text=True, check=False)
+        self.say(f"{name}: took {(time.monotonic() - began_s) / 60:.1f} minutes")
+        if done.returncode and name == "coverage":
+            raise NotEnoughDataError(
+                "no run of the tests is on record here: run `poe test` in the project's folder first"
+            )
         if done.returncode:
             told = " ".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-5:])[-_TAIL:]
             raise NotEnoughDataError(f"`{self.command(name)}` ended with {done.returncode}: {told}")
         found = json.loads(done.stdout)
-        if found is None:
+        if found is None or found == []:
             raise NotEnoughDataError(f"`{self.command(name)}` has nothing to tell yet")
-        return dict(found) if isinstance(found, dict) else {"value": found}
+        return dict(found) if isinstance(found, dict) else {"changes" if name == "changes" else "value": found}
 
     def _argv(self, name: str) -> Sequence[str]:
         quick = ("--quick",) if self.plan.quick else ()
@@ -151,8 +158,8 @@ class Sources:
         if name == "selection":
             store = () if self.plan.log is None else ("--store", str(self.plan.log))
             return (*_CLI, "report", "selection", *store, "--json")
-        if name == "loop":
-            return (*_CLI, "learn", "status", "--json")
+        if name == "changes":
+            return (*_CLI, "learn", "changes", "--json")
         if name == "coverage":
             return ("-m", "coverage", "report", "--format=total")
         raise InputError(f"no source is called {name!r}")

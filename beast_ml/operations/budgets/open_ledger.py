@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from beast_ml.errors import InputError
 from beast_ml.operations.budgets.ledger import Ledger
 
-__all__ = ["BudgetHome", "open_ledger"]
+__all__ = ["BudgetHome", "ledger_name", "open_ledger"]
 
 _VALKEY: Final = ("redis://", "rediss://")
+_NEAR: Final = (None, "localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
@@ -82,3 +86,44 @@ def _sql_url(database_url: str | None, state: Path) -> str:
         return database_url
     state.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{state / 'state.db'}"
+
+
+def ledger_name(
+    database_url: str | None,
+    redis_url: str | None,
+    state: Path,
+    home: BudgetHome | None = None,
+    host: str | None = None,
+) -> str:
+    """Return a name that is the same on two hosts when `open_ledger` gives both the same ledger.
+
+    It goes by the address: two addresses of one database have two names. Of the address it tells no more than the kind.
+
+    Parameters
+    ----------
+    database_url, redis_url, state, home
+        As of `open_ledger`.
+    host
+        Name of this machine, where "localhost" and its files are; None: ask it.
+
+    Examples
+    --------
+    >>> one, two = (ledger_name("postgresql://me:secret@db/beast", None, Path("/s"), host=host) for host in "ab")
+    >>> one == two, one.partition(":")[0]
+    (True, 'postgresql')
+    >>> one, two = (ledger_name(None, None, Path("/state"), host=host) for host in "ab")
+    >>> one == two
+    False
+    """
+    own = socket.gethostname() if host is None else host
+    if home is not None:
+        database_url, redis_url = (None, home.url) if home.is_here else (database_url, None)
+    parts = urlsplit(database_url or redis_url or f"sqlite:///{state.resolve() / 'state.db'}")
+    kind, address = parts.scheme.partition("+")[0], parts.netloc.rpartition("@")[2]
+    if kind == "sqlite":
+        place = f"{own} {Path(parts.path.removeprefix('/')).resolve()}"
+    elif parts.hostname in _NEAR:
+        place = f"{own} {address}{parts.path}?{parts.query}"
+    else:
+        place = f"{address}{parts.path}"
+    return f"{kind}:{blake2b(place.encode(), digest_size=6).hexdigest()}"

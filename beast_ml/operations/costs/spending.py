@@ -162,7 +162,8 @@ def _grouped(question: CostQuestion) -> str:
     if not names:
         return f"SELECT true AS is_total, 0 AS n_groups, {figures} FROM repriced"  # noqa: S608 - as above
     limit = "" if question.limit is None else f"LIMIT {question.limit}"
-    order = f"is_total DESC, cost_nano DESC, {names}"
+    newest = '"day" DESC, ' if "day" in question.by else ""  # days are read one after another, not the dearest first
+    order = f"is_total DESC, {newest}cost_nano DESC, {names}"
     if "request" in question.by:  # each is a group of its own: the dearest are found without grouping all
         nothing = ", ".join(f"NULL AS {name}" for name in names.split(", "))
         return f"""

@@ -6,6 +6,8 @@ between requests, says what could have come about by chance.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -75,6 +77,9 @@ MEASURES: Final = (
 )
 """What is compared with the period before, each a ratio of sums over days."""
 
+_DIGITS: Final = re.compile(r"\.(\d)g}")
+"""Of a form that names how many digits count."""
+
 _P95: Final = Measure("95th percentile of latency, s", "", "", "{:.3g}", "worse")
 
 
@@ -102,6 +107,22 @@ class Change:
     def difference(self) -> float | None:
         """By how much it changed."""
         return None if self.now is None or self.before is None else self.now - self.before
+
+    @property
+    def form(self) -> str:
+        """How its figures are written: a difference to as many decimals as four digits of the value take.
+
+        Examples
+        --------
+        >>> Change(Measure("cost a request, USD", "cost", "priced", "{:.4g}"), 0.001739, 0.001782).form
+        '{:,.6f}'
+        """
+        largest = max(abs(self.now or 0.0), abs(self.before or 0.0))
+        digits = _DIGITS.search(self.measure.form)
+        if digits is None or largest == 0.0:
+            return self.measure.form
+        decimals = max(int(digits[1]) - 1 - math.floor(math.log10(largest)), 0)
+        return f"{{:,.{decimals}f}}"
 
     @property
     def is_sure(self) -> bool:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
-__all__ = ["NOTHING", "Block", "Bullets", "Commands", "Document", "Grid", "Paragraph", "Picture", "Section"]
+__all__ = ["CODE", "NOTHING", "Block", "Bullets", "Commands", "Document", "Grid", "Paragraph", "Picture", "Section"]
+
+CODE: Final = re.compile(r"`([^`\n]+)`")
+"""What prose says in backticks, such as a setting or a command."""
 
 NOTHING = "Nothing recorded."
 """What a chapter says that has nothing to tell."""

@@ -6,7 +6,16 @@ import base64
 from html import escape
 from typing import Final
 
-from beast_ml.operations.periodic_report.document import Block, Bullets, Commands, Document, Grid, Paragraph, Picture
+from beast_ml.operations.periodic_report.document import (
+    CODE,
+    Block,
+    Bullets,
+    Commands,
+    Document,
+    Grid,
+    Paragraph,
+    Picture,
+)
 
 __all__ = ["to_html"]
 
@@ -42,7 +51,8 @@ figure { margin: 1.2rem 0; }
 img { display: block; width: 100%; height: auto; background: #fff; border: 1px solid var(--line);
   border-radius: .4rem; }
 dl { margin: 1rem 0; } dt { color: var(--soft); margin-top: .8rem; } dd { margin: .2rem 0 0; }
-code { display: block; background: var(--card); border: 1px solid var(--line); border-radius: .4rem;
+code.word { font: .92em ui-monospace, monospace; overflow-wrap: anywhere; }
+dd code { display: block; background: var(--card); border: 1px solid var(--line); border-radius: .4rem;
   padding: .5rem .8rem; font: .9rem/1.5 ui-monospace, monospace; overflow-wrap: anywhere; }
 footer { height: 3rem; }
 @media print { :root { --ink: #000; --soft: #333; --paper: #fff; --card: #fff; --line: #999; --accent: #000; }
@@ -73,10 +83,10 @@ def to_html(document: Document) -> str:
 def _block(block: Block) -> str:
     match block:
         case Paragraph(text, strong):
-            return f'<p class="strong">{escape(text)}</p>' if strong else f"<p>{escape(text)}</p>"
+            return f'<p class="strong">{_text(text)}</p>' if strong else f"<p>{_text(text)}</p>"
         case Bullets(items, numbered):
             tag = "ol" if numbered else "ul"
-            return f"<{tag}>{''.join(f'<li>{escape(item)}</li>' for item in items)}</{tag}>"
+            return f"<{tag}>{''.join(f'<li>{_text(item)}</li>' for item in items)}</{tag}>"
         case Grid():
             return _grid(block)
         case Picture(png, words):
@@ -84,9 +94,14 @@ def _block(block: Block) -> str:
             return f'<figure><img alt="{escape(words)}" src="data:image/png;base64,{data}"></figure>'
         case Commands(lines):
             rows = "".join(
-                f"<div><dt>{escape(why)}</dt><dd><code>{escape(command)}</code></dd></div>" for command, why in lines
+                f"<div><dt>{_text(why)}</dt><dd><code>{escape(command)}</code></dd></div>" for command, why in lines
             )
             return f"<dl>{rows}</dl>"
+
+
+def _text(text: str) -> str:
+    """Return a text for the page, what stands in backticks as code."""
+    return CODE.sub(r'<code class="word">\1</code>', escape(text))
 
 
 def _grid(grid: Grid) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import re
 
 from beast_ml.operations.periodic_report.document import (
+    CODE,
     Block,
     Bullets,
     Commands,
@@ -20,14 +22,14 @@ __all__ = ["to_markdown"]
 
 def to_markdown(document: Document) -> str:
     """Return a report as Markdown."""
-    parts = [f"# {_text(document.title)}", _text(document.subtitle)]
+    parts = [f"# {_escaped(document.title)}", _escaped(document.subtitle)]
     for section in document.sections:
         parts += _section(section)
     return "\n\n".join(parts) + "\n"
 
 
 def _section(section: Section) -> list[str]:
-    return [f"## {_text(section.title)}", *(_block(block) for block in section.blocks)]
+    return [f"## {_escaped(section.title)}", *(_block(block) for block in section.blocks)]
 
 
 def _block(block: Block) -> str:
@@ -39,19 +41,25 @@ def _block(block: Block) -> str:
         case Grid():
             return _grid(block)
         case Picture(png, words):
-            return f"![{_text(words)}](data:image/png;base64,{base64.b64encode(png).decode()})"
+            return f"![{_escaped(words)}](data:image/png;base64,{base64.b64encode(png).decode()})"
         case Commands(lines):
             return "```sh\n" + "\n".join(f"# {why}\n{command}" for command, why in lines) + "\n```"
 
 
 def _grid(grid: Grid) -> str:
     rule = ["---:" if i in grid.numeric else "---" for i in range(len(grid.columns))]
-    rows = [[_text(cell).replace("|", "\\|") for cell in row] for row in (grid.columns, *grid.rows)]
+    rows = [[_escaped(cell).replace("|", "\\|") for cell in row] for row in (grid.columns, *grid.rows)]
     lines = [f"| {' | '.join(cells)} |" for cells in (rows[0], rule, *rows[1:])]
-    return f"{_text(grid.caption)}\n\n" + "\n".join(lines)
+    return f"{_escaped(grid.caption)}\n\n" + "\n".join(lines)
 
 
 def _text(text: str) -> str:
+    """Return prose as Markdown; what stands in backticks is code."""
+    parts = CODE.split(text)  # every other one stood in backticks
+    return "".join(f"`{part}`" if i % 2 else _escaped(part) for i, part in enumerate(parts))
+
+
+def _escaped(text: str) -> str:
     """Return a text that Markdown takes as it is: names in it may hold what would be markup."""
-    one_line = " ".join(text.split())
+    one_line = re.sub(r"\s+", " ", text)
     return "".join(f"\\{c}" if c in "\\`*_[]<>#" else c for c in one_line)

@@ -29,6 +29,7 @@ from beast_ml.operations.savings.plot import draw_savings
 __all__ = ["to_document"]
 
 _SHOWN: Final = 8
+_TOLD: Final = 3
 
 
 def to_document(report: PeriodicReport) -> Document:
@@ -62,6 +63,7 @@ def _in_short(report: PeriodicReport) -> tuple[Block, ...]:
     said.append(report.costs.spending.sentence())
     if report.errors is not None:
         said.append(report.errors.sentence())
+        said += [f"Incident: {_when(each)}." for each in report.errors.patterns if each.is_new][:_TOLD]
     if report.recommendations:
         best = report.recommendations[0]
         said.append(f"First of what to do: {best.what} ({best.gain}).")
@@ -69,7 +71,7 @@ def _in_short(report: PeriodicReport) -> tuple[Block, ...]:
 
 
 def _said(change: Change) -> str:
-    form = change.measure.form
+    form = change.form
     assert change.now is not None and change.before is not None  # noqa: S101, PT018  sure ones have both
     return (
         f"{change.measure.name[0].upper()}{change.measure.name[1:]}: {form.format(change.now)}, was "
@@ -90,7 +92,7 @@ def _changed(report: PeriodicReport) -> tuple[Block, ...]:
 
 
 def _change_row(change: Change) -> tuple[str, ...]:
-    form = change.measure.form
+    form = change.form
     now, before = ("-" if value is None else form.format(value) for value in (change.now, change.before))
     difference = "-"
     if change.difference is not None:
@@ -109,7 +111,7 @@ def _cost(report: PeriodicReport) -> tuple[Block, ...]:
     for name, spending in (("model", costs.spending), ("tenant", report.tenants)):
         rows = tuple(
             (
-                row[name] or "none",
+                row[name] or f"no {name}",
                 f"{row['requests']:,}",
                 f"{usd(row['cost_nano']):,.6f}",
                 "-" if row["usd_per_request"] is None else f"{row['usd_per_request']:.4g}",
@@ -159,13 +161,17 @@ def _broke(report: PeriodicReport) -> tuple[Block, ...]:
 
 
 def _incident(pattern: ErrorPattern) -> str:
+    said = _when(pattern)
+    return f"{said[0].upper()}{said[1:]}. {pattern.cause} Next: {pattern.next_step}"
+
+
+def _when(pattern: ErrorPattern) -> str:
     began = "before this time" if pattern.started_at is None else f"{pattern.started_at:%Y-%m-%d %H:%M}"
     ended = "goes on" if pattern.ended_at is None else f"until {pattern.ended_at:%Y-%m-%d %H:%M}"
     during = pattern.during or pattern.rate
     return (
-        f"{pattern.error_kind} of {pattern.model or 'requests before a model'}, from {began} ({ended}): "
-        f"{during.value:.1%} of {during.n_calls:,} calls failed [{during.low:.1%}, {during.high:.1%}]. "
-        f"{pattern.cause} Next: {pattern.next_step}"
+        f"{pattern.name}, from {began} ({ended}): {during.value:.1%} of {during.n_calls:,} calls failed "
+        f"[{during.low:.1%}, {during.high:.1%}]"
     )
 
 

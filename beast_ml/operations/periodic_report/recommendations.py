@@ -31,6 +31,8 @@ class Recommendation:
         What it is expected to bring, in words, with its interval where there is one.
     usd_per_month, requests_per_month
         What it is ranked by: money, then requests that would be answered, or answered better.
+    by
+        What it comes from: ``savings``, ``failures``, ``drift``, ``choices`` or ``labels``.
     """
 
     what: str
@@ -38,6 +40,7 @@ class Recommendation:
     gain: str
     usd_per_month: float = 0.0
     requests_per_month: float = 0.0
+    by: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return it for a report."""
@@ -59,7 +62,7 @@ def recommend(
     if errors is not None:
         found += _errors(errors, period.n_days)
     if drift is not None:
-        found += [Recommendation(each.sentence, each.advice, "not known") for each in drift.findings]
+        found += [Recommendation(each.sentence, each.advice, "not known", by="drift") for each in drift.findings]
     if selection is not None:
         found += _selection(selection, period.n_days)
     if labelled_share is not None and labelled_share < _FEW_LABELS:
@@ -68,6 +71,7 @@ def recommend(
                 f"label more answers: {labelled_share:.1%} have a label",
                 "POST /v1/feedback, or beast logs ingest with `quality`",
                 "what is learnt, and whether it is promoted, rests on labels",
+                by="labels",
             )
         )
     return tuple(sorted(found, key=lambda each: (-each.usd_per_month, -each.requests_per_month)))
@@ -84,12 +88,15 @@ def plan_of(
             lines.append((f"beast report savings {since} --apply 1", "start the best saving as an experiment"))
         else:
             lines.append((f"beast report savings {since}", f"the best saving is a setting: {savings.best.switch.how}"))
+    failing = next((each for each in recommendations if each.by == "failures"), None)
+    if failing is not None:
+        lines.append((f"beast models health --since {period.n_days}d", f"first: {failing.what.partition(': ')[0]}"))
     lines.append(("beast report errors --since 24h", "every day: what fails, since when, why"))
     lines.append(("beast learn once", "every hour, by a timer: learn, prove, promote, watch"))
     lines.append(
         ("beast report costs --by tenant,model --since 30d", "every week: who spends what, and the month's end")
     )
-    if any("drift" in each.how or "retrain" in each.how for each in recommendations):
+    if any(each.by == "drift" for each in recommendations):
         lines.append((f"beast report drift --since {period.first.isoformat()}", "what drifted, with its pictures"))
     lines.append((f"beast report {period.kind}", f"when the next {period.kind} is over"))
     return tuple(lines)
@@ -108,7 +115,7 @@ def _savings(report: SavingsReport) -> list[Recommendation]:
         )
         if number == 1:
             gain += "; confirmed on the other half" if each.confirmed else "; not confirmed on the other half"
-        found.append(Recommendation(each.switch.name, each.switch.how, gain, usd_per_month=usd))
+        found.append(Recommendation(each.switch.name, each.switch.how, gain, usd_per_month=usd, by="savings"))
         if len(found) == _MOST:
             break
     return found
@@ -122,10 +129,11 @@ def _errors(report: ErrorReport, n_days: int) -> list[Recommendation]:
         over = "; it is over, and may come again" if pattern.is_new and pattern.ended_at is not None else ""
         found.append(
             Recommendation(
-                f"{pattern.error_kind} of {pattern.model or 'requests before a model'}: {pattern.cause.rstrip('.')}",
+                f"{pattern.name[0].upper()}{pattern.name[1:]}: {pattern.cause.rstrip('.')}",
                 pattern.next_step,
                 f"up to {month:,.0f} failed calls a month fewer{over}",
                 requests_per_month=month,
+                by="failures",
             )
         )
     return found
@@ -139,6 +147,7 @@ def _selection(report: SelectionReport, n_days: int) -> list[Recommendation]:
             "train with --use-app or --use-task" if each.field in ("app", "task") else "add it to `FeatureSpec`",
             f"{100 * each.gain:.2f} points of quality [{100 * each.gain_low:.2f}, {100 * each.gain_high:.2f}]",
             requests_per_month=each.gain * month,
+            by="choices",
         )
         for each in report.context
         if each.gain_low > 0

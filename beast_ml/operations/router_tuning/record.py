@@ -13,6 +13,8 @@ from beast_ml.operations.router_tuning.nested import NestedTuning, ProvenGain, T
 from beast_ml.operations.router_tuning.search import Trial
 from beast_ml.policy.learner_settings import LearnerSettings
 from beast_ml.registry.config import TrackingConfig
+from beast_ml.registry.models import VERDICT_TAG
+from beast_ml.registry.proposals import KEPT_DEFAULTS, KEPT_TUNED
 from beast_ml.registry.tracking import TrainingRun, training_run
 
 __all__ = ["gain_sentence", "record_router_tuning", "settings_file"]
@@ -73,6 +75,7 @@ def record_router_tuning(
             run.metrics({f"outer/{name}{end}": value for end, value in ends.items() if value is not None})
         run.text(settings_file(tuning, settings, source), "router.yaml")
         run.artifact(plot, "plots")
+        run.tags({VERDICT_TAG: KEPT_DEFAULTS if settings == tuning.defaults else KEPT_TUNED})
         return run.id
 
 

@@ -19,6 +19,7 @@ from beast_ml.operations.savings.recommendation import Recommendation, SwitchFig
 from beast_ml.registry.config import TrackingConfig
 from beast_ml.registry.evidence import Evidence, Interval
 from beast_ml.registry.loop_runs import point_alias
+from beast_ml.registry.proposals import SWITCH_PREFIX
 from beast_ml.registry.recorded_evidence import recorded_evidence
 from beast_ml.registry.resolve import resolve_version
 
@@ -65,7 +66,7 @@ def savings_experiment(
             f"{found.name}: the report was made with another router than {address} now is: make a new one "
             "(beast report savings)"
         )
-    name = "savings-" + hashlib.sha256(msgspec.json.encode(policy)).hexdigest()[:8]
+    name = SWITCH_PREFIX + hashlib.sha256(msgspec.json.encode(policy)).hexdigest()[:8]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"
         with_policy(champion.path, policy, folder)

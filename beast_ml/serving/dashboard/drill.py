@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from beast_ml.serving.dashboard.request_table import NUMBERS, TEXTS, RequestTable
+from beast_ml.serving.dashboard.rescues import rescued
 from beast_ml.serving.dashboard.traffic import Filters, of_filters
 
 __all__ = ["requests_behind"]
@@ -17,7 +18,7 @@ _SHOWN: Final = (*TEXTS, *(name for name in NUMBERS if name != "received_s"))
 
 
 def requests_behind(table: RequestTable, filters: Filters, chart: str, from_s: float, until_s: float) -> dict[str, Any]:
-    """Return the requests of a bucket that a chart counts: of errors those that failed, of the cache the look-ups.
+    """Return the requests of a bucket that a chart counts, say of errors those that failed, of the cache the look-ups.
 
     At most two hundred; of the latency chart the slowest, of the cost chart the dearest, else the newest. The beginning
     of a prompt is with them where the log holds it.
@@ -26,6 +27,8 @@ def requests_behind(table: RequestTable, filters: Filters, chart: str, from_s: f
     mask = rows["received_s"] < until_s
     if chart == "errors":
         mask &= rows.where("status", "error", "timeout", "rejected")
+    elif chart == "rescued":
+        mask &= rescued(rows)
     elif chart == "cache":
         mask &= rows.where("cache_result", "exact", "semantic", "miss")
     elif chart == "selection":

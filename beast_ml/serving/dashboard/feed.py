@@ -166,7 +166,7 @@ class Feed:
         return {
             **told,
             "at": now_s,
-            "notices": notices(told["servers"], self.table.n_seen, self._places, self._store_problem),
+            "notices": notices(told["servers"], told["budgets"], self.table.n_seen, self._places, self._store_problem),
             "experiments": _experiments(self.config.states),
             "loop": _loop(self.config.loop),
             "reports": {

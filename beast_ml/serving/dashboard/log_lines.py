@@ -7,7 +7,14 @@ from typing import TypeAlias
 
 import msgspec
 
-__all__ = ["FeedbackLine", "LogLine", "OutcomeLine", "RequestLine", "SignalLine", "decode_lines"]
+__all__ = ["AttemptLine", "FeedbackLine", "LogLine", "OutcomeLine", "RequestLine", "SignalLine", "decode_lines"]
+
+
+class AttemptLine(msgspec.Struct, frozen=True):
+    """How one call for a request went: its ``status``, and its ``error_kind`` where it failed."""
+
+    status: str
+    error_kind: str | None = None
 
 
 class RequestLine(msgspec.Struct, frozen=True, tag_field="table", tag="requests"):
@@ -23,6 +30,8 @@ class RequestLine(msgspec.Struct, frozen=True, tag_field="table", tag="requests"
         What the cache said.
     status, error_kind, served_model, latency_s, output_tokens, cost_usd
         What became of it.
+    attempts
+        Calls for it, in their order; those that went well may be missing.
     quality, feedback_at
         What somebody made of the answer, and when.
     """
@@ -49,6 +58,20 @@ class RequestLine(msgspec.Struct, frozen=True, tag_field="table", tag="requests"
     cost_usd: float | None = None
     quality: float | None = None
     feedback_at: datetime | None = None
+    attempts: tuple[AttemptLine, ...] = ()
+
+    @property
+    def failed_first(self) -> str | None:
+        """Kind of the first call that failed; None where none did.
+
+        Examples
+        --------
+        >>> calls = (AttemptLine("timeout", "timeout"), AttemptLine("ok"))
+        >>> RequestLine("r", datetime(2026, 1, 1), "acme", "ok", attempts=calls).failed_first
+        'timeout'
+        """
+        failed = (each for each in self.attempts if each.status not in ("ok", "cancelled"))
+        return next((each.error_kind or each.status for each in failed), None)
 
 
 class OutcomeLine(msgspec.Struct, frozen=True, tag_field="table", tag="outcomes"):

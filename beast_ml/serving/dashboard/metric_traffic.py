@@ -59,6 +59,7 @@ def metric_traffic(histories: Sequence[MetricHistory], filters: Filters, now_s: 
             [Line(f"p{100 * q:g}", [each[i] for each in quantiles]) for i, q in enumerate(QUANTILES)], "s over HTTP"
         ),
         "errors": Chart(lines("beast_errors_total", "error_kind"), "requests"),
+        "rescued": Chart(lines("beast_rescued_total", "error_kind"), "requests"),
         "cost": Chart(lines("beast_spent_usd_total", "model"), "USD"),
         "cache": Chart(
             [*lines("beast_cache_hits_total", "tier"), *lines("beast_cache_results_total", "result", result="miss")],
@@ -112,7 +113,7 @@ def metric_totals(histories: Sequence[MetricHistory], filters: Filters, now_s: f
         "hits": int(hits),
         "lookups": int(hits + misses),
         "hit_rate": hits / (hits + misses) if hits + misses else None,
-        "fallbacks": int(total("beast_fallbacks_total")),
+        "rescued": int(total("beast_rescued_total")),
         "labelled": 0,
         "quality": None,
         "predicted_quality": None,

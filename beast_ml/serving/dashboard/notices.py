@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from beast_ml.serving.dashboard.budgets_now import apart
+
 __all__ = ["Notice", "notices"]
 
 
@@ -17,7 +19,11 @@ class Notice(NamedTuple):
 
 
 def notices(
-    servers: Sequence[Mapping[str, Any]], n_rows: int, places: Sequence[str], store_problem: str | None
+    servers: Sequence[Mapping[str, Any]],
+    budgets: Sequence[Mapping[str, Any]],
+    n_rows: int,
+    places: Sequence[str],
+    store_problem: str | None,
 ) -> list[Notice]:
     """Return what there is to know, the worst first."""
     found = []
@@ -34,6 +40,8 @@ def notices(
             found.append(Notice("warning", f"{url} does without {', '.join(server['away'])}, which does not answer."))
         if server["log_failures"]:
             found.append(Notice("error", f"{url} could not log {server['log_failures']:.0f} rows: look at its disk."))
+    if (said := apart(budgets)) is not None:
+        found.append(Notice("warning", said))
     if store_problem is not None:
         found.append(Notice("warning", store_problem))
     if not n_rows:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from beast_ml.evaluation.proportion import wilson
-from beast_ml.operations.budgets.rules import window_end, window_of
+from beast_ml.serving.dashboard.budgets_now import budgets_now
 from beast_ml.serving.dashboard.metric_history import MetricHistory, Series, quantile_from_buckets
 from beast_ml.serving.dashboard.metric_traffic import buckets_of, summed
 from beast_ml.serving.dashboard.server_watch import ServerWatch
@@ -16,7 +15,7 @@ from beast_ml.serving.dashboard.traffic import QUANTILES
 __all__ = ["operations_now"]
 
 _RATE_S: Final = 60.0
-_BURN_S: Final = 600.0
+_CALLS_S: Final = 600.0
 _BREAKER: Final = {0.0: "closed", 1.0: "half-open", 2.0: "open"}
 
 
@@ -26,7 +25,7 @@ def operations_now(watches: Sequence[ServerWatch], now_s: float) -> dict[str, An
     return {
         "servers": [_server(each, now_s) for each in watches],
         "endpoints": _endpoints(histories, now_s),
-        "budgets": _budgets(histories, now_s),
+        "budgets": budgets_now(watches, now_s),
         "cache": _cache(histories),
     }
 
@@ -68,12 +67,15 @@ def _endpoints(histories: Sequence[MetricHistory], now_s: float) -> list[dict[st
     found = []
     for name, state in sorted(states.items(), key=lambda item: (-item[1], item[0])):
         calls = summed(
-            (each.increase("beast_provider_calls_total", now_s - _BURN_S, endpoint=name) for each in histories),
+            (each.increase("beast_provider_calls_total", now_s - _CALLS_S, endpoint=name) for each in histories),
             "result",
         )
         n = sum(calls.values())
         bounds = summed(
-            (each.increase("beast_provider_call_seconds_bucket", now_s - _BURN_S, endpoint=name) for each in histories),
+            (
+                each.increase("beast_provider_call_seconds_bucket", now_s - _CALLS_S, endpoint=name)
+                for each in histories
+            ),
             "le",
         )
         seconds = {float(bound): value for bound, value in bounds.items()}
@@ -89,32 +91,6 @@ def _endpoints(histories: Sequence[MetricHistory], now_s: float) -> list[dict[st
             }
         )
     return found
-
-
-def _budgets(histories: Sequence[MetricHistory], now_s: float) -> list[dict[str, Any]]:
-    """Return the budgets; of hosts that share one, the least that any of them knows to be left."""
-    found: dict[str, dict[str, Any]] = {}
-    for history in histories:
-        limits = {_label(each, "budget"): value for each, value in history.latest("beast_budget_limit_usd").items()}
-        before = history.gauge_since("beast_budget_left_usd", now_s - _BURN_S)
-        for series, left in history.latest("beast_budget_left_usd").items():
-            name = _label(series, "budget")
-            if name not in limits or (name in found and found[name]["left_usd"] <= left):
-                continue
-            # A window that began anew has more left than before: then nothing is known of how fast it burns.
-            since_s, left_then = before[series]
-            burnt, span_s = left_then - left, (history.last_s or now_s) - since_s
-            per_h = 3600.0 * burnt / span_s if span_s > 0 and burnt >= 0 else None
-            found[name] = {
-                "budget": name,
-                "limit_usd": limits[name],
-                "left_usd": left,
-                "used_share": 1.0 - left / limits[name] if limits[name] > 0 else 1.0,
-                "burn_usd_per_h": per_h,
-                "empty_in_s": 3600.0 * left / per_h if per_h else None,
-                "resets_in_s": _window_left_s(name, now_s),
-            }
-    return sorted(found.values(), key=lambda each: (-each["used_share"], each["budget"]))
 
 
 def _cache(histories: Sequence[MetricHistory]) -> dict[str, Any]:
@@ -141,11 +117,6 @@ def _cache(histories: Sequence[MetricHistory]) -> dict[str, Any]:
         "hits_by_tier": {tier: int(n) for tier, n in sorted(tiers.items(), key=lambda item: -item[1])},
         "saved_usd": sum(summed(each.latest("beast_cache_saved_usd_total") for each in histories).values()),
     }
-
-
-def _window_left_s(budget: str, now_s: float) -> float:
-    period = "day" if budget.endswith(":day") else "month"
-    return window_end(window_of(period, datetime.fromtimestamp(now_s, UTC))).timestamp() - now_s
 
 
 def _label(series: Series, name: str) -> str:

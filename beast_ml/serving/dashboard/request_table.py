@@ -37,6 +37,7 @@ TEXTS: Final = (
     "served_model",
     "status",
     "error_kind",
+    "failed_first",
     "cache_result",
     "cache_tier",
     "experiment_id",

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from beast_ml.logs.store_parts import current_parts, numbers_of
-from beast_ml.serving.dashboard.log_lines import FeedbackLine, LogLine, OutcomeLine, RequestLine
+from beast_ml.serving.dashboard.log_lines import AttemptLine, FeedbackLine, LogLine, OutcomeLine, RequestLine
 
 __all__ = ["StoreTail"]
 
@@ -19,6 +19,9 @@ _LATE: Final[dict[str, tuple[type[OutcomeLine] | type[FeedbackLine], str]]] = {
     "outcomes": (OutcomeLine, "observed_at"),
     "feedback": (FeedbackLine, "feedback_at"),
 }
+
+
+_FAILED_CALLS: Final = "list_filter(coalesce(attempts, []), lambda call: call.status NOT IN ('ok', 'cancelled'))[:1]"
 
 
 class StoreTail:
@@ -93,9 +96,11 @@ class StoreTail:
         from beast_ml.logs.store_files import duckdb_files
 
         names = [field.name for field in msgspec.structs.fields(line)]
-        times = [i for i, name in enumerate(names) if name.endswith("_at")]
-        # Times as numbers: DuckDB's own conversion wants pytz.
-        selected = ", ".join(f"epoch_us({name})" if name.endswith("_at") else name for name in names)
+        # Times as numbers: DuckDB's own conversion wants pytz. Of calls only what is shown: few fail.
+        selected = ", ".join(
+            f"epoch_us({name})" if name.endswith("_at") else _FAILED_CALLS if name == "attempts" else name
+            for name in names
+        )
         # Fixed names, escaped paths and a bound parameter.
         query = (
             f"SELECT {selected} FROM read_parquet({duckdb_files(files)}, union_by_name=true, "  # noqa: S608
@@ -105,15 +110,16 @@ class StoreTail:
             connection.execute("SET TimeZone = 'UTC'; SET threads = 1; SET memory_limit = '512MB'")
             rows = connection.execute(query, [since])
             while chunk := rows.fetchmany(_CHUNK):
-                yield [line(**dict(zip(names, _timed(row, times), strict=True))) for row in chunk]
+                yield [_line(line, dict(zip(names, row, strict=True))) for row in chunk]
 
 
-def _timed(row: Sequence[Any], times: Sequence[int]) -> list[Any]:
-    values = list(row)
-    for i in times:
-        if values[i] is not None:
-            values[i] = datetime.fromtimestamp(values[i] / 1e6, UTC)
-    return values
+def _line(line: type[RequestLine] | type[OutcomeLine] | type[FeedbackLine], told: dict[str, Any]) -> LogLine:
+    for name, value in told.items():
+        if name.endswith("_at") and value is not None:
+            told[name] = datetime.fromtimestamp(value / 1e6, UTC)
+        elif name == "attempts":
+            told[name] = tuple(AttemptLine(call["status"], call["error_kind"]) for call in value)
+    return line(**told)
 
 
 def _day(folder: Path) -> date:

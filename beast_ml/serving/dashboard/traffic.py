@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from beast_ml.domain import Price
 from beast_ml.serving.dashboard.request_table import RequestTable, Rows
+from beast_ml.serving.dashboard.rescues import KIND_NOT_TOLD, answered_by_another, rescued
 from beast_ml.serving.dashboard.savings_now import costs, savings_now
 
 __all__ = ["QUANTILES", "RANGES", "Chart", "Filters", "Line", "bucket_edges", "plain", "totals", "traffic"]
@@ -161,7 +162,7 @@ def totals(table: RequestTable, filters: Filters, now_s: float) -> dict[str, Any
         "hits": int(hits.sum()),
         "lookups": int(looked_up.sum()),
         "hit_rate": float(hits.sum() / looked_up.sum()) if looked_up.any() else None,
-        "fallbacks": int(_fallbacks(rows).sum()),
+        "rescued": int(rescued(rows).sum()),
         "labelled": int((~np.isnan(rows["quality"])).sum()),
         "quality": _mean(rows["quality"]),
         "predicted_quality": _mean(rows["predicted_quality"]),
@@ -196,6 +197,7 @@ def _charts(rows: Rows, bucket: NDArray[np.intp], seconds: Floats) -> dict[str, 
             "s" if shown == "latency_s" else "s to decide",
         ),
         "errors": Chart(_by_word(rows, "error_kind", failed, bucket, n), "requests"),
+        "rescued": Chart(_rescued(rows, bucket, n), "requests"),
         "cost": Chart(
             [
                 Line("paid", _sums(paid, ~predicted, bucket, n)),
@@ -210,6 +212,12 @@ def _charts(rows: Rows, bucket: NDArray[np.intp], seconds: Floats) -> dict[str, 
     }
 
 
+def _rescued(rows: Rows, bucket: NDArray[np.intp], n: int) -> list[Line]:
+    saved = rescued(rows)
+    names = [word or KIND_NOT_TOLD for word in rows.words["failed_first"]]
+    return _by_number(rows.codes("failed_first"), names, saved, bucket, n)
+
+
 def _models(rows: Rows, bucket: NDArray[np.intp], n: int) -> list[dict[str, Any]]:
     """Return the figures of the models most used, for a comparison side by side."""
     chosen = rows.counts("chosen_model")
@@ -219,7 +227,7 @@ def _models(rows: Rows, bucket: NDArray[np.intp], n: int) -> list[dict[str, Any]
     found = []
     for name in names[:_MOST_MODELS]:
         own, served = rows.where("chosen_model", name), rows.where("served_model", name)
-        failed = own & (rows.where("status", *_FAILED) | _fallbacks(rows))
+        failed = own & (rows.where("status", *_FAILED) | answered_by_another(rows))
         told = own & ~rows.where("error_kind", "unreported")
         mine = served & (rows["latency_s"] >= 0)
         found.append(
@@ -261,16 +269,6 @@ def _variants(rows: Rows) -> list[dict[str, Any]]:
             }
         )
     return found
-
-
-def _fallbacks(rows: Rows) -> NDArray[np.bool_]:
-    """Return (n,) whether another model answered than the chosen one."""
-    number: dict[str, int] = {"": -1}
-    served, chosen = (
-        np.array([number.setdefault(word, len(number)) for word in rows.words[name]])[codes]
-        for name, codes in ((name, rows.codes(name)) for name in ("served_model", "chosen_model"))
-    )
-    return np.asarray((served >= 0) & (chosen >= 0) & (served != chosen))
 
 
 def _pairs(rows: Rows, first: str, second: str) -> tuple[NDArray[np.intp], list[tuple[str, str]]]:

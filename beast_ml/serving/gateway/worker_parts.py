@@ -265,8 +265,11 @@ class WorkerJournal:
             metrics.provider_call(attempt.endpoint, kind, attempt.latency_s)
             if attempt.error_kind is not None and i + 1 < len(record.attempts):
                 metrics.fallback(attempt.model, attempt.error_kind)
+        failures = [each.error_kind for each in record.attempts if each.error_kind is not None]
         if record.error_kind is not None:
             metrics.failed(record.error_kind)
+        elif record.status == "ok" and failures:
+            metrics.rescued(failures[0])
         if record.endpoint is not None and record.served_model is not None:
             metrics.region.answered(record.region)
         if record.cost_usd and record.served_model is not None:

@@ -68,6 +68,7 @@ def test_savings_are_those_of_the_chosen_models_against_best_and_dearest(clairvo
     assert found["beast", "quality_gain_100"] == pytest.approx(
         outcomes.quality.max(axis=1).mean() - outcomes.quality[:, 0].mean()
     )
+    assert found["oracle", "quality_gain_100"] == pytest.approx(found["beast", "quality_gain_100"])
     # The oracle may buy just the best single model's quality, so it saves more than the best choice of every query.
     assert found["oracle", "saving_100"] >= found["beast", "saving_100"]
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from beast_ml.errors import RegistryUnavailableError
 from beast_ml.operations.learning_loop.live import LiveSurroundings
+from beast_ml.registry.config import TrackingConfig
+from beast_ml.registry.tracking import training_run
 from beast_ml.testing.drifting_logs import drifting_log, drifting_rows
 
 
@@ -33,6 +35,20 @@ def test_what_cannot_be_learnt_from_ends_the_cycle_with_the_reason(beast, tmp_pa
     assert "has both a chosen model and its prompt" in ended["reason"]
     code, out, _ = beast("learn", "status")
     assert "rejected" in out
+
+
+def test_changes_are_listed_with_what_became_of_them_and_looking_makes_no_store(beast, tmp_path, migrated_store):
+    code, out, _ = beast("learn", "changes")
+    assert (code, "Nothing was proposed yet" in out) == (0, True)
+    assert not (tmp_path / "mlflow.db").exists()
+    shutil.copyfile(migrated_store, tmp_path / "mlflow.db")
+    config = TrackingConfig(f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "mlartifacts")
+    with training_run(config, "tune router", "", {"kind of run": "tuning", "verdict": "tuned settings kept"}):
+        pass
+    code, out, _ = beast("learn", "changes", "--json")
+    (change,) = json.loads(out)
+    assert (change["origin"], change["what"], change["outcome"]) == ("tuning", "tune router", "adopted")
+    assert "Evidence adopted 1 of 1 proposals" in beast("learn", "changes")[1]
 
 
 def test_a_state_that_is_damaged_is_refused(beast, tmp_path):

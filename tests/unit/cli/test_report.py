@@ -22,7 +22,7 @@ def test_an_outage_that_is_over_is_shown_with_its_end(beast, tmp_path):
     failing_log(tmp_path / "s", outage, n=3_000)
     code, out, _ = beast("report", "errors", "--store", "s")
     assert code == 0
-    assert "provider of small" in out
+    assert "provider failures of small" in out
     assert "03-08 15:" in out
     assert " to 03-08 19:" in out
     assert "begun between 03-08 " in out

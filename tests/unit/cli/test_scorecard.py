@@ -2,7 +2,7 @@ import json
 
 
 def test_a_card_of_little_is_printed_and_written(beast, tmp_path):
-    code, out, err = beast("scorecard", "--only", "loop", "--out", tmp_path / "card")
+    code, out, err = beast("scorecard", "--only", "changes", "--out", tmp_path / "card")
     assert code == 0
     assert "of 1 targets 1 not measurable" in out
     assert "has nothing to tell yet" in err
@@ -14,6 +14,6 @@ def test_what_is_asked_for_must_be_there(beast, tmp_path):
     assert beast("scorecard", "--only", "weather")[0] == 2
     wrong = tmp_path / "report.json"
     wrong.write_text("[]")
-    code, _, err = beast("scorecard", "--only", "loop", "--baseline", wrong)
+    code, _, err = beast("scorecard", "--only", "changes", "--baseline", wrong)
     assert code == 2
     assert "give the report.json that `beast bench serving` wrote" in err

@@ -56,6 +56,17 @@ def test_what_an_endpoint_was_right_to_refuse_is_an_answer(tmp_path):
     assert rows["small", ""].errors["context_length"] > 100
 
 
+def test_failures_count_by_whatever_name_a_log_has_for_them(tmp_path):
+    def elsewhere(row, rng):
+        if row["endpoint"] == "small-eu" and rng.random() < 0.1:
+            kind = ("server_error", "connection", "rate_limited")[int(rng.integers(3))]
+            row |= {"status": "error", "error_kind": kind, "served_model": None}
+
+    row = by_name(uptime_report(failing_log(tmp_path, elsewhere, n=2_000, rate=0.0), SINCE))["small", ""]
+    assert row.availability == pytest.approx(1.0 - sum(row.errors.values()) / row.n_calls)
+    assert set(row.errors) == {"server_error", "connection", "rate_limited"}
+
+
 def test_one_that_lasts_has_no_end(tmp_path):
     def down(row, rng):
         if row["chosen_model"] == "small" and row["received_at"] > LOG_END - timedelta(days=1):

@@ -160,6 +160,8 @@ def test_all_else_that_is_counted(metrics):
     metrics.feedback_told(2)
     metrics.signal("retry")
     metrics.failed("timeout")
+    metrics.rescued("rate_limit")
+    metrics.set_ledger("postgresql:ab")
     metrics.set_log_lag(12.5)
     assert {key: value for key, value in shown(metrics).items() if "_bucket" not in key[0]} == {
         ("beast_cache_results_total", ("result", "exact")): 1,
@@ -177,6 +179,8 @@ def test_all_else_that_is_counted(metrics):
         ("beast_feedback_total", ("kind", "explicit")): 2,
         ("beast_feedback_total", ("kind", "retry")): 1,
         ("beast_errors_total", ("error_kind", "timeout")): 1,
+        ("beast_rescued_total", ("error_kind", "rate_limit")): 1,
+        ("beast_budget_ledger_info", ("ledger", "postgresql:ab")): 1,
         ("beast_log_lag_seconds",): 12.5,
     }
 

@@ -9,7 +9,7 @@ let stream = null, paused = false, latest = { totals: null, traffic: null, opera
 
 const charts = [
   new Chart("requests", "Requests per second", "bars", drill), new Chart("latency", "Latency", "lines", drill),
-  new Chart("errors", "Errors by kind", "bars", drill), new Chart("cost", "Cost", "bars", drill),
+  new Chart("errors", "Failed requests by kind", "bars", drill), new Chart("rescued", "Rescued by fallback, by kind", "bars", drill), new Chart("cost", "Cost", "bars", drill),
   new Chart("cache", "Cache by tier", "bars", drill), new Chart("selection", "Selection", "bars", drill)];
 byId("charts").append(...charts.map((chart) => chart.root));
 
@@ -109,8 +109,7 @@ async function drill(chart, title, from, until) {
     showDrill();
     return;
   }
-  const levels = { ok: "good", cancelled: "plain" };
-  const rows = found.rows.map((r) => [r.received_at.slice(11, 23), tag(r.error_kind ? `${r.status}: ${r.error_kind}` : r.status, levels[r.status] ?? "bad"), r.tenant_id, r.request_kind ?? "–",
+  const rows = found.rows.map((r) => [r.received_at.slice(11, 23), outcome(r), r.tenant_id, r.request_kind ?? "–",
     r.served_model && r.chosen_model && r.served_model !== r.chosen_model ? `${r.served_model} for ${r.chosen_model}` : r.served_model ?? r.chosen_model ?? "–",
     seconds(r.latency_s), dollars(r.cost_usd ?? r.predicted_cost_usd) + (r.cost_usd === null && r.predicted_cost_usd !== null ? " pred." : ""),
     [r.cache_result ?? "–", r.cache_tier].filter(Boolean).join(", "), r.quality === null ? "–" : number(r.quality), r.prompt ?? element("em", {}, "withheld"), element("code", {}, r.request_id)]);
@@ -118,6 +117,12 @@ async function drill(chart, title, from, until) {
   byId("drill-body").replaceChildren(
     found.n ? table(more, ["time (UTC)", "status", "tenant", "kind", "model", "latency", "cost", "cache", "quality", "prompt", "request"], rows, { numeric: [5, 6, 8], seen: true }) : element("p", { class: "quiet" }, "No request here."));
   showDrill();
+}
+
+// What became of a request, and, of one that was answered all the same, what had failed before.
+function outcome(r) {
+  const said = r.error_kind ? `${r.status}: ${r.error_kind}` : r.failed_first ? `${r.status} after ${r.failed_first}` : r.status;
+  return tag(said, r.status === "ok" ? (r.failed_first ? "warn" : "good") : r.status === "cancelled" ? "plain" : "bad");
 }
 
 function showDrill() {

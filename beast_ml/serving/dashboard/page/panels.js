@@ -26,7 +26,7 @@ export function showTiles(t, savings, audits, source) {
     tile("per_s", "Requests/s", number(t.per_s), "mean of the last 10 s"),
     tile("latency", "Latency p50 / p95 / p99", times(t.latency_s), t.n_latency ? `of ${count(t.n_latency)} ${wide ? "answers over HTTP" : "answers"}` : "no answer has a latency yet"),
     tile("decision", "Time to decide", times(t.decision_us.map((us) => (us === null ? null : us / 1e6))), "p50 / p95 / p99"),
-    tile("errors", "Failed", t.error_rate === null ? "–" : share(t.error_rate, 2), `${count(t.failed)} requests; ${count(t.fallbacks)} fallbacks`, t.error_rate > 0.01 ? "bad" : ""),
+    tile("errors", "Failed", t.error_rate === null ? "–" : share(t.error_rate, 2), `${count(t.failed)} requests; ${count(t.rescued)} more rescued by fallback`, t.error_rate > 0.01 ? "bad" : ""),
     tile("cost", "Cost", dollars(t.cost_usd), cost),
     tile("saved", best === savings?.best ? "Saved against the best single model" : "Saved against the dearest model", saved(best), best ? `all by ${best.model}; estimate, see Savings` : wide ? "metrics do not tell" : "needs two models with known costs"),
     tile("hits", "Cache hits", share(t.hit_rate), `${count(t.hits)} of ${count(t.lookups)} look-ups`),
@@ -69,8 +69,7 @@ export function showOperations(told) {
   const breakers = { closed: "good", "half-open": "warn", open: "bad" };
   put("endpoints", told.endpoints.length ? table("Endpoints, last 10 minutes", ["endpoint", "breaker", "calls", "failed", "kinds", "p50 / p95 / p99, about"],
     told.endpoints.map((e) => [e.endpoint, tag(e.breaker, breakers[e.breaker] ?? "warn"), count(e.calls), share(e.failure_rate), Object.entries(e.failures).map(([kind, n]) => `${kind} ${n}`).join(", ") || "–", times(e.latency_s)]), { numeric: [2, 3, 5] }) : quiet("No endpoint is known: the gateway has none, or nothing was called."));
-  put("budgets", told.budgets.length ? table("Budgets", ["budget", "used", "left", "limit", "burning", "empty in", "begins anew in"],
-    told.budgets.map((b) => [b.budget, meter(b), dollars(b.left_usd), dollars(b.limit_usd), b.burn_usd_per_h === null ? "–" : `${dollars(b.burn_usd_per_h)}/h`, b.empty_in_s === null ? "–" : tag(span(b.empty_in_s), b.empty_in_s < b.resets_in_s ? "bad" : "good"), span(b.resets_in_s)]), { numeric: [2, 3, 4, 6] }) : quiet("No budget is set."));
+  showBudgets(told.budgets);
   const audits = Object.entries(told.cache.audits);
   const tiers = Object.entries(told.cache.hits_by_tier).map(([tier, n]) => `${tier} ${count(n)}`).join(", ");
   put("cache", audits.length ? table("Verified hits since the servers' start", ["kind", "verified", "wrong", "false-hit rate", "95% interval"],
@@ -107,6 +106,16 @@ export function showExperiments(experiments, variants) {
 }
 
 const figures = (v) => v ? [count(v.requests), v.labelled ? `${number(v.quality)} (${count(v.labelled)})` : "–", dollars(v.cost_usd), seconds(v.latency_s[1]), share(v.error_rate, 2)] : ["0", "–", "–", "–", "–"];
+
+function showBudgets(budgets) {
+  if (!budgets.length) return put("budgets", quiet("No budget is set."));
+  // Who keeps a budget matters where it is kept more than once: then each of these has the limit for itself.
+  const several = new Set(budgets.map((b) => b.ledger)).size > 1;
+  const columns = ["budget", ...(several ? ["kept by"] : []), "used", "left", "limit", "burning", "empty in", "begins anew in"];
+  const rows = budgets.map((b) => [b.budget, ...(several ? [b.servers.join(", ")] : []), meter(b), dollars(b.left_usd), dollars(b.limit_usd), b.burn_usd_per_h === null ? "–" : `${dollars(b.burn_usd_per_h)}/h`, b.empty_in_s === null ? "–" : tag(span(b.empty_in_s), b.empty_in_s < b.resets_in_s ? "bad" : "good"), span(b.resets_in_s)]);
+  put("budgets", table("Budgets", columns, rows, { numeric: [2, 3, 4, 6].map((i) => i + several) }),
+    several ? quiet("Servers in one row share a database and the limit; each row may spend its own whole limit.") : "");
+}
 
 function meter(budget) {
   const used = Math.min(1, Math.max(0, budget.used_share));

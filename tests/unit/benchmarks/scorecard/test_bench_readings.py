@@ -1,15 +1,13 @@
-from dataclasses import replace
-
 import pytest
 
 from beast_ml.benchmarks.figures import Figure
 from beast_ml.benchmarks.scorecard.bench_readings import (
+    adopted_changes,
     availability,
     budget_overrun,
     cache_rate,
     figure,
     gain_over,
-    learned_changes,
     lowest_accuracy,
     recovery_of,
     serving_target,
@@ -84,6 +82,7 @@ def test_the_oracle_is_the_ceiling():
     found = figure("savings", "s", "saving", ceiling=True)(report)
     assert (found.value, found.ceiling) == (0.4, 0.8)
     assert figure("savings", "other", "saving")(report) is None
+    assert figure("savings", "s", "saving", at_best=1.0)(report).ceiling == 1.0
 
 
 def test_cost_prediction_is_told_of_the_worst_set():
@@ -117,9 +116,9 @@ def test_an_overrun_is_what_was_spent_beyond_the_limit():
     assert budget_overrun({**spent, "truly_settled": 1_000, "settled": 1_000, "lost": 50}).value == 50e-9
 
 
-def test_only_what_was_proposed_and_stayed_is_an_improvement():
-    cycles = [("promoted", 2), ("rejected", 3), ("rolled back", 4), ("rejected", None)]
-    report = {"finished": [{"verdict": verdict, "candidate": candidate} for verdict, candidate in cycles]}
-    assert learned_changes(report).value == pytest.approx(1 / 3)
-    assert learned_changes({"finished": []}) is None
-    assert replace(learned_changes(report), low=None).note == "1 promoted, 1 rolled back of 3"
+def test_changes_that_evidence_adopted_are_a_share_of_those_that_were_judged():
+    outcomes = [("learning", "adopted"), ("learning", "taken back"), ("learning", "open"), ("tuning", "refused")]
+    found = adopted_changes({"changes": [{"origin": origin, "outcome": outcome} for origin, outcome in outcomes]})
+    assert found.value == pytest.approx(1 / 3)
+    assert found.note == "learning: 1 of 2, tuning: 0 of 1; 1 taken back, 1 open"
+    assert adopted_changes({"changes": [{"origin": "tuning", "outcome": "open"}]}) is None

@@ -56,6 +56,12 @@ def test_an_empty_log_says_what_to_do(tmp_path):
         log_figures(LogStore(tmp_path / "none"))
 
 
+@pytest.mark.parametrize("read", [cost_of_a_request, spend_accuracy])
+def test_where_nothing_has_a_cost_none_is_made_up(read):
+    with pytest.raises(NotEnoughDataError, match="--log"):
+        read({"mean_cost_usd": None, "spend_accuracy": None})
+
+
 def test_what_nobody_could_tell_is_no_zero():
     with pytest.raises(NotEnoughDataError, match="--log"):
         log_share("labelled", "answered")({"labelled": None, "answered": 10})

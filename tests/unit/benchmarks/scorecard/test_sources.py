@@ -42,12 +42,12 @@ def test_a_source_is_measured_once_and_found_again_by_the_next_run(tmp_path):
 
 
 def test_what_is_away_leaves_the_rest_of_the_card_whole(tmp_path):
-    sources = Told(Plan(tmp_path), {"loop": {"finished": [{"verdict": "promoted", "candidate": 2}]}})
-    scores = {score.target.name: score for score in measure_all(sources, ("loop", "coverage"))}
+    sources = Told(Plan(tmp_path), {"changes": {"changes": [{"origin": "learning", "outcome": "adopted"}]}})
+    scores = {score.target.name: score for score in measure_all(sources, ("changes", "coverage"))}
     assert scores["self-improvement"].reading.value == 1.0
     assert scores["test coverage"].word == "not measurable"
     assert scores["test coverage"].why_not == "coverage is away"
-    assert sources.asked == ["loop", "coverage"]
+    assert sources.asked == ["changes", "coverage"]
     told = to_markdown(list(scores.values()), "beast scorecard")
     assert "| self-improvement | - | 100% [20.65%, 100%] | - | no goal |" in told
     assert "Not measurable here: coverage is away." in told
@@ -57,8 +57,21 @@ def test_what_is_away_leaves_the_rest_of_the_card_whole(tmp_path):
 
 def test_a_command_that_fails_says_so_with_its_last_words(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(NotEnoughDataError, match=r"`poe test` ended with 1: No data to report"):
+    with pytest.raises(NotEnoughDataError, match=r"selection --json` ended with 2: .*chosen model and its prompt"):
+        Sources(Plan(tmp_path)).report("selection")
+
+
+def test_without_a_run_of_the_tests_their_coverage_is_not_known(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NotEnoughDataError, match="run `poe test`"):
         Sources(Plan(tmp_path)).report("coverage")
+
+
+def test_what_was_gained_wants_a_baseline_and_says_so(tmp_path):
+    sources = Told(Plan(tmp_path), {"serving": {"targets": [], "faults": [], "machine": {"cores": 2, "cpu": "a"}}})
+    gains = [score for score in measure_all(sources, ("serving",)) if "baseline" in score.target.name]
+    assert len(gains) == 2
+    assert all("by --baseline" in score.why_not for score in gains)
 
 
 def test_an_unknown_source_is_refused(tmp_path):

@@ -120,6 +120,15 @@ def test_the_day_on_which_clocks_are_put_forward_has_24_hours(tmp_path) -> None:
     ] == [("2026-03-29", 24)]
 
 
+def test_days_come_in_order_the_newest_first_and_within_a_day_the_dearest(tmp_path) -> None:
+    found = read_spending(costly_log(tmp_path / "s", 5, 20), CostQuestion(("model", "day"), limit=8)).groups.to_pylist()
+    days = [row["day"] for row in found]
+    assert days == sorted(days, reverse=True)
+    assert days[0] == "2026-03-06"
+    first = [row["cost_nano"] for row in found if row["day"] == days[0]]
+    assert first == sorted(first, reverse=True)
+
+
 def test_other_prices_reckon_the_tokens_anew(store) -> None:
     price = Price(1.0, 3.0, usd_per_request=0.0001)
     found = read_spending(store, CostQuestion(("model",), prices={"large": price}))

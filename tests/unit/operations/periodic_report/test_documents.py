@@ -55,6 +55,15 @@ def test_names_from_a_log_are_text_and_never_markup() -> None:
     assert "<script" not in to_markdown(DOCUMENT).replace("\\<script", "")
 
 
+def test_what_prose_says_in_backticks_is_code_and_what_names_hold_is_not() -> None:
+    prose, name = "raise its `timeout_s` * 2", "a `b` c"
+    document = Document("T", "S", (Section("One", (Paragraph(prose), Grid(name, ("a",), ((name,),)))),))
+    assert 'raise its <code class="word">timeout_s</code> * 2' in to_html(document)
+    assert "raise its `timeout_s` \\* 2" in to_markdown(document)
+    assert '<th scope="row">a `b` c</th>' in to_html(document)
+    assert "| a \\`b\\` c |" in to_markdown(document)
+
+
 def test_the_page_fetches_nothing() -> None:
     page = to_html(DOCUMENT)
     for tag, attributes in tags():

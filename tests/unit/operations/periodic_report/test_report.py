@@ -101,8 +101,12 @@ def test_incidents_come_with_their_cause_and_lead_the_recommendations(tmp_path) 
     store = failing_log(tmp_path / "logs", refused, n=1_500)
     report = periodic_report(Sources(store), Period.ending("week", (LOG_END - timedelta(days=1)).date()))
     assert "refuses the API key" in report.recommendations[0].what
-    assert report.recommendations[0].what.startswith("auth of large")
+    assert report.recommendations[0].what.startswith("Auth failures of large")
+    assert report.plan[0][0] == "beast models health --since 7d"
     assert "failed calls a month fewer" in report.recommendations[0].gain
+    assert any(
+        said.startswith("Incident: auth failures of large") for said in to_document(report).sections[0].blocks[0].items
+    )
 
 
 def test_costs_that_nobody_knows_are_said_to_be_so(tmp_path) -> None:

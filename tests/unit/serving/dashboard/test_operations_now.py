@@ -13,10 +13,11 @@ from beast_ml.serving.dashboard.traffic import Filters
 NOW_S = 1_764_072_000.0
 
 
-def samples(n, left=None, endpoint=0.0):
+def samples(n, endpoint=0.0):
     told = {
         ("beast_log_rows_total", ("table", "requests")): 10.0 * n,
         ("beast_errors_total", ("error_kind", "timeout")): 1.0 * n,
+        ("beast_rescued_total", ("error_kind", "rate_limit")): 2.0 * n,
         ("beast_decisions_total", ("model", "small")): 9.0 * n,
         ("beast_request_seconds_bucket", ("le", "0.1")): 5.0 * n,
         ("beast_request_seconds_bucket", ("le", "+Inf")): 10.0 * n,
@@ -24,9 +25,6 @@ def samples(n, left=None, endpoint=0.0):
         ("beast_provider_calls_total", ("endpoint", "e"), ("result", "timeout")): 1.0 * n,
         ("beast_endpoint_state", ("endpoint", "e")): endpoint,
     }
-    if left is not None:
-        told |= {("beast_budget_left_usd", ("budget", "global:*:day")): left}
-        told |= {("beast_budget_limit_usd", ("budget", "global:*:day")): 10.0}
     return {Series(name, labels): value for (name, *labels), value in told.items() for labels in [tuple(labels)]}
 
 
@@ -54,24 +52,6 @@ def test_a_server_that_is_away_keeps_its_last_figures():
     assert server["last"] == NOW_S
 
 
-def test_a_budget_burns_and_says_when_it_is_empty():
-    made = ServerWatch("http://one", None)
-    for i in range(61):
-        made.history.add(NOW_S - 60 + i, samples(i, left=8.0 - i / 60))
-    (budget,) = operations_now([made], NOW_S)["budgets"]
-    assert budget["burn_usd_per_h"] == pytest.approx(60.0)
-    assert budget["empty_in_s"] == pytest.approx(7 * 60)
-    assert budget["used_share"] == pytest.approx(0.3)
-    assert budget["resets_in_s"] == pytest.approx(86_400 - NOW_S % 86_400)
-
-
-def test_a_budget_that_began_anew_burns_at_no_known_rate():
-    made = ServerWatch("http://one", None)
-    made.history.add(NOW_S - 10, samples(0, left=1.0))
-    made.history.add(NOW_S, samples(1, left=10.0))
-    assert operations_now([made], NOW_S)["budgets"][0]["burn_usd_per_h"] is None
-
-
 def test_false_hits_have_an_interval_over_all_servers():
     made = [ServerWatch(url, None) for url in ("http://one", "http://two")]
     for each, wrong in zip(made, (1.0, 2.0), strict=True):
@@ -93,6 +73,8 @@ def test_metrics_stand_in_for_the_log():
     assert told["per_s"] == pytest.approx(20.0)
     assert sum(view["charts"]["selection"]["lines"][0]["values"]) == 180
     assert view["charts"]["errors"]["lines"][0]["name"] == "timeout"
+    (rescued,) = view["charts"]["rescued"]["lines"]
+    assert (rescued["name"], sum(rescued["values"]), told["rescued"]) == ("rate_limit", 40, 40)
 
 
 def test_metrics_of_nobody_are_nothing():
@@ -116,13 +98,13 @@ def server(**more):
     ],
 )
 def test_what_is_wrong_is_said(told, level, text):
-    (found,) = notices([server(**told)], 5, ["logs"], None)
+    (found,) = notices([server(**told)], [], 5, ["logs"], None)
     assert found.level == level
     assert text in found.text
 
 
 def test_nothing_is_said_when_all_is_well_and_an_empty_log_is_named():
-    assert notices([server()], 5, ["logs"], None) == []
-    (found,) = notices([server()], 0, ["data/serving", "data/logs"], None)
+    assert notices([server()], [], 5, ["logs"], None) == []
+    (found,) = notices([server()], [], 0, ["data/serving", "data/logs"], None)
     assert "The log is empty" in found.text
     assert "data/serving or data/logs" in found.text

@@ -122,3 +122,17 @@ def test_what_was_tailed_and_then_compacted_is_there_once(tmp_path, start):
         writer.append(logged("late"))  # its segment is gone before it was looked at
     assert compact(segments, store, tmp_path / "quarantine").n_requests == 6
     assert look() == 6
+
+
+def test_of_calls_the_store_tells_what_failed_first(tmp_path, start):
+    store, tail = LogStore(tmp_path), StoreTail(tmp_path, 100)
+    calls = [
+        {"model": "large", "status": "timeout", "error_kind": "timeout", "latency_s": 1.0},
+        {"model": "small", "status": "error", "error_kind": "rate_limit", "latency_s": 0.1},
+        {"model": "small", "status": "ok", "error_kind": None, "latency_s": 0.1},
+    ]
+    for i, attempts in enumerate((calls, calls[2:], None)):
+        row = requests(start, i).to_pylist()[0] | {"attempts": attempts}
+        store.append_requests(pa.Table.from_pylist([row], schema=REQUEST_SCHEMA))
+    rows = [row for chunk in tail.poll(start) for row in chunk]
+    assert {row.request_id: row.failed_first for row in rows} == {"r0": "timeout", "r1": None, "r2": None}

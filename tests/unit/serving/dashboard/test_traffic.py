@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from beast_ml.domain import Price
 from beast_ml.serving.dashboard.drill import requests_behind
+from beast_ml.serving.dashboard.log_lines import AttemptLine
 from beast_ml.serving.dashboard.request_table import RequestTable
 from beast_ml.serving.dashboard.savings_now import savings_now
 from beast_ml.serving.dashboard.traffic import RANGES, Filters, bucket_edges, totals, traffic
@@ -108,6 +109,35 @@ def test_models_stand_side_by_side_and_a_fallback_is_the_chosen_ones_failure(tab
     models = {each["model"]: each for each in view_of(table, start)["models"]}
     assert (models["large"]["chosen"], models["large"]["served"], models["large"]["failure_rate"]) == (2, 0, 1.0)
     assert (models["small"]["chosen"], models["small"]["served"], models["small"]["failure_rate"]) == (1, 3, 0.0)
+
+
+def test_what_a_second_call_answered_is_no_failure_but_shown_by_why_the_first_failed(table, line, start):
+    slow, limited, fine = AttemptLine("timeout", "timeout"), AttemptLine("error", "rate_limit"), AttemptLine("ok")
+    table.add(
+        [
+            line(1, attempts=(limited, fine)),
+            line(2, attempts=(slow, limited, fine)),
+            line(3, attempts=(slow, slow), status="timeout", error_kind="timeout", served_model=None),
+            line(4, attempts=(slow,), status="cancelled", error_kind="client_gone", served_model=None),
+            line(5, chosen_model="large"),  # a client says who answered, and no more
+            line(6, attempts=(fine,)),
+            line(7, attempts=(AttemptLine("cancelled"), fine)),  # given up for a quicker one
+        ]
+    )
+    view = view_of(table, start)
+
+    def shown(chart):
+        return {each["name"]: sum(each["values"]) for each in view["charts"][chart]["lines"]}
+
+    assert shown("errors") == {"timeout": 1}
+    assert shown("rescued") == {"rate_limit": 1, "timeout": 1, "kind not told": 1}
+    assert view["totals"]["rescued"] == 3
+    behind = requests_behind(table, Filters(), "rescued", start.timestamp(), start.timestamp() + 1)
+    assert {row["request_id"]: row["failed_first"] for row in behind["rows"]} == {
+        "r1": "rate_limit",
+        "r2": "timeout",
+        "r5": None,
+    }
 
 
 def test_many_names_are_gathered_under_others(table, line, start):
