@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from beast_ml.operations.budgets.open_ledger import ledger_name
+from beast_ml.operations.budgets.open_ledger import BudgetHome, ledger_name
 
 STATE = Path("/var/lib/beast")
 
@@ -40,6 +40,14 @@ def test_what_each_host_has_for_itself_has_a_name_of_its_own(one, two):
 def test_servers_of_one_machine_share_their_state_folder_only():
     assert ledger_name(None, None, STATE) == ledger_name(None, None, STATE / "x" / "..")
     assert ledger_name(None, None, STATE) != ledger_name(None, None, STATE / "x")
+
+
+def test_only_deployments_of_the_home_region_share_the_ledger_of_several_regions():
+    homes = [BudgetHome("redis://home:6379", is_here) for is_here in (True, True, False)]
+    first, second, away = (
+        ledger_name(None, "redis://near:6379", STATE, home, host) for home, host in zip(homes, "abc", strict=True)
+    )
+    assert first == second != away
 
 
 def test_no_address_and_no_password_is_told():
