@@ -48,7 +48,7 @@ class Executor(Protocol):
 
 
 class LocalExecutor:
-    """Works on one part after the other, when its result is asked for.
+    """Works on one part after the other, when its result is asked for: ``is_local``.
 
     Examples
     --------

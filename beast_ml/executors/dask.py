@@ -34,7 +34,7 @@ _TRIES: Final = 3
 
 
 class DaskExecutor:
-    """Has parts worked on by a cluster; a context manager that lets go of it.
+    """Has parts worked on by a cluster, so not ``is_local``; a context manager that lets go of it.
 
     Parameters
     ----------

@@ -24,4 +24,5 @@ def bounded_connection(database: Path | None = None) -> duckdb.DuckDBPyConnectio
     spilled = Path(tempfile.gettempdir()) / f"beast-spilled-{uuid.uuid4().hex[:12]}"
     connection.execute(f"SET memory_limit = '{_MEMORY_MB}MB'")
     connection.execute("SET temp_directory = $folder", {"folder": str(spilled)})
+    connection.execute("SET enable_progress_bar = false")  # it would stand in what --json prints
     return connection

@@ -138,9 +138,11 @@ class LogStore:
         until: datetime | None = None,
         where: str | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        """Yield what `requests` returns day by day, in batches, so that the log may be larger than memory."""
-        for table in self.by_day(_itself, columns, since, until, where):
-            yield from table.to_batches(max_chunksize=_BATCH_ROWS)
+        """Yield what `requests` returns, in batches: neither the log nor one of its days need fit into memory."""
+        names = _known(columns)
+        for day in self.days():
+            if _touches(day, since, until):
+                yield from self._batches_of(day, names, since, until, where)
 
     def sql(self, query: str) -> pa.Table:
         """Return the answer to a query in DuckDB's SQL; the table ``log`` is the requests as `requests` returns them.
@@ -280,6 +282,29 @@ class LogStore:
             writer.add_late(kind, table)
         return int(table.num_rows)
 
+    def _batches_of(
+        self, day: date, names: Sequence[str], since: datetime | None, until: datetime | None, where: str | None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield a day's requests; where files went away in between, it begins again after what was yielded."""
+        done = 0
+        with self._connected() as connection:
+            for tries_left in reversed(range(_TRIES)):
+                before = self._files()
+                try:
+                    relation = self._selected(connection, names, since, until, where, day=_start(day))
+                    skipped = 0
+                    for batch in relation.to_arrow_reader(_BATCH_ROWS):
+                        fresh = batch.slice(min(batch.num_rows, done - skipped))
+                        skipped += batch.num_rows - fresh.num_rows
+                        if fresh.num_rows:
+                            done += fresh.num_rows
+                            skipped += fresh.num_rows
+                            yield from _as_log(pa.Table.from_batches([fresh]), names).to_batches()
+                    return
+                except (duckdb.Error, pa.ArrowException, OSError) as error:
+                    if not tries_left or before <= self._files():
+                        raise self._damaged(error) from error
+
     def _query(
         self,
         columns: Sequence[str],
@@ -292,21 +317,36 @@ class LogStore:
         order: str = "ORDER BY received_at, request_id",
     ) -> pa.Table:
         """Select from the log joined with what became known later; ``day`` restricts it to a partition."""
+
+        def read(connection: duckdb.DuckDBPyConnection) -> pa.Table:
+            chosen = self._selected(connection, columns, since, until, where, select=select, day=day, order=order)
+            return chosen.to_arrow_table()
+
+        return self._read(read)
+
+    def _selected(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        columns: Sequence[str],
+        since: datetime | None,
+        until: datetime | None,
+        where: str | None,
+        *,
+        select: str | None = None,
+        day: datetime | None = None,
+        order: str = "ORDER BY received_at, request_id",
+    ) -> duckdb.DuckDBPyRelation:
         conditions = [f"({where})"] if where else []
         bounds = [_utc(bound) for bound in (since, until) if bound is not None]
         conditions += [f"received_at {sign} ?" for bound, sign in ((since, ">="), (until, "<")) if bound is not None]
         condition = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         chosen = select or ", ".join(f'"{name}"' for name in columns)
-
-        def read(connection: duckdb.DuckDBPyConnection) -> pa.Table:
-            _check_condition(connection, where)
-            files = request_files(self.path, since, until) if day is None else request_files(self.path, day, day)
-            log = joined_log(self.path, files, only_of_these=day is not None)
-            # The condition is the caller's own Python, as it would be in a data frame's query.
-            query = f"SELECT {chosen} FROM ({log}) {condition} {order}"  # noqa: S608
-            return connection.sql(query, params=bounds).to_arrow_table()
-
-        return self._read(read)
+        _check_condition(connection, where)
+        files = request_files(self.path, since, until) if day is None else request_files(self.path, day, day)
+        log = joined_log(self.path, files, only_of_these=day is not None)
+        # The condition is the caller's own Python, as it would be in a data frame's query.
+        query = f"SELECT {chosen} FROM ({log}) {condition} {order}"  # noqa: S608
+        return connection.sql(query, params=bounds)
 
     def _read(self, read: Callable[[duckdb.DuckDBPyConnection], pa.Table]) -> pa.Table:
         """Read, and read again where a compaction or a retention took files away in between."""
@@ -330,7 +370,7 @@ class LogStore:
         connection.register("nothing", REQUEST_SCHEMA.empty_table())
         return connection
 
-    def _damaged(self, error: duckdb.Error) -> DataError:
+    def _damaged(self, error: Exception) -> DataError:
         return DataError(f"the log store {self.path} cannot be read: {error}")
 
 
@@ -342,8 +382,11 @@ def _of_day(
     where: str | None,
     function: Callable[[pa.Table], R],
 ) -> R:
-    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return function(_as_log(store._query(names, *bounds, where, day=start), names))
+    return function(_as_log(store._query(names, *bounds, where, day=_start(day)), names))
+
+
+def _start(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _touches(day: date, since: datetime | None, until: datetime | None) -> bool:

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -310,3 +311,34 @@ def test_answered_requests_become_an_outcome_table(tmp_path: Path) -> None:
 def test_reading_the_store_needs_no_pandas() -> None:
     code = "import sys, beast_ml.logs.store; sys.exit('pandas' in sys.modules or 'pandera' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_batches_go_on_where_files_went_away_in_the_middle(tmp_path, monkeypatch):
+    monkeypatch.setattr("beast_ml.logs.store._BATCH_ROWS", 2_048)
+    n = 5_000
+    many = store_of(tmp_path, routed_request()).requests().take([0] * n)
+    store = LogStore(tmp_path / "many")
+    store.append_requests(many.set_column(0, "request_id", pa.array([f"r{i:05d}" for i in range(n)])))
+    wanted = store.requests(["request_id"])["request_id"].to_pylist()
+    asked, selected = [], LogStore._selected
+
+    class Breaks:
+        def __init__(self, relation):
+            self.relation = relation
+
+        def to_arrow_reader(self, n_rows):
+            for i, batch in enumerate(self.relation.to_arrow_reader(n_rows)):
+                if i == 1:
+                    store._files = set  # as if a compaction had taken them away
+                    raise duckdb.IOException("no such file")
+                yield batch
+
+    def once(self, *arguments, **options):
+        asked.append(options)
+        relation = selected(self, *arguments, **options)
+        return Breaks(relation) if len(asked) == 1 else relation
+
+    monkeypatch.setattr(LogStore, "_selected", once)
+    batches = list(store.batches(["request_id"]))
+    assert [name for batch in batches for name in batch["request_id"].to_pylist()] == wanted
+    assert (len(asked), len(batches)) == (2, 3)
