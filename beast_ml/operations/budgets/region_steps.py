@@ -100,9 +100,12 @@ class RegionSteps:
     async def _step_in_time(self) -> None:
         """Take a step; while it takes long, what the region does not hold is refused rather than waited for."""
         step = asyncio.create_task(asyncio.to_thread(self.step))
-        if not (await asyncio.wait({step}, timeout=_ANSWER_S))[0]:
-            await asyncio.to_thread(self._note_away)
-        await step
+        try:
+            if not (await asyncio.wait({step}, timeout=_ANSWER_S))[0]:
+                await asyncio.to_thread(self._note_away)
+            await step
+        finally:
+            step.cancel()  # where this was: nobody else waits for it
 
     def step(self) -> None:
         """Take one step, or repeat the one of which nobody knows. Blocks.
