@@ -177,7 +177,7 @@ def _two_workers(ground: Ground) -> Measured:
 
 
 def _plan(ground: Ground) -> LoadPlan:
-    bodies = bodies_of(PATHS["unseen"], ground.bodies, ground.base, ground.n_new)
+    bodies = bodies_of(PATHS["unseen"], ground.bodies, ground.base, ground.n_new(PATHS["unseen"]))
     return LoadPlan(
         port=0,
         path=PATHS["unseen"].url,

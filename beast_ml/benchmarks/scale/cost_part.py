@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -26,6 +27,7 @@ __all__ = ["Ground", "PathRun", "drive_path", "measure_deployment", "with_enviro
 _CONNECTIONS: Final = 16
 _MOST_DECIDED_PER_S: Final = 8_000.0  # new prompts a second that bodies are made for, decided ...
 _MOST_CALLED_PER_S: Final = 3_000.0  # ... and called
+_SPARE: Final = 1.15
 _ECHO: Final = MeasuredPath("echo", "/", "new")
 
 
@@ -64,11 +66,11 @@ class Ground:
         """The cores of what is no server."""
         return self.cores[1:] or self.cores
 
-    @property
-    def n_new(self) -> int:
-        """How many prompts one server may need that were not sent to it before."""
-        calls = 2 * self.effort.n_bodies(_MOST_CALLED_PER_S)
-        return self.effort.n_bodies(_MOST_DECIDED_PER_S) + calls
+    def n_new(self, path: MeasuredPath, turns: int = 1) -> int:
+        """Return how many new prompts one server may need, on all paths of a path's kind."""
+        called = 2 * _MOST_CALLED_PER_S  # whole and streamed
+        per_s = called if path in CACHED_PATHS else called + _MOST_DECIDED_PER_S
+        return math.ceil(_SPARE * turns * per_s * (self.effort.warm_s + self.effort.seconds)) + 1000
 
 
 @dataclass(frozen=True)
@@ -245,7 +247,7 @@ def _repeat(name: str, paths: Sequence[str], ground: Ground) -> _Repeat:
 
 
 def _echo_us(driver: Driver, ground: Ground) -> float:
-    bodies = bodies_of(PATHS["unseen"], ground.bodies, ground.base, ground.n_new)
+    bodies = bodies_of(PATHS["unseen"], ground.bodies, ground.base, ground.n_new(PATHS["unseen"]))
     with echo().start(ground.folder, cores=ground.cores[:1]) as bare:
 
         def read() -> dict[str, float]:
@@ -274,7 +276,7 @@ def _session(
     ):
 
         def drive(path: MeasuredPath, told: Sequence[str] = (), **known: Any) -> PathRun:
-            bodies = bodies_of(path, ground.bodies, ground.base, ground.n_new, told)
+            bodies = bodies_of(path, ground.bodies, ground.base, ground.n_new(path), told)
             return drive_path(driver, server, path, bodies, read=meters.read, **{"effort": ground.effort, **known})
 
         idle = _idle(meters, ground.effort)

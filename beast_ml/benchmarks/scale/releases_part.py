@@ -215,6 +215,7 @@ def _worker_us(
     with Meters(server, folder / "state", Services()) as meters:
 
         def drive(path: MeasuredPath, told: Sequence[str] = (), **known: object) -> float:
+            n_new = ground.n_new(path, ground.effort.repeats)
             # Bodies about ids are each server's own.
             bodies = bodies_of(path, folder if told else ground.bodies, ground.base, n_new, told)
             run = drive_path(driver, server, path, bodies, ground.effort, read=meters.read, **known)  # type: ignore[arg-type]
@@ -222,7 +223,6 @@ def _worker_us(
                 sent[which] += run.load.used
             return run.used["worker_us"]
 
-        n_new = ground.n_new * ground.effort.repeats
         if path.sends == "new":
             return drive(path, skip=sent[which])
         if path.sends == "ids":
