@@ -26,7 +26,7 @@ __all__ = ["Ground", "PathRun", "drive_path", "measure_deployment", "with_enviro
 
 _CONNECTIONS: Final = 16
 _MOST_DECIDED_PER_S: Final = 8_000.0  # new prompts a second that bodies are made for, decided ...
-_MOST_CALLED_PER_S: Final = 3_000.0  # ... and called
+_MOST_CALLED_PER_S: Final = 2_000.0  # ... and called
 _SPARE: Final = 1.15
 _ECHO: Final = MeasuredPath("echo", "/", "new")
 

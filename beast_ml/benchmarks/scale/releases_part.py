@@ -126,7 +126,7 @@ def measure_releases(
     UnavailableError
         If the old release does not run at all.
     """
-    bundles = {"old": release.bundle(ground.folder / "router"), "new": ground.bundle}
+    bundles = {"old": release.bundle(ground.bodies.parent / f"release-{release.commit[:12]}"), "new": ground.bundle}
     turns: dict[str, dict[str, list[float]]] = {}
     left_out: dict[str, str] = {}
     for kind, asked in zip(("plain", "cached"), chosen_paths(paths), strict=True):
