@@ -42,7 +42,7 @@ class PathCost(msgspec.Struct, frozen=True, kw_only=True):
     path
         One of `beast_ml.benchmarks.scale.paths.PATHS`.
     figures
-        By the names of `COLUMNS`, each over the repetitions.
+        By the names of `COLUMNS`, each over the repetitions; of all but the worker less what is used without requests.
     echoes
         CPU time of the worker, in bare echoes of the same repetition.
     per_s

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from beast_ml.benchmarks.scale.cost_part import Ground, drive_path, with_environment
+from beast_ml.benchmarks.scale.cost_part import START_S, Ground, drive_path, with_environment
 from beast_ml.benchmarks.scale.deployments import Services, cache_environment
 from beast_ml.benchmarks.scale.meters import Meters
 from beast_ml.benchmarks.scale.mix import MIXES
@@ -173,7 +173,7 @@ def _in_turns(
     driver, port = Driver(ground.folder, ground.others), free_port()
     common = {"BEAST_SERVING__COMPACT_S": "0"}
     with ExitStack() as stack:
-        stack.enter_context(provider().start(ground.folder, cores=ground.others, port=port))
+        stack.enter_context(provider().start(ground.folder, cores=ground.others, port=port, within_s=START_S))
         servers: dict[str, ServerProcess] = {}
         for which, bundle in bundles.items():
             # The endpoints are the same; each has the models of its own bundle.
@@ -181,7 +181,7 @@ def _in_turns(
             command = tuple(str(bundle) if part == str(ground.bundle) else part for part in subject.command)
             folder = ground.folder / which
             servers[which] = stack.enter_context(
-                replace(subject, command=command).start(folder, cores=ground.cores[:1])
+                replace(subject, command=command).start(folder, cores=ground.cores[:1], within_s=START_S)
             )
         sent = dict.fromkeys(servers, 0)
         for path in paths:
