@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.benchmarks.scale.cost_model import Check
-from beast_ml.benchmarks.scale.cost_part import Ground
+from beast_ml.benchmarks.scale.cost_part import START_S, Ground
 from beast_ml.benchmarks.scale.paths import PATHS, bodies_of
 from beast_ml.benchmarks.scale.queueing import response_us
 from beast_ml.benchmarks.serving.cases import spread
@@ -153,7 +153,7 @@ class _OneWorker:
 
 def _one_worker(ground: Ground) -> _OneWorker:
     plan, driver = _plan(ground), Driver(ground.folder, ground.others)
-    with beast(str(ground.bundle)).start(ground.folder, cores=ground.cores[:1]) as server:
+    with beast(str(ground.bundle)).start(ground.folder, cores=ground.cores[:1], within_s=START_S) as server:
         plan = msgspec.structs.replace(plan, port=server.port)
         full = driver.drive(server, plan)
         if not full.load.answered:
@@ -172,12 +172,12 @@ def _one_worker(ground: Ground) -> _OneWorker:
 
 def _two_workers(ground: Ground) -> Measured:
     driver = Driver(ground.folder, ground.cores)
-    with beast(str(ground.bundle)).start(ground.folder, workers=2, cores=ground.cores) as server:
+    with beast(str(ground.bundle)).start(ground.folder, workers=2, cores=ground.cores, within_s=START_S) as server:
         return driver.drive(server, msgspec.structs.replace(_plan(ground), port=server.port))
 
 
 def _plan(ground: Ground) -> LoadPlan:
-    bodies = bodies_of(PATHS["unseen"], ground.bodies, ground.base, ground.n_new)
+    bodies = bodies_of(PATHS["unseen"], ground.bodies, ground.base, ground.n_new(PATHS["unseen"]))
     return LoadPlan(
         port=0,
         path=PATHS["unseen"].url,

@@ -42,7 +42,7 @@ class PathCost(msgspec.Struct, frozen=True, kw_only=True):
     path
         One of `beast_ml.benchmarks.scale.paths.PATHS`.
     figures
-        By the names of `COLUMNS`, each over the repetitions.
+        By the names of `COLUMNS`, each over the repetitions; of all but the worker less what is used without requests.
     echoes
         CPU time of the worker, in bare echoes of the same repetition.
     per_s
@@ -125,8 +125,8 @@ class LeaseCost(msgspec.Struct, frozen=True, kw_only=True):
     step_us
         Its CPU time for a worker's step on two accounts that all workers share.
     held_us
-        Time in which no other worker's step is taken: a step's, from its begin to its end, where it has the cores to
-        itself (the fastest tenth of the steps takes no longer).
+        Time in which no other worker's step is taken. Valkey's: the step itself. PostgreSQL's: the step and what its
+        client does in the same transaction, in CPU time, for they work in turns; a network between them comes on top.
     forward_us, read_us
         Its CPU time to take in a forwarded outcome, and to show it to one worker.
     worker_read_us

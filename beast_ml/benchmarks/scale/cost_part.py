@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -21,11 +22,15 @@ from beast_ml.benchmarks.serving.processes import ServerProcess, free_port
 from beast_ml.benchmarks.serving.subjects import Subject, echo
 from beast_ml.errors import InputError, UnavailableError
 
-__all__ = ["Ground", "PathRun", "drive_path", "measure_deployment", "with_environment"]
+__all__ = ["START_S", "Ground", "PathRun", "drive_path", "less_idle", "measure_deployment", "with_environment"]
 
 _CONNECTIONS: Final = 16
 _MOST_DECIDED_PER_S: Final = 8_000.0  # new prompts a second that bodies are made for, decided ...
-_MOST_CALLED_PER_S: Final = 3_000.0  # ... and called
+_MOST_CALLED_PER_S: Final = 2_000.0  # ... and called
+_SPARE: Final = 1.15
+START_S: Final = 240.0
+"""Seconds that a server may take to start: what is measured is CPU time, so the machine need not be quiet."""
+
 _ECHO: Final = MeasuredPath("echo", "/", "new")
 
 
@@ -64,11 +69,11 @@ class Ground:
         """The cores of what is no server."""
         return self.cores[1:] or self.cores
 
-    @property
-    def n_new(self) -> int:
-        """How many prompts one server may need that were not sent to it before."""
-        calls = 2 * self.effort.n_bodies(_MOST_CALLED_PER_S)
-        return self.effort.n_bodies(_MOST_DECIDED_PER_S) + calls
+    def n_new(self, path: MeasuredPath, turns: int = 1) -> int:
+        """Return how many new prompts one server may need, on all paths of a path's kind."""
+        called = 2 * _MOST_CALLED_PER_S  # whole and streamed
+        per_s = called if path in CACHED_PATHS else called + _MOST_DECIDED_PER_S
+        return math.ceil(_SPARE * turns * per_s * (self.effort.warm_s + self.effort.seconds)) + 1000
 
 
 @dataclass(frozen=True)
@@ -223,7 +228,7 @@ def _repeat(name: str, paths: Sequence[str], ground: Ground) -> _Repeat:
     driver = Driver(folder, ground.others)
     with ExitStack() as stack:
         services = stack.enter_context(deployed(name, folder))
-        stack.enter_context(provider().start(folder, cores=ground.others, port=port))
+        stack.enter_context(provider().start(folder, cores=ground.others, port=port, within_s=START_S))
         echo_us = _echo_us(driver, ground)
         plain = with_environment(with_endpoints(ground.bundle, port), services.environment)
         servers = (("plain", plain), ("cached", with_environment(plain, cache_environment(ground.trained))))
@@ -245,8 +250,8 @@ def _repeat(name: str, paths: Sequence[str], ground: Ground) -> _Repeat:
 
 
 def _echo_us(driver: Driver, ground: Ground) -> float:
-    bodies = bodies_of(PATHS["unseen"], ground.bodies, ground.base, ground.n_new)
-    with echo().start(ground.folder, cores=ground.cores[:1]) as bare:
+    bodies = bodies_of(PATHS["unseen"], ground.bodies, ground.base, ground.n_new(PATHS["unseen"]))
+    with echo().start(ground.folder, cores=ground.cores[:1], within_s=START_S) as bare:
 
         def read() -> dict[str, float]:
             return {"worker_us": sum(used.cpu_s for used in bare.usage().values()) * 1e6}
@@ -269,13 +274,14 @@ def _session(
     entries: dict[str, float] = {}
     ids, n_sent = folder / "ids.txt", 0
     with (
-        subject.start(folder, cores=ground.cores[:1]) as server,
+        subject.start(folder, cores=ground.cores[:1], within_s=START_S) as server,
         Meters(server, folder / "state", services) as meters,
     ):
 
         def drive(path: MeasuredPath, told: Sequence[str] = (), **known: Any) -> PathRun:
-            bodies = bodies_of(path, ground.bodies, ground.base, ground.n_new, told)
-            return drive_path(driver, server, path, bodies, read=meters.read, **{"effort": ground.effort, **known})
+            bodies = bodies_of(path, ground.bodies, ground.base, ground.n_new(path), told)
+            run = drive_path(driver, server, path, bodies, read=meters.read, **{"effort": ground.effort, **known})
+            return replace(run, used=less_idle(run.used, idle, run.load.per_s))
 
         idle = _idle(meters, ground.effort)
         for path in paths:
@@ -296,6 +302,22 @@ def _session(
                 entries = {where: max(after[where] - before[where], 0.0) / n_stored for where in after}
         worker_mb, others_mb = meters.resident_mb()
     return _Session(runs, idle, worker_mb, others_mb, entries)
+
+
+def less_idle(used: Mapping[str, float], idle: Mapping[str, float], per_s: float) -> dict[str, float]:
+    """Return what requests use, without what the server uses a second without any.
+
+    The worker's own time is left as it is, as others report it.
+
+    Examples
+    --------
+    >>> less_idle({"worker_us": 100.0, "valkey_us": 7.0}, {"worker_us": 1000.0, "valkey_us": 500.0}, 100.0)
+    {'worker_us': 100.0, 'valkey_us': 2.0}
+    """
+    return {
+        name: value if name in ("worker_us", "log_bytes") else max(value - idle.get(name, 0.0) / per_s, 0.0)
+        for name, value in used.items()
+    }
 
 
 def _idle(meters: Meters, effort: Effort) -> dict[str, float]:

@@ -13,8 +13,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from beast_ml.benchmarks.scale.cost_model import LeaseCost
 from beast_ml.benchmarks.scale.deployments import deployed
 from beast_ml.benchmarks.serving.processes import process_tree, usage_of
@@ -30,7 +28,6 @@ _N_HOLDERS: Final = 100
 _N_STEPS: Final = 1_000
 _N_FORWARDED: Final = 2_000
 _N_READERS: Final = 20
-_FASTEST: Final = 0.1
 _ACCOUNTS: Final = ("global:*:day", "tenant:default:day")
 
 
@@ -80,13 +77,9 @@ def _of_ledger(ledger: Ledger, service: str, cpu_us: Callable[[Callable[[], None
     for worker in workers:
         worker.step()
 
-    took_us = []
-
     def steps() -> None:
         for i in range(_N_STEPS):
-            began = time.perf_counter()
             workers[i % _N_HOLDERS].step()
-            took_us.append((time.perf_counter() - began) * 1e6)
 
     used, own = cpu_us(steps)
     step_us, own_step_us = used / _N_STEPS, own / _N_STEPS
@@ -103,7 +96,7 @@ def _of_ledger(ledger: Ledger, service: str, cpu_us: Callable[[Callable[[], None
         step_us=step_us,
         # A script in Valkey is alone on its thread as long as it runs; a transaction in PostgreSQL holds its lock over
         # the client's round trips.
-        held_us=step_us if service == "valkey" else float(np.quantile(took_us, _FASTEST)),
+        held_us=step_us if service == "valkey" else step_us + own_step_us,
         forward_us=max(forwarding - step_us, 0.0) / _N_FORWARDED,
         read_us=max(reading - _N_READERS * step_us, 0.0) / (_N_READERS * _N_FORWARDED),
         worker_read_us=max(own - _N_READERS * own_step_us, 0.0) / (_N_READERS * _N_FORWARDED),

@@ -33,7 +33,8 @@ class Demand:
     valkey_us, postgres_us, wal_bytes
         Of what hosts share.
     idle_host_us, idle_valkey_us, idle_postgres_us
-        What a worker costs a second without requests: its steps on the ledger, and its looks.
+        What a server of one worker costs a second without requests: its steps on the ledger, and its looks; its own CPU
+        time, which is in that of requests, left out.
     in_bytes, out_bytes, provider_bytes
         To and from the client, and to and from the provider, which are taken for equal to those.
     shared_bytes
@@ -129,7 +130,7 @@ def demand(deployment: Deployment, mix: Mapping[str, float]) -> Demand:
         valkey_us=total("valkey_us"),
         postgres_us=total("postgres_us"),
         wal_bytes=total("postgres_wal_bytes"),
-        idle_host_us=idle("worker_us", "supervisor_us", "chores_us", "embedding_us"),
+        idle_host_us=idle("supervisor_us", "chores_us", "embedding_us"),
         idle_valkey_us=idle("valkey_us"),
         idle_postgres_us=idle("postgres_us"),
         in_bytes=total("request_bytes"),

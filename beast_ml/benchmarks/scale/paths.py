@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -103,10 +104,15 @@ def _requests(path: MeasuredPath, base: Sequence[str], n_new: int) -> Iterator[d
     n_prompts = _N_AGAIN if path.sends == "again" else n_new
     prompts: Iterator[str] = varied(base, n_prompts)
     if path in CACHED_PATHS:  # what is not fit for a cache would be neither a hit nor a miss
-        prompts = islice(cacheable(varied(base, _SPARE * n_prompts)), n_prompts)
+        prompts = iter(_fit(tuple(base), n_prompts))
     if path.url == _CHAT:
         return chats(prompts, "beast", stream=path.streamed)
     return routes(prompts)
+
+
+@lru_cache(maxsize=4)
+def _fit(base: tuple[str, ...], n_prompts: int) -> tuple[str, ...]:
+    return tuple(islice(cacheable(varied(base, _SPARE * n_prompts)), n_prompts))
 
 
 def _reports(path: MeasuredPath, ids: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from beast_ml.benchmarks.scale.cost_part import Ground, drive_path, with_environment
+from beast_ml.benchmarks.scale.cost_part import START_S, Ground, drive_path, with_environment
 from beast_ml.benchmarks.scale.deployments import Services, cache_environment
 from beast_ml.benchmarks.scale.meters import Meters
 from beast_ml.benchmarks.scale.mix import MIXES
@@ -126,7 +126,7 @@ def measure_releases(
     UnavailableError
         If the old release does not run at all.
     """
-    bundles = {"old": release.bundle(ground.folder / "router"), "new": ground.bundle}
+    bundles = {"old": release.bundle(ground.bodies.parent / f"release-{release.commit[:12]}"), "new": ground.bundle}
     turns: dict[str, dict[str, list[float]]] = {}
     left_out: dict[str, str] = {}
     for kind, asked in zip(("plain", "cached"), chosen_paths(paths), strict=True):
@@ -173,7 +173,7 @@ def _in_turns(
     driver, port = Driver(ground.folder, ground.others), free_port()
     common = {"BEAST_SERVING__COMPACT_S": "0"}
     with ExitStack() as stack:
-        stack.enter_context(provider().start(ground.folder, cores=ground.others, port=port))
+        stack.enter_context(provider().start(ground.folder, cores=ground.others, port=port, within_s=START_S))
         servers: dict[str, ServerProcess] = {}
         for which, bundle in bundles.items():
             # The endpoints are the same; each has the models of its own bundle.
@@ -181,7 +181,7 @@ def _in_turns(
             command = tuple(str(bundle) if part == str(ground.bundle) else part for part in subject.command)
             folder = ground.folder / which
             servers[which] = stack.enter_context(
-                replace(subject, command=command).start(folder, cores=ground.cores[:1])
+                replace(subject, command=command).start(folder, cores=ground.cores[:1], within_s=START_S)
             )
         sent = dict.fromkeys(servers, 0)
         for path in paths:
@@ -215,6 +215,7 @@ def _worker_us(
     with Meters(server, folder / "state", Services()) as meters:
 
         def drive(path: MeasuredPath, told: Sequence[str] = (), **known: object) -> float:
+            n_new = ground.n_new(path, ground.effort.repeats)
             # Bodies about ids are each server's own.
             bodies = bodies_of(path, folder if told else ground.bodies, ground.base, n_new, told)
             run = drive_path(driver, server, path, bodies, ground.effort, read=meters.read, **known)  # type: ignore[arg-type]
@@ -222,7 +223,6 @@ def _worker_us(
                 sent[which] += run.load.used
             return run.used["worker_us"]
 
-        n_new = ground.n_new * ground.effort.repeats
         if path.sends == "new":
             return drive(path, skip=sent[which])
         if path.sends == "ids":
