@@ -37,7 +37,13 @@ class Subject:
     ready: str = "/readyz"
 
     def start(
-        self, folder: Path, *, workers: int = 1, cores: Sequence[int] | None = None, port: int | None = None
+        self,
+        folder: Path,
+        *,
+        workers: int = 1,
+        cores: Sequence[int] | None = None,
+        port: int | None = None,
+        within_s: float = 60.0,
     ) -> ServerProcess:
         """Return it, ready.
 
@@ -51,6 +57,8 @@ class Subject:
             It may run on; None: all.
         port
             Where it listens; None: a free one.
+        within_s
+            Seconds until it is ready, at most.
 
         Raises
         ------
@@ -66,6 +74,7 @@ class Subject:
             folder / f"{self.name}.log",
             environment={"OMP_NUM_THREADS": "1", **self.environment},
             ready=self.ready,
+            within_s=within_s,
             cores=cores,
             workers=workers,
             folder=folder,
