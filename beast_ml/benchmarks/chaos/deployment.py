@@ -45,7 +45,7 @@ PRICES_USD: Final = (10.0, 30.0)
 
 _AMPLE_USD: Final = 10_000.0
 _TIGHT_STEP_USD: Final = 0.05
-_START_S: Final = 120.0
+_START_S: Final = 180.0
 _LOOK_S: Final = 0.05
 _PERIOD: Final = "month"
 _SYNC_S: Final = 0.5
@@ -180,7 +180,7 @@ class Deployment:
                 raise UnavailableError(f"port {self.port} does not get free: see {self.folder}")
             time.sleep(_LOOK_S)
         self._server = self._subject().start(
-            self.folder / "server", workers=self.n_workers, cores=self._cores, port=self.port
+            self.folder / "server", workers=self.n_workers, cores=self._cores, port=self.port, within_s=_START_S
         )
 
     def stop_server(self) -> None:

@@ -40,7 +40,7 @@ def _start_mlflow(deployment: Deployment) -> None:
 
 
 def _promote_corrupt(deployment: Deployment, rng: np.random.Generator) -> None:
-    """Register the other bundle, change a byte of it where the registry keeps it, and move the alias to it."""
+    """Register the other bundle, move the alias to it, and change a byte of it where the registry keeps it."""
     version = registered(deployment.bundles[1], deployment.tracking)
     weights = (deployment.bundles[1] / "heads.npz").read_bytes()
     stored = [
@@ -48,9 +48,14 @@ def _promote_corrupt(deployment: Deployment, rng: np.random.Generator) -> None:
     ]
     if not stored:
         raise UnavailableError("the registry keeps the bundle in no file that is found: there is nothing to damage")
-    for path in stored:
-        _flip(path, int(rng.integers(len(weights) // 4, len(weights) // 2)))
-    promote(deployment.tracking, version)
+    # Promotion verifies it, too: so it is sound until then, and nobody may fetch it before it is damaged.
+    deployment.networks["mlflow"].set("cut")
+    try:
+        promote(deployment.tracking, version)
+        for path in stored:
+            _flip(path, int(rng.integers(len(weights) // 4, len(weights) // 2)))
+    finally:
+        deployment.networks["mlflow"].set("up")
     _await_refusal(deployment)
 
 
@@ -64,7 +69,7 @@ def _await_refusal(deployment: Deployment) -> None:
     until = time.monotonic() + _SEEN_S
     while time.monotonic() < until:
         router = deployment.readiness().get("router") or {}
-        if router.get("registry_error") or router.get("refused"):
+        if "sha256" in str(router.get("registry_error")) or router.get("refused"):
             return
         time.sleep(_LOOK_S)
     deployment.noted.append(f"nobody said within {_SEEN_S:g} s that the bundle is not what was registered")

@@ -225,7 +225,6 @@ class Chaos:
         # What has to cope alone has no moment at which its cause is gone: it counts from the fault.
         mended_at = time.monotonic() if fault.mend is not None else injected_at
         is_quiet = self._await_quiet(deployment, answers)
-        ended_at = time.monotonic()
         deployment.excused |= deployment.unsynced(answers.replies)
         replies = answers.replies[n_before:]
         wrong = [*deployment.noted, *self._check(deployment, replies, fault)]
@@ -235,6 +234,7 @@ class Chaos:
             )
             deployment.server.kill()
             deployment.start_server()
+        ended_at = time.monotonic()
         self._windows.append(Window(fault.name, injected_at, mended_at, ended_at, tuple(shortened(wrong))))
         for what in shortened(wrong):
             self.say(f"warning: {fault.name}: {what}")

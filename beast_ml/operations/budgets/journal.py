@@ -19,6 +19,7 @@ import fcntl
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -115,7 +116,8 @@ class Journal:
     def close(self, *, delete: bool) -> None:
         """Let go of the file; with ``delete`` nothing in it counts any more."""
         if delete:
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):  # of a holder that has ended whoever finds it deletes it
+                self._path.unlink(missing_ok=True)
         os.close(self._fd)
 
     def _begin(self, content: bytes) -> None:

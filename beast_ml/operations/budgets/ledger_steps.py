@@ -77,6 +77,7 @@ class LedgerSteps:
         self._unsure: tuple[Batch, list[tuple[Account, Entry]]] | None = None
         self._step: asyncio.Task[None] | None = None
         self._ended = ""
+        self._is_disk_refusing = False
         self._ticked_at = self._swept_at = monotonic()
 
     async def take(self) -> None:
@@ -86,8 +87,12 @@ class LedgerSteps:
         await asyncio.shield(self._step)
 
     async def end(self) -> None:
-        """Give the leases back, and spend no more; what cannot be told now, a leader reads in the journal."""
-        if self.away is not None or self._unsure is not None:
+        """Give the leases back, and spend no more; what cannot be told now, a leader reads in the journal.
+
+        A disk that takes nothing keeps nobody from telling: what is in memory is all, and on a disk that failed the end
+        of the journal may be lost, so that a leader would take what is left of it for the whole.
+        """
+        if (self.away is not None and not self._is_disk_refusing) or self._unsure is not None:
             self._end("this worker has ended")
             self._journal.close(delete=False)  # a leader replays it
             return
@@ -101,7 +106,8 @@ class LedgerSteps:
             lose_rest=False,
         )
         try:
-            self._journal.report(batch)
+            if not self._is_disk_refusing:
+                self._journal.report(batch)
             done = (await asyncio.to_thread(self.ledger.exchange, batch)).state == "applied"
         except UnavailableError as error:
             events.warning("budgets.ledger_away", error=str(error))
@@ -131,6 +137,7 @@ class LedgerSteps:
                 events.error("budgets.guard_ended", reason=self._ended)
                 return
             self._unsure = None
+            self._is_disk_refusing = False
             self._apply(batch, asked, answer)
             self.n_applied = self.n_built
             if answer.rules_version != self._book.version:
@@ -174,8 +181,10 @@ class LedgerSteps:
             try:
                 self._journal.report(batch)
             except UnavailableError:
+                self._is_disk_refusing = True
                 self._unbuild(lost)
                 raise
+            self._is_disk_refusing = False
         return batch, asked
 
     def _unbuild(self, lost: list[Lapsed]) -> None:

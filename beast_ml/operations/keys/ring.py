@@ -83,6 +83,8 @@ class KeyRing:
         self._keys: dict[bytes, tuple[str, float, ApiKey]] | None = None  # None: not read yet
         self._n_changes: int | None = None
         self._error: str | None = None
+        self._uncopied: Sequence[ApiKey] | None = None  # what the file does not hold yet: it is tried again
+        self._copy_error: str | None = None
         self._look = threading.Event()
         self._closed = False
         self._thread: threading.Thread | None = None
@@ -125,7 +127,9 @@ class KeyRing:
                 n, keys = self._store.read()
                 self._set(keys)
                 self._n_changes = n
-                self._write_copy(keys)
+                self._uncopied, self._copy_error = keys, None
+            if self._uncopied is not None and self._write_copy(self._uncopied):
+                self._uncopied = None
         except UnavailableError as error:
             if self._error is None:
                 events.warning("keys.unavailable", error=str(error))
@@ -166,18 +170,24 @@ class KeyRing:
     def _set(self, keys: Sequence[ApiKey]) -> None:
         self._keys = {key.digest: (key.tenant, _ends_at(key), key) for key in keys}
 
-    def _write_copy(self, keys: Sequence[ApiKey]) -> None:
+    def _write_copy(self, keys: Sequence[ApiKey]) -> bool:
+        """Return whether the file holds these keys; why it does not is said once."""
         if self._copy is None:
-            return
+            return True
         new = self._copy.with_name(f"{self._copy.name}.{os.getpid()}")
         try:
+            self._copy.parent.mkdir(parents=True, exist_ok=True)
             new.touch(0o600)
             new.write_bytes(msgspec.json.encode(keys))
             new.replace(self._copy)
         except OSError as error:
-            events.warning("keys.copy_not_written", error=str(error))
+            if self._copy_error is None:
+                events.warning("keys.copy_not_written", error=str(error))
+            self._copy_error = str(error)
             with suppress(OSError):
                 new.unlink(missing_ok=True)
+            return False
+        return True
 
     def _read_copy(self) -> None:
         if self._copy is None:

@@ -203,3 +203,28 @@ def test_recorded_rows_become_outcomes() -> None:
         "a": (Outcome(fault="hang", latency_s=9.0), Outcome(), Outcome(fault="rate_limit")),
         "b": (Outcome(40, 2.0, 0.5),),
     }
+
+
+def test_an_echo_says_which_call_answered_which_prompt_and_what_is_owed_for_it() -> None:
+    with FakeProvider(ProviderScript(echo=True)) as echoing:
+        with openai.OpenAI(api_key="any", base_url=echoing.base_url(), max_retries=0, timeout=5) as client:
+            said = [
+                client.chat.completions.create(model="m", messages=[{"role": "user", "content": text}])
+                for text in ("first  prompt", "second")
+            ]
+        bills = echoing.app.bills
+    assert [answer.choices[0].message.content for answer in said] == ["call 1: first  prompt", "call 2: second"]
+    assert [(bill.number, bill.input_tokens, bill.output_tokens) for bill in bills] == [
+        (n, answer.usage.prompt_tokens, answer.usage.completion_tokens) for n, answer in enumerate(said, 1)
+    ]
+
+
+def test_a_call_that_fails_is_not_owed_for() -> None:
+    with FakeProvider(ProviderScript(echo=True)) as echoing:
+        echoing.fail("server_error")
+        with (
+            openai.OpenAI(api_key="any", base_url=echoing.base_url(), max_retries=0, timeout=5) as client,
+            pytest.raises(openai.InternalServerError),
+        ):
+            client.chat.completions.create(model="m", messages=ASK)
+        assert echoing.app.bills == []

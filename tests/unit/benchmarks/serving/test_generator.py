@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from beast_ml.benchmarks.serving.generator import generate, raw_requests
-from beast_ml.benchmarks.serving.load_plan import LoadPlan, LoadResult, Records
+from beast_ml.benchmarks.serving.load_plan import CLOSED, Answered, LoadPlan, LoadResult, Records
 from beast_ml.benchmarks.serving.processes import free_port
 from beast_ml.errors import InputError
 
@@ -130,6 +130,24 @@ def test_what_is_not_answered_in_time_is_a_failure(bodies, tiny):
     )
     assert result.failures == {"unanswered": pytest.approx(20, abs=2)}
     assert result.answered == 0
+
+
+def test_headers_are_sent_in_turn_and_every_end_is_written_down_with_what_was_answered(tiny, bodies, tmp_path):
+    def reply(n):
+        return None if n % 4 == 0 else answer(b'{"n":1}', head="x-told: something\r\n")
+
+    turns = ({"x-turn": "even"}, {"x-turn": "odd"})
+    plan = plan_for(tiny(reply).port, bodies, connections=1, answers=str(tmp_path / "a.jsonl"), headers_in_turn=turns)
+    result = generate(plan)
+    ends = [msgspec.json.decode(line, type=Answered) for line in (tmp_path / "a.jsonl").read_bytes().splitlines()]
+    assert sorted(end.n for end in ends) == list(range(result.used))
+    assert {end.status for end in ends} >= {200, CLOSED}
+    assert all(("x-told: something" in end.head, end.body) == (True, '{"n":1}') for end in ends if end.status == 200)
+    assert all((end.head, end.body) == ("", "") for end in ends if end.status == CLOSED)
+    sent = [next(raw_requests(plan)) for _ in range(2)]
+    assert all(b"x-turn: even" in each for each in sent)
+    in_turn = raw_requests(plan)
+    assert [b"x-turn: odd" in next(in_turn) for _ in range(4)] == [False, True, False, True]
 
 
 def test_other_statuses_and_dropped_connections_are_failures(tiny, bodies):

@@ -573,6 +573,24 @@ async def test_a_disk_that_refuses_refuses_reservations_and_settles_all_the_same
 
 
 @in_loop
+async def test_a_worker_that_ends_on_a_disk_that_failed_tells_all_though_its_journal_has_lost_its_end(
+    make: Callable[..., BudgetGuard], ledger: Ledger, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    guard = make()
+    await guard.reserve("r0", "acme", None, 100)
+    await guard.reserve("r1", "acme", None, 100)
+    (journal,) = (tmp_path / "budgets").glob("*.journal")
+    with monkeypatch.context() as patch:
+        patch.setattr("beast_ml.operations.budgets.journal.os.write", full)
+        patch.setattr("beast_ml.operations.budgets.journal.Path.unlink", full)
+        guard.settle("r0", 40)
+        await guard.close()
+    state = state_of(ledger)
+    assert (state.settled, state.lost, state.leased) == (40, 100, 0)
+    assert ledger.applied(journal.name.removesuffix(".journal")) is None  # so that nobody replays what is left of it
+
+
+@in_loop
 async def test_the_background_reports_and_gives_back(make: Callable[..., BudgetGuard], ledger: Ledger) -> None:
     guard = make(beat_s=0.02)
     await guard.start()
@@ -584,7 +602,7 @@ async def test_the_background_reports_and_gives_back(make: Callable[..., BudgetG
     assert state_of(ledger).leased == 0
 
 
-def full(_fd: int, _line: bytes) -> int:
+def full(*_: object, **__: object) -> int:
     raise OSError(28, "No space left on device")
 
 

@@ -153,9 +153,24 @@ def test_a_broken_copy_lets_no_one_in(switch, tmp_path):
 
 def test_a_copy_that_cannot_be_written_does_not_matter(switch, store, tmp_path):
     key = store.create("acme")
-    ring = KeyRing(switch, copy=tmp_path / "not there" / "keys.json")
+    (tmp_path / "a file").touch()
+    ring = KeyRing(switch, copy=tmp_path / "a file" / "keys.json")
     ring.refresh()
     assert ring.tenant_of(key.encode()) == "acme"
+
+
+def test_a_copy_that_could_not_be_written_is_written_once_that_is_possible(switch, store, tmp_path):
+    key = store.create("acme")
+    (tmp_path / "copies").touch()
+    ring = KeyRing(switch, copy=tmp_path / "copies" / "keys.json")
+    ring.refresh()
+    ring.refresh()
+    (tmp_path / "copies").unlink()  # now the folder can be made
+    ring.refresh()
+    switch.away = True
+    other = KeyRing(switch, copy=tmp_path / "copies" / "keys.json")
+    other.refresh()
+    assert other.tenant_of(key.encode()) == "acme"
 
 
 def eventually(holds):
