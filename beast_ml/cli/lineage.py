@@ -74,6 +74,12 @@ def _rows(made: dict[str, Any]) -> list[tuple[str, object]]:
         ("digest of the data", made["data_digest"] or "-"),
         *((f"data, {context or 'training'}", f"{name}, {digest}") for context, name, digest in made["data"]),
         ("beast-ml", made["package_version"] or "not recorded"),
-        ("code", made["commit"] or "no commit was known"),
+        ("code", _code(made)),
     ]
     return rows
+
+
+def _code(made: dict[str, Any]) -> str:
+    if made["commit"] is None:
+        return "the installed release: no commit was known"
+    return f"commit {made['commit']}" + (", with changes that it does not hold" if made["is_changed"] else "")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from beast_ml.cli.output import JsonOption, print_json, print_table, stdout
+from beast_ml.cli.told_to_stop import stopped_like_ctrl_c
 
 if TYPE_CHECKING:
     from beast_ml.registry.config import TrackingConfig
@@ -55,13 +56,13 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this ma
     if config.is_server:
         stdout.print(f"MLflow UI at {training_page(config.uri, config.experiment)}", highlight=False, markup=False)
         return
-    with ui_server(config, port) as server:
-        page = training_page(server.url, config.experiment)
-        stdout.print(f"MLflow UI at {page} (Ctrl+C stops it)", highlight=False, markup=False)
-        try:
+    try:
+        with stopped_like_ctrl_c(), ui_server(config, port) as server:
+            page = training_page(server.url, config.experiment)
+            stdout.print(f"MLflow UI at {page} (Ctrl+C stops it)", highlight=False, markup=False)
             raise typer.Exit(server.wait())
-        except KeyboardInterrupt:
-            stdout.print("stopped")
+    except KeyboardInterrupt:
+        stdout.print("stopped")
 
 
 def _tracking() -> TrackingConfig:

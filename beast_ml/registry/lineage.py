@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from beast_ml.bundle.parts import PARTS
 from beast_ml.errors import RegistryError
+from beast_ml.registry.code_version import CHANGED_TAG, COMMIT_TAG
 from beast_ml.registry.config import ROUTER, TrackingConfig
 from beast_ml.registry.connection import connect, translated
 from beast_ml.registry.names import registered_name
@@ -18,7 +19,6 @@ from beast_ml.registry.tracking import PACKAGE_TAG
 __all__ = ["Lineage", "lineage_of"]
 
 _DATA_TAG: Final = "data_digest"
-_COMMIT_TAG: Final = "mlflow.source.git.commit"
 _CONTEXT_TAG: Final = "mlflow.data.context"
 _WHOLE_DIGEST_TAG: Final = "digest"
 
@@ -45,6 +45,8 @@ class Lineage:
         Inputs of the run: (context, name, digest) each.
     package_version, commit
         The code; None where the training did not know it.
+    is_changed
+        Whether the code had changes that no commit holds.
     """
 
     digest: str
@@ -58,6 +60,7 @@ class Lineage:
     data: tuple[tuple[str, str, str], ...]
     package_version: str | None
     commit: str | None
+    is_changed: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -99,7 +102,8 @@ def lineage_of(digest: str, config: TrackingConfig) -> Lineage:
         data_digest=tags.get(_DATA_TAG),
         data=tuple(_input(each) for each in run.inputs.dataset_inputs),
         package_version=run.data.tags.get(PACKAGE_TAG),
-        commit=run.data.tags.get(_COMMIT_TAG),
+        commit=run.data.tags.get(COMMIT_TAG),
+        is_changed=CHANGED_TAG in run.data.tags,
     )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from beast_ml.errors import BeastError
+from beast_ml.registry.code_version import code_tags
 from beast_ml.registry.config import TrackingConfig
 from beast_ml.registry.connection import connect, experiment_id, translated
 from beast_ml.registry.quiet_mlflow import mlflow
@@ -200,9 +201,9 @@ def _create(
     parent: str | None,
 ) -> TrainingRun:
     given = {_safe(key): str(value) for key, value in (tags or {}).items()}
-    lineage = {PACKAGE_TAG: __version__} | ({_PARENT: parent} if parent else {})
+    lineage = {PACKAGE_TAG: __version__} | code_tags() | ({_PARENT: parent} if parent else {})
     with translated(config):
-        # user, program and git commit, as MLflow's own start_run finds them
+        # user and program, as MLflow's own start_run finds them
         context = mlflow.tracking.context.registry.resolve_tags(given | lineage | {_DESCRIPTION: description})
         created = client.create_run(experiment, tags=context, run_name=name)
     return TrainingRun(config, client, created.info.run_id, experiment)

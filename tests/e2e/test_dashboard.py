@@ -179,6 +179,7 @@ def test_numbers_on_the_page_are_those_of_the_log(page, deployment):
     page.select_option("[name=model]", "")
     page.select_option("[name=source]", "metrics")  # of all servers, counted since the dashboard looks
     page.wait_for_function("n => document.querySelector('#f-requests').textContent === n", arg=str(len(rows)))
+    shows(page, "#tiles", f"{len(rescued)} more rescued by fallback")
 
 
 def test_a_point_opens_the_requests_behind_it_by_keyboard_alone(busy, page):

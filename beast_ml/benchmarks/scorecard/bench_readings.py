@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from beast_ml.benchmarks.scorecard.score import Reading
@@ -80,8 +81,18 @@ def recovery_of(*names: str) -> Read:
     return read
 
 
-def cache_rate(setting: str, rate: str, of: str = "") -> Read:
-    """Return what reads a rate of the whole cache from the replay; ``of``: the share of requests it is a rate of."""
+def cache_rate(setting: str, rate: str, of: str = "", ceiling: str = "") -> Read:
+    """Return what reads a rate of the whole cache from the replay.
+
+    Parameters
+    ----------
+    setting, rate
+        Which.
+    of
+        The share of requests it is a rate of; empty: all.
+    ceiling
+        The share of requests that no cache could exceed; empty: none is known.
+    """
 
     def read(report: Report) -> Reading | None:
         replayed = report["sets"].get("replay")
@@ -89,7 +100,8 @@ def cache_rate(setting: str, rate: str, of: str = "") -> Read:
             return None
         top: Report = list(replayed["settings"][setting]["ladder"].values())[-1]
         n = round(top["requests"] * (top[of] if of else 1.0))
-        return Reading.of_share(round(top[rate] * n), n, f"simulated stream {setting!r}, {top['requests']:,} requests")
+        found = Reading.of_share(round(top[rate] * n), n, f"simulated stream {setting!r}, {top['requests']:,} requests")
+        return found if found is None or not ceiling else replace(found, ceiling=top[ceiling])
 
     return read
 

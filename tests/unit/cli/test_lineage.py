@@ -33,6 +33,7 @@ def test_a_request_leads_back_to_the_training(beast, logged):
     assert (found["router"]["digest"], found["router"]["run_name"]) == (logged, "training monday")
     shown = beast("lineage", "routed")[1]
     assert "training monday" in shown
+    assert "code " in shown
     assert "version of beast-router" in shown
 
 

@@ -75,6 +75,8 @@ def test_a_rate_of_the_cache_is_that_of_the_whole_ladder_with_the_right_number_o
     assert found.value == pytest.approx(0.99, abs=1 / 500)
     assert 0.97 < found.low < 0.99 < found.high < 1.0
     assert cache_rate("ordinary", "hit_rate")({"sets": {}}) is None
+    top["hit_rate"] = 0.4
+    assert cache_rate("ordinary", "hit_rate", ceiling="known_share")(report).ceiling == 0.5
 
 
 def test_the_oracle_is_the_ceiling():
