@@ -136,9 +136,9 @@ def test_a_champion_that_explores_finds_a_model_that_has_grown_and_is_followed_b
     deployment: Deployment,
 ) -> None:
     config = SimulationConfig(
-        requests=600, policy=PolicyConfig(kind="uniform"), traffic=TrafficConfig(repeat_zipf=0.0, paraphrase_share=0.0)
+        requests=700, policy=PolicyConfig(kind="uniform"), traffic=TrafficConfig(repeat_zipf=0.0, paraphrase_share=0.0)
     )
-    tables = simulate(world(1, 600, grown=False), config, np.random.default_rng(0))
+    tables = simulate(world(1, 700, grown=False), config, np.random.default_rng(0))
     rows = [row for table in tables for row in table.to_pylist()]
     for i, row in enumerate(rows):
         row["received_at"] = row["feedback_at"] = datetime.now(UTC) - timedelta(days=2) + i * timedelta(seconds=1)
@@ -149,7 +149,7 @@ def test_a_champion_that_explores_finds_a_model_that_has_grown_and_is_followed_b
     assert (ended["verdict"], ended["candidate"]) == ("promoted", 1), ended["reason"]
     assert read_bundle(deployment.bundle(1)).policy.exploration is not None
 
-    served = deployment.serve(1, world(2, 900, grown=True))
+    served = deployment.serve(1, world(2, 1_200, grown=True))
     assert deployment.check_propensities(served, 1) > 0.05
     told = deployment.learn()
     assert told["state"]["step"] == "shadow", told
@@ -166,11 +166,11 @@ def test_a_champion_that_explores_finds_a_model_that_has_grown_and_is_followed_b
     assert deployment.learn()["state"]["step"] == "canary"
     (running,) = read_experiments(deployment.folder / "state" / EXPERIMENTS_FILE).running()
 
-    live = deployment.serve(1, world(4, 700, grown=True), challenger=candidate)
+    live = deployment.serve(1, world(4, 900, grown=True), challenger=candidate)
     assert set(live["experiment_id"].to_pylist()) == {running.id}
     for variant, version in (("control", 1), ("candidate", candidate)):
         own = live.filter(pc.equal(live["variant"], variant))
-        assert own.num_rows > 250
+        assert own.num_rows > 350
         deployment.check_propensities(own, version)
     told = deployment.learn()
     assert told["state"]["step"] == "watch", told
