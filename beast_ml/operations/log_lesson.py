@@ -43,6 +43,8 @@ class LogLesson:
         What to take off a prediction where the log tried a model rarely.
     decision
         What to deploy, by cross-fitted estimates on the training part.
+    judged
+        (n,) training requests of the policy that is to be beaten, which these estimates are of.
     choices
         How the models were chosen, on the whole log.
     logged
@@ -54,6 +56,7 @@ class LogLesson:
     targets: Floats
     pessimism: Pessimism
     decision: LogDecision
+    judged: NDArray[np.bool_]
     choices: LoggedChoices
     logged: LoggedQuality
     doubly_robust: bool
@@ -75,16 +78,28 @@ class LogLesson:
 
 
 def learn_from_log(
-    logged: LoggedOutcomes, training: NDArray[np.bool_], learner: RouterLearner, cost: CostKind, seed: int
+    logged: LoggedOutcomes,
+    training: NDArray[np.bool_],
+    learner: RouterLearner,
+    cost: CostKind,
+    seed: int,
+    judged: NDArray[np.bool_] | None = None,
 ) -> LogLesson:
-    """Learn from the outcomes of the requests that a mask selects; of the others, only the choices are read."""
+    """Learn from the outcomes of the requests that a mask selects; of the others, only the choices are read.
+
+    Parameters
+    ----------
+    judged
+        (n,) requests of the policy that is to be beaten, whose decision is made on them; None: all are.
+    """
     rng = np.random.default_rng([seed, 7])
     prompts = logged.matrix.prompts
     spec, rows = _feature_rows(logged.matrix, training, learner)
     reads = TeacherColumns.fit(rows[training], spec.encoder_dim, logged.matrix.tasks[training], rng)
     columns = reads.transform(rows)
     folds = query_fold(prompts, _FOLDS, seed)
-    choices = logged_choices(logged, columns, folds, rng)
+    judged = np.ones(len(training), dtype=bool) if judged is None else judged
+    choices = logged_choices(logged, columns, folds, rng, judged)
     part, how, columns, folds = logged.rows(training), choices.rows(training), columns[training], folds[training]
     paid = None if cost == "none" else realised_cost(part.matrix, cost)
     teacher = teach(columns, part.matrix.quality, paid, part.chosen, how.propensity, folds)
@@ -92,7 +107,8 @@ def learn_from_log(
     return LogLesson(
         targets=np.clip(teacher.quality.predict(columns), 0.0, 1.0),
         pessimism=fit_pessimism(rows[training], teacher.widths, landmarks.center, landmarks.scale, rng),
-        decision=_decide(part, how, teacher, paid, folds),
+        decision=_decide(part, how, teacher, paid, folds, judged[training]),
+        judged=judged[training],
         choices=choices,
         logged=LoggedQuality(part.matrix.quality, np.clip(teacher.out_of_fold, 0.0, 1.0)),
         doubly_robust=teacher.doubly_robust,
@@ -121,21 +137,24 @@ def _feature_rows(
 
 
 def _decide(
-    part: LoggedOutcomes, choices: LoggedChoices, teacher: LogTeacher, cost: Floats | None, folds: NDArray[np.intp]
+    part: LoggedOutcomes,
+    choices: LoggedChoices,
+    teacher: LogTeacher,
+    cost: Floats | None,
+    folds: NDArray[np.intp],
+    judged: NDArray[np.bool_],
 ) -> LogDecision:
-    quality = logged_rounds(part, choices, part.matrix.quality, teacher.out_of_fold)
     expected = Expected(teacher.out_of_fold, failure=failure_rates(part, folds), caution=teacher.caution_out_of_fold)
-    if cost is None or teacher.cost is None:
-        free = Predictions(part.matrix.models, quality_acted_on(expected), np.zeros_like(teacher.out_of_fold))
-        return decide_from_log(free, quality, None, folds)
-    paid = logged_rounds(part, choices, cost, teacher.cost.out_of_fold)
-    lowered = Predictions(part.matrix.models, quality_acted_on(expected), teacher.cost.out_of_fold)
-    return decide_from_log(lowered, quality, paid, folds)
+    amounts = np.zeros_like(teacher.out_of_fold) if teacher.cost is None else teacher.cost.out_of_fold
+    quality = logged_rounds(part, choices, part.matrix.quality, teacher.out_of_fold).rows(judged)
+    paid = None if cost is None else logged_rounds(part, choices, cost, amounts).rows(judged)
+    lowered = Predictions(part.matrix.models, quality_acted_on(expected)[judged], amounts[judged])
+    return decide_from_log(lowered, quality, paid, folds[judged])
 
 
 def _staying(training: LoggedOutcomes, lesson: LogLesson) -> OperatingPoint:
     """Return the nearest that a bundle has to the logging policy: one model, whose promotion nothing speaks for."""
-    counts = np.bincount(training.chosen, minlength=len(training.matrix.models))
+    counts = np.bincount(training.chosen[lesson.judged], minlength=len(training.matrix.models))
     mostly = int(counts.argmax())
     if counts[mostly] < _MOSTLY * counts.sum():
         mostly = int(lesson.targets.mean(axis=0).argmax())

@@ -44,13 +44,33 @@ class LoggedChoices:
 
 
 def logged_choices(
-    logged: LoggedOutcomes, columns: Floats, folds: NDArray[np.intp], rng: np.random.Generator
+    logged: LoggedOutcomes,
+    columns: Floats,
+    folds: NDArray[np.intp],
+    rng: np.random.Generator,
+    judged: NDArray[np.bool_] | None = None,
 ) -> LoggedChoices:
-    """Return the choices of a log; propensities that it lacks are estimated from (n, k) columns of its requests."""
-    estimated = estimate_logging_policy(columns, logged.chosen, len(logged.matrix.models), folds, rng)
-    known = np.isfinite(logged.propensity)
-    propensity = np.where(known, logged.propensity, estimated.propensity(logged.chosen))
-    return LoggedChoices(estimated.probabilities, propensity, int((~known).sum()), estimated.report)
+    """Return the choices of a log; propensities that it lacks are estimated from (n, k) columns of its requests.
+
+    One that cannot be a probability counts as lacking.
+
+    Parameters
+    ----------
+    judged
+        (n,) requests of one policy, which is estimated from its own choices, and which the report is of; None: all.
+    """
+    n, m = len(logged.chosen), len(logged.matrix.models)
+    probabilities, propensity = np.empty((n, m)), np.empty(n)
+    of_policy = np.ones(n, dtype=bool) if judged is None else judged
+    reports = []
+    for part in (of_policy, ~of_policy):
+        if part.any():
+            found = estimate_logging_policy(columns[part], logged.chosen[part], m, folds[part], rng)
+            probabilities[part], propensity[part] = found.probabilities, found.propensity(logged.chosen[part])
+            reports.append(found.report)
+    known = (logged.propensity > 0.0) & (logged.propensity <= 1.0)
+    propensity = np.where(known, logged.propensity, propensity)
+    return LoggedChoices(probabilities, propensity, int((~known).sum()), reports[0])
 
 
 def logged_rounds(logged: LoggedOutcomes, choices: LoggedChoices, values: Floats, predicted: Floats) -> LoggedRounds:

@@ -92,6 +92,7 @@ def train_from_log(
     *,
     tracking: TrackingConfig,
     learner: RouterLearner | None = None,
+    policy_version: str | None = None,
     seed: int = 0,
     name: str = "log",
     source: str = "log",
@@ -103,6 +104,12 @@ def train_from_log(
     where that stays with the logging policy, the router always answers with the model that the log chose most often if
     it did so on half of the requests, else with the best one by the estimates. Propensities that the log lacks are
     estimated.
+
+    Parameters
+    ----------
+    policy_version
+        The policy that is to be beaten: evidence is of its requests alone, outcomes of others are learnt from; None:
+        whoever wrote the log.
 
     Raises
     ------
@@ -118,15 +125,21 @@ def train_from_log(
         say(f"warning: {model} has {n} labelled outcomes, needs {_MIN_LABELS}: left out, and its requests with it")
     spec = learn_history_spec(logged, logged.matrix.models, use_task="task" in learner.context)
     history = None if spec is None else logged_history(logged, spec)
-    held_out = holdout_mask(logged.matrix.prompts, _TEST_FRACTION, seed)
-    training, test = logged.rows(~held_out), logged.rows(held_out)
+    judged = (
+        np.ones(len(logged.chosen), dtype=bool) if policy_version is None else logged.policy_version == policy_version
+    )
+    aside = holdout_mask(logged.matrix.prompts, _TEST_FRACTION, seed)
+    held_out = aside & judged
+    if not (held_out.any() and (judged & ~aside).any()):
+        raise NotEnoughDataError(f"{int(judged.sum())} requests are of policy {policy_version}: too few to judge by")
+    training, test = logged.rows(~aside), logged.rows(held_out)
     tags = {"data": name, "encoder": learner.encoder, "kind of run": "training from a log"}
     with training_run(tracking, f"train {name}", f"Training a router on the log `{name}` ...", tags) as run:
         say(f"learning from {training.matrix.n_queries} requests, holding out {test.matrix.n_queries}")
-        lesson = learn_from_log(logged, ~held_out, learner, _cost_kind(training), seed)
+        lesson = learn_from_log(logged, ~aside, learner, _cost_kind(training), seed, judged)
         if lesson.choices.n_estimated:
             say(f"warning: {_estimated(lesson.choices)}")
-        known = history.select(~held_out) if history else None
+        known = history.select(~aside) if history else None
         taught = replace(training.matrix, quality=lesson.targets)
         fitted = learner.fit(
             taught, _cost_kind(training), seed, failed=training.failures(), history=known, logged=lesson.logged

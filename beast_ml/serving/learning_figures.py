@@ -33,6 +33,7 @@ class _DriftState(msgspec.Struct, frozen=True):
 
     alarms: list[DriftAlarm]
     last_at: datetime | None
+    raised: dict[str, int] = {}
 
 
 class LearningFigures(msgspec.Struct, frozen=True):
@@ -46,11 +47,14 @@ class LearningFigures(msgspec.Struct, frozen=True):
         (signal, model, kind) -> when it was last found to have drifted.
     watched_until
         Received time of the last request that the monitor read; None where it read none.
+    raised
+        Signal -> how many alarms the monitor ever raised.
     """
 
     loop: LoopState | None
     drifted: dict[tuple[str, str, str], datetime]
     watched_until: datetime | None
+    raised: dict[str, int] = {}
 
 
 class FollowedLearning:
@@ -79,15 +83,15 @@ class FollowedLearning:
             return None
         self._seen = seen
         drifted: dict[tuple[str, str, str], datetime] = {}
-        until = None
+        until, raised = None, {}
         if seen[1] is not None:
             state = msgspec.json.decode(self._drift.read_bytes(), type=_DriftState)
-            until = state.last_at
+            until, raised = state.last_at, state.raised
             for alarm in state.alarms:
                 signal, _, model, kind = alarm.key  # of all policies the latest
                 known = drifted.get((signal, model, kind))
                 drifted[signal, model, kind] = alarm.raised_at if known is None else max(known, alarm.raised_at)
-        return LearningFigures(StateFile(self._loop).read(), drifted, until)
+        return LearningFigures(StateFile(self._loop).read(), drifted, until, raised)
 
 
 def _signature(path: Path) -> tuple[int, int] | None:

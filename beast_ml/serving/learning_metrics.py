@@ -31,6 +31,7 @@ class LearningMetrics:
             "When a stream was last found to have drifted; 0: the alarm is gone.",
             *("signal", "model", "kind"),
         )
+        self._raised = gauges("drift_alarms_raised", "Alarms of drift since the monitor began; only grows.", "signal")
         self._watched = gauges("drift_watched_until_timestamp_seconds", "Received time of the last request watched.")
         self._shown: set[tuple[str, str, str]] = set()
 
@@ -49,5 +50,7 @@ class LearningMetrics:
         for stream, at in figures.drifted.items():
             self._drifted.set(stream, at.timestamp())
         self._shown |= figures.drifted.keys()
+        for signal, n in figures.raised.items():
+            self._raised.set((signal,), float(n))
         if figures.watched_until is not None:
             self._watched.set((), figures.watched_until.timestamp())

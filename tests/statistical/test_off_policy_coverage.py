@@ -1,15 +1,19 @@
 """Do off-policy intervals hold the truth, and does the verdict flag the logs on which they do not?"""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from beast_ml.benchmarks.learning.coverage import label_cell, policy_cells
-from beast_ml.benchmarks.learning.simulated_logs import LogWorld
+from beast_ml.benchmarks.learning.simulated_logs import LogWorld, exploring_policy
 from beast_ml.benchmarks.partial_feedback import LOGGING_POLICIES
 from beast_ml.benchmarks.sets import SETS, load_set
+from beast_ml.evaluation.off_policy.diagnostics import diagnose
+from beast_ml.evaluation.off_policy.estimators import TargetRounds
+from beast_ml.evaluation.off_policy.verdict import judge_log
 from beast_ml.features.hashing import HashingEncoder
 from beast_ml.logs.simulate.policies import logging_policy
 from beast_ml.testing.worlds import make_world
@@ -52,6 +56,52 @@ def test_predictions_save_labels_and_strange_ones_neither_save_nor_mislead(world
     assert found.bad_coverage >= 0.90
     assert found.saved > 0.05
     assert found.bad_saved < 0.01
+
+
+@pytest.fixture(scope="module")
+def exploring(world):
+    return exploring_policy(world, np.random.default_rng(3))
+
+
+def test_the_log_of_a_router_that_explores_by_evidence_is_trusted_for_what_it_tried(world, exploring):
+    probabilities = exploring.policy.probabilities
+    assert 0.1 < (probabilities.max(axis=1) == 1.0).mean() < 0.9  # on many requests nobody else is tried
+    known = replace(world, targets=exploring.targets)
+    for cell in policy_cells(known, exploring.policy, 100, N_ROUNDS, 5).values():
+        assert cell.answers.count("trust") > 90
+        for estimator in ("ips", "dr"):
+            assert 0.89 <= cell.estimators[estimator].coverage["normal"] <= 0.99
+
+
+def test_it_is_not_trusted_for_what_it_did_not_try(world, exploring):
+    for cell in policy_cells(world, exploring.policy, 25, N_ROUNDS, 6).values():
+        assert cell.answers.count("trust") <= 1
+
+
+WRONG = {
+    "one model's, half": lambda p, chosen, _: np.where(chosen == 1, p / 2, p),
+    "one model's, twice": lambda p, chosen, _: np.where(chosen == 1, np.minimum(2 * p, 1.0), p),
+    "all, four fifths": lambda p, *_: 0.8 * p,
+    "all, five quarters": lambda p, *_: np.minimum(1.25 * p, 1.0),
+    "permuted": lambda p, _, rng: rng.permutation(p),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("by", ["softmax", "evidence"])
+def test_wrong_propensities_are_not_trusted(world, exploring, wrong, by):
+    policy = exploring.policy if by == "evidence" else logging_policy(world.outcomes, LOGGING_POLICIES[by])
+    target = exploring.targets["whom it tries, too"] if by == "evidence" else world.targets["by task, soft"]
+    rng = np.random.default_rng(11)
+    prior, answers = world.prior(policy, 1_500, rng), []
+    for _ in range(8):
+        log = world.draw(policy, 1_500, prior, rng)
+        rounds = log.rounds
+        rounds = replace(rounds, propensity=WRONG[wrong](rounds.propensity, rounds.chosen, rng))
+        wanted = target[log.query]
+        found = diagnose(rounds, TargetRounds.of(rounds, wanted), wanted, world.outcomes.models)
+        answers.append(judge_log(found, 3.0).answer)
+    assert "trust" not in answers
 
 
 @pytest.mark.slow

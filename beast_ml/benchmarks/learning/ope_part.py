@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
 from beast_ml.benchmarks.figures import Figure, PartResult
 from beast_ml.benchmarks.learning.coverage import PolicyCell, label_cell, policy_cells
-from beast_ml.benchmarks.learning.simulated_logs import LogWorld
+from beast_ml.benchmarks.learning.simulated_logs import LogWorld, exploring_policy
 from beast_ml.benchmarks.part_context import PartContext
 from beast_ml.benchmarks.partial_feedback import LOGGING_POLICIES, MMLU_PRO_POOL, PolicyName
 from beast_ml.benchmarks.sets import SETS, load_set
@@ -21,6 +22,12 @@ from beast_ml.policy.learner import get_encoder
 __all__ = ["measure_ope"]
 
 _PART: Final = "ope"
+Logging = PolicyName | Literal["evidence"]
+"""Policies that write the logs."""
+
+EVIDENCE: Final[Literal["evidence"]] = "evidence"
+"""The log of a router that explores by what it does not know."""
+
 _SETS: Final = {"routerbench3": None, "mmlu_pro": MMLU_PRO_POOL, "bfcl": None, "mmlu": None}
 _LOGS, _QUICK_LOGS = 500, 30
 _ROUNDS: Final = 1_500
@@ -45,7 +52,8 @@ def measure_ope(context: PartContext) -> PartResult:
             continue
         pool = outcomes if models is None else outcomes.pool(models)
         world = cache(partial(LogWorld.of, pool, encoder))  # not at all where every cell is kept
-        for policy in LOGGING_POLICIES:
+        policies: tuple[Logging, ...] = (*LOGGING_POLICIES, EVIDENCE)
+        for policy in policies:
             settings = {"set": pool.digest(), "policy": policy, "logs": n_logs, "rounds": _ROUNDS}
             where = f"{name}, {policy}"
             figures += context.kept(f"ope, {where}", settings, partial(_cells, where, policy, world, n_logs))
@@ -54,9 +62,13 @@ def measure_ope(context: PartContext) -> PartResult:
     return PartResult(_PART, tuple(figures), tuple(notes))
 
 
-def _cells(where: str, policy: PolicyName, world: Callable[[], LogWorld], n_logs: int) -> tuple[Figure, ...]:
+def _cells(where: str, policy: Logging, world: Callable[[], LogWorld], n_logs: int) -> tuple[Figure, ...]:
     drawn_from = world()
-    log_policy = logging_policy(drawn_from.outcomes, LOGGING_POLICIES[policy])
+    if policy == EVIDENCE:
+        exploring = exploring_policy(drawn_from, np.random.default_rng(0))
+        log_policy, drawn_from = exploring.policy, replace(drawn_from, targets=drawn_from.targets | exploring.targets)
+    else:
+        log_policy = logging_policy(drawn_from.outcomes, LOGGING_POLICIES[policy])
     found = policy_cells(drawn_from, log_policy, n_logs, _ROUNDS, 0)
     return tuple(figure for target, cell in found.items() for figure in _figures(f"{where}, {target}", cell, n_logs))
 

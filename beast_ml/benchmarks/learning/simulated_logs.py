@@ -16,15 +16,24 @@ from beast_ml.evaluation.off_policy.outcome_model import choose_outcome_prior, p
 from beast_ml.evaluation.off_policy.rounds import Floats, LoggedRounds
 from beast_ml.features.encoder import Encoder
 from beast_ml.logs.outcomes import OutcomeMatrix
-from beast_ml.logs.simulate.policies import LoggingPolicy
+from beast_ml.logs.simulate.config import PolicyConfig
+from beast_ml.logs.simulate.policies import LoggingPolicy, logging_policy
 from beast_ml.logs.splits import query_fold
-from beast_ml.predictors.pooled_ridge import RidgePrior
+from beast_ml.policy.exploration import Exploration, explore
+from beast_ml.predictors.pessimism import PESSIMISM_Z
+from beast_ml.predictors.pooled_ridge import RidgePrior, fit_pooled_ridge, known_out_of_fold
 
-__all__ = ["DrawnLog", "LogWorld", "policies_of"]
+__all__ = ["DrawnLog", "ExploringPolicy", "LogWorld", "exploring_policy", "policies_of"]
 
 _COLUMNS: Final = 48
 _FOLDS: Final = 5
 _TEMPERATURE: Final = 0.05
+_BOUNDS: Final = Exploration(max_loss=0.1, max_rate=0.3, min_propensity=0.05)
+_PRIOR: Final = RidgePrior(7.5, 25.0)
+_LEARNT_FROM: Final = 6_000
+_OTHERS: Final = 0.2
+_DEAREST: Final = 0.15
+"""Quality that the dearest model's mean cost is worth."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,54 @@ class LogWorld:
         query = rng.integers(len(self.outcomes.quality), size=n)
         chosen = policy.choose(query, rng.random(n))
         return query, chosen, self.outcomes.quality[query, chosen]
+
+
+@dataclass(frozen=True)
+class ExploringPolicy:
+    """A router that explores by evidence, and policies that its log should be able to tell of.
+
+    Parameters
+    ----------
+    policy
+        On every query of the set. It tries nobody where enough is known.
+    targets
+        Name -> (N, m) probabilities: its own choice, without what it tries; and a policy that takes, where it tries
+        somebody, one of those one time in five.
+    """
+
+    policy: LoggingPolicy
+    targets: dict[str, Floats]
+
+
+def exploring_policy(world: LogWorld, rng: np.random.Generator) -> ExploringPolicy:
+    """Return a router that has learnt from 6,000 uniform requests, and explores by what it does not know.
+
+    Costs count.
+    """
+    uniform = logging_policy(world.outcomes, PolicyConfig("uniform"))
+    query = rng.integers(len(world.columns), size=_LEARNT_FROM)
+    chosen = uniform.choose(query, rng.random(_LEARNT_FROM))
+    seen = np.full((_LEARNT_FROM, len(world.outcomes.models)), np.nan)
+    seen[np.arange(_LEARNT_FROM), chosen] = world.outcomes.quality[query, chosen]
+    columns = world.columns[query]
+    noise = known_out_of_fold(columns, seen, world.folds[query], _PRIOR).noise
+    ridge = fit_pooled_ridge(columns, seen, _PRIOR, noise)
+    costs = np.nan_to_num(np.nanmean(world.outcomes.cost_usd, axis=0))
+    mean = ridge.predict(world.columns) - _DEAREST * costs / max(float(costs.max()), np.finfo(float).tiny)
+    width = ridge.spread(world.columns)
+    first = (mean - PESSIMISM_Z * width).argmax(axis=1)
+    tries = np.zeros(mean.shape)
+    for row, tried in enumerate(explore(_BOUNDS, mean, width, first)):
+        for j, propensity in tried:
+            tries[row, j] = propensity
+    own = np.zeros(mean.shape)
+    own[np.arange(len(first)), first] = 1.0
+    rate = tries.sum(axis=1, keepdims=True)
+    each = np.divide(tries, rate, out=own.copy(), where=rate > 0)
+    return ExploringPolicy(
+        LoggingPolicy("simulated:evidence", uniform.candidates, tries + (1.0 - rate) * own, np.argsort(-mean, axis=1)),
+        {"its own choice": own, "whom it tries, too": (1.0 - _OTHERS) * own + _OTHERS * each},
+    )
 
 
 def policies_of(outcomes: OutcomeMatrix) -> dict[str, Floats]:

@@ -14,6 +14,7 @@ __all__ = ["WeightTail", "pareto_shape", "weight_tail"]
 _LEAST_TAIL: Final = 20
 _PRIOR: Final = 10.0
 _TOP: Final = 10
+_NOTHING: Final = 1e-9
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def pareto_shape(weight: Floats) -> float | None:
     quartile = excess[max(round(m / 4) - 1, 0)]
     grid = 30 + int(m**0.5)
     candidates = 1 / excess[-1] + (1 - np.sqrt(grid / (np.arange(1, grid + 1) - 0.5))) / (3 * quartile)
+    candidates = candidates[np.abs(candidates) * excess[-1] > _NOTHING]  # the exponential one has no shape
     shape = -np.log1p(-candidates[:, None] * excess).mean(axis=1)
     likelihood = m * (np.log(candidates / shape) + shape - 1)
     posterior = np.exp(likelihood - likelihood.max())

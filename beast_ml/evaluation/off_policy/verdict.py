@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from math import ceil
 from typing import Any, Final, Literal
 
-from beast_ml.evaluation.off_policy.diagnostics import Diagnostics
+from beast_ml.evaluation.off_policy.diagnostics import Diagnostics, ModelOverlap
 
 __all__ = ["Answer", "PolicyVerdict", "judge_log"]
 
@@ -20,6 +20,7 @@ TOO_FEW: Final = 25.0
 _WANTED: Final = 2 * ENOUGH
 _UNREACHED: Final = 0.10
 _UNREACHED_A_LITTLE: Final = 0.02
+_UNREACHED_AT_ALL: Final = 0.01
 _LARGEST_SHARE: Final = 0.10
 _BEHIND_SPREAD: Final = 60.0
 """Rounds that the spread must rest on: from 12 doubly robust intervals covered about 90%, from 52 on one set 92%."""
@@ -89,16 +90,22 @@ def _grave(found: Diagnostics, unusable: float) -> tuple[str, ...]:
     check = found.propensities
     if unusable > _UNUSABLE:
         reasons.append(f"{unusable:.1%} of its requests cannot be used, and those may be unlike the others")
-    if check.p_value < _P_VALUE and check.ratio > 1:
+    if check.p_value < _P_VALUE:
         reasons.append(
             f"the logged propensities do not fit the choices; by them {check.model!r} would have been chosen "
             f"{1 / check.ratio:.2f} times as often as it was or less, and every weight is wrong with them "
             f"(p = {check.p_value:.1g})"
         )
-    if found.mean_weight_high < 1 - _UNREACHED:
-        missed = max(found.models, key=lambda one: one.target_share * (1 - one.reached))
+    elif large := [one for one in found.models if one.p_value < _P_VALUE and one.reached > 1]:
+        worst = max(large, key=lambda one: one.target_share * one.reached)
         reasons.append(
-            f"about {1 - found.mean_weight:.0%} of this policy's choices, most of them of {missed.model!r}, were never "
+            f"the logged propensities of {worst.model!r} are too low where this policy takes it: its weights add up to "
+            f"{worst.reached:.2f} times its choices (p = {worst.p_value:.1g})"
+        )
+    if _unreached(found) > _UNREACHED:
+        missed = max(found.models, key=_missed)
+        reasons.append(
+            f"about {_estimated(found):.0%} of this policy's choices, most of them of {missed.model!r}, were never "
             "tried on such requests, or were logged with too high a propensity"
         )
     if found.effective < TOO_FEW:
@@ -108,7 +115,6 @@ def _grave(found: Diagnostics, unusable: float) -> tuple[str, ...]:
 
 def _mild(found: Diagnostics) -> tuple[str, ...]:
     reasons = []
-    check = found.propensities
     if TOO_FEW <= found.effective < ENOUGH:
         reasons.append(
             f"{found.effective:.0f} effective questions speak of this policy, and intervals are reliable from "
@@ -121,14 +127,41 @@ def _mild(found: Diagnostics) -> tuple[str, ...]:
             f"the interval's width rests on some {found.tail.behind_spread:.0f} rounds with large weights, the ten "
             f"largest have {found.tail.share_of_top_10:.0%} of the weight, and {_BEHIND_SPREAD:.0f} are needed"
         )
-    if 1 - _UNREACHED <= found.mean_weight_high < 1 - _UNREACHED_A_LITTLE:
-        reasons.append(f"about {1 - found.mean_weight:.0%} of this policy's choices were never tried on such requests")
-    if check.p_value < _P_VALUE and check.ratio < 1:
+    if _UNREACHED_A_LITTLE < _unreached(found) <= _UNREACHED:
+        reasons.append(f"about {_estimated(found):.0%} of this policy's choices were never tried on such requests")
+    check = found.propensities
+    unfit = [one for one in found.models if one.p_value < _P_VALUE and _missed(one) > _UNREACHED_AT_ALL]
+    if unfit:
+        worst = max(unfit, key=_missed)
         reasons.append(
-            f"{check.model!r} could not be chosen on some requests, or its logged propensities are too high: its "
-            f"choices stand for {check.ratio:.0%} of the requests that it was a candidate of (p = {check.p_value:.1g})"
+            f"{worst.model!r} could not be chosen on some requests on which this policy takes it, or its logged "
+            f"propensities are too high: its weights add up to {worst.reached:.0%} of its choices "
+            f"(p = {worst.p_value:.1g})"
+        )
+    elif (
+        check.untried_p_value < _P_VALUE
+        and 0 < _unreached(found) <= _UNREACHED_A_LITTLE
+        and _estimated(found) > _UNREACHED_AT_ALL
+    ):
+        reasons.append(
+            f"this log left out {check.untried!r} on some requests, or logged it with too high a propensity, and about "
+            f"{_estimated(found):.1%} of this policy's choices seem to be among those"
         )
     return tuple(reasons)
+
+
+def _unreached(found: Diagnostics) -> float:
+    """Return what share of the target's choices the log did not try, at least: by its weights, or by its own word."""
+    return max(1 - found.mean_weight_high, found.unreached)
+
+
+def _estimated(found: Diagnostics) -> float:
+    return max(1 - found.mean_weight, found.unreached)
+
+
+def _missed(one: ModelOverlap) -> float:
+    """Return what share of the target's choices are those of a model that its weights lack."""
+    return one.target_share * (1 - one.reached)
 
 
 def _exploration(found: Diagnostics, n_candidates: float) -> str:

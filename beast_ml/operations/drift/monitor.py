@@ -98,6 +98,8 @@ class DriftMonitor:
         By stream.
     drift_detected
         Whether there is any.
+    raised
+        Signal -> how many alarms there ever were, of streams that are gone too; confirmed ones count once.
     n_rows
         Rows read.
     first_at, last_at
@@ -107,6 +109,7 @@ class DriftMonitor:
     config: MonitorConfig = MonitorConfig()
     alarms: dict[StreamKey, Alarm] = field(default_factory=dict)
     drift_detected: bool = False
+    raised: dict[str, int] = field(default_factory=dict)
     n_rows: int = 0
     first_at: datetime | None = None
     last_at: datetime | None = None
@@ -157,6 +160,7 @@ class DriftMonitor:
             "format": _FORMAT,
             "config": asdict(self.config),
             "alarms": [_alarm_state(alarm) for alarm in self.alarms.values()],
+            "raised": self.raised,
             "n_rows": self.n_rows,
             "first_at": None if self.first_at is None else self.first_at.isoformat(),
             "last_at": None if self.last_at is None else self.last_at.isoformat(),
@@ -188,6 +192,7 @@ class DriftMonitor:
         try:
             one = cls(MonitorConfig(**state["config"]))
             one.alarms = {alarm.key: alarm for alarm in map(_alarm_of, state["alarms"])}
+            one.raised = {signal: int(n) for signal, n in state.get("raised", {}).items()}
             one.n_rows, one._clock = int(state["n_rows"]), float(state["clock"])
             one.first_at, one.last_at = (_time(state[name]) for name in ("first_at", "last_at"))
             for each in state["streams"]:
@@ -213,6 +218,7 @@ class DriftMonitor:
             self.alarms[key] = replace(known, confirmed_at=at, change=change, course=course)
             return
         self.alarms[key] = Alarm(key, at, at, change, course)
+        self.raised[key.signal] = self.raised.get(key.signal, 0) + 1
         events.info("drift.detected", at=at.isoformat(), **key._asdict())
 
     def _forget(self, now_s: float) -> None:

@@ -1,7 +1,11 @@
 """Two policies on live units: how they differ, in an interval that holds however often one looks.
 
 Where both decide a request alike, who serves it makes no difference: its outcome says nothing of theirs, and is noise.
-`telling` takes it out. Which requests these are is known before anyone answers, so nothing is biased by it.
+`telling` takes it out. How alike they decide is known before anyone answers, so nothing is biased by it.
+
+Policies that explore decide alike in part: a model that one chooses with probability p and the other with q is, in a
+share min(p, q) of the draws, what both would have taken. What is left of an outcome is the share of its choice that was
+not the other's, 1 - q / p where q < p: then the two sides differ by sum (p - q) x quality, which is the effect.
 
 Analyses of experiments (`beast_ml.experiments.sequential_test`) follow every look from the first on and mend
 skewness. The loop looks once an hour at means of a hundred units and more, of quality in 0..1, and
@@ -19,7 +23,7 @@ from numpy.typing import NDArray
 from beast_ml.evaluation.confidence_sequence import normal_mixture_radius, rho_tightest_at
 from beast_ml.operations.learning_loop.surroundings import Compared
 
-__all__ = ["compare_units", "telling"]
+__all__ = ["compare_units", "share_apart", "telling"]
 
 Floats = NDArray[np.float64]
 
@@ -27,9 +31,31 @@ _LEAST_UNITS: Final = 100
 """Units of each side before anything is claimed: sequences for means are asymptotic."""
 
 _TIGHTEST_AT: Final = 500.0
+_ALIKE: Final = 0.01
 
 
-def telling(outcome: Floats, expected: float | Floats, differ: NDArray[np.bool_]) -> Floats:
+def share_apart(own: Floats, other: Floats, logged: Floats) -> Floats:
+    """Return the (n,) share of each choice that could not have been the other policy's.
+
+    Parameters
+    ----------
+    own, other
+        (n,) probability of the choice under the policy that made it, and under the other one.
+    logged
+        (n,) propensity in the log. Where it is not what the policy is thought to have done, as under constraints of the
+        request, nothing is known to be alike, and all of the choice counts.
+
+    Examples
+    --------
+    >>> own, other = np.array([0.9, 0.1, 1.0, 0.9]), np.array([0.6, 0.4, 0.0, 0.6])
+    >>> share_apart(own, other, logged=np.array([0.9, 0.1, 1.0, 1.0])).round(2).tolist()
+    [0.33, 0.0, 1.0, 1.0]
+    """
+    known = (own > 0.0) & np.isclose(own, logged, rtol=_ALIKE, atol=0.0)
+    return np.where(known, np.maximum(1.0 - other / np.where(known, own, 1.0), 0.0), 1.0)
+
+
+def telling(outcome: Floats, expected: float | Floats, apart: Floats | NDArray[np.bool_]) -> Floats:
     """Return what outcomes tell of the difference of two policies: zero where these decide alike.
 
     Parameters
@@ -38,15 +64,15 @@ def telling(outcome: Floats, expected: float | Floats, differ: NDArray[np.bool_]
         (n,) of requests, whoever served them.
     expected
         What was expected of them before, without regard to who serves; it takes noise out and changes no effect.
-    differ
-        (n,) whether the two would have decided differently.
+    apart
+        (n,) `share_apart`; for policies that do not explore, whether the two would have decided differently.
 
     Examples
     --------
     >>> telling(np.array([1.0, 0.0, 1.0]), 0.5, np.array([True, True, False])).tolist()
     [0.5, -0.5, 0.0]
     """
-    return np.where(differ, outcome - expected, 0.0)
+    return np.where(apart > 0, apart * (outcome - expected), 0.0)
 
 
 def compare_units(candidate: Floats, other: Floats, harm: str | None = None) -> Compared:

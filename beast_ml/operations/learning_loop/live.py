@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,7 +11,6 @@ from typing import Final
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from beast_ml.bundle.read import RouterBundle, read_bundle
 from beast_ml.domain import Price
@@ -26,10 +25,12 @@ from beast_ml.logs.store import LogStore
 from beast_ml.operations.drift.advice import Finding, find_causes
 from beast_ml.operations.drift.monitor import DriftMonitor
 from beast_ml.operations.drift.report import feed_log
+from beast_ml.operations.learning_loop.compare import share_apart
 from beast_ml.operations.learning_loop.config import LoopConfig
 from beast_ml.operations.learning_loop.drifted import changed_since, learn_because, stale_since
 from beast_ml.operations.learning_loop.log_readings import (
-    Differ,
+    Apart,
+    Served,
     broken_rows,
     compared_in,
     count_new,
@@ -37,12 +38,13 @@ from beast_ml.operations.learning_loop.log_readings import (
     without_stale,
 )
 from beast_ml.operations.learning_loop.promise import is_promising
-from beast_ml.operations.learning_loop.replay import replayed
+from beast_ml.operations.learning_loop.replay import replay
 from beast_ml.operations.learning_loop.state_file import DRIFT_FILE
 from beast_ml.operations.learning_loop.states import LoopState
 from beast_ml.operations.learning_loop.surroundings import Collected, Compared, Judged, Shadowed
 from beast_ml.operations.log_training import train_from_log
 from beast_ml.policy.learner import RouterLearner
+from beast_ml.predictors.contract import Floats
 from beast_ml.registry.config import ROUTER, TrackingConfig
 from beast_ml.registry.evidence import Interval
 from beast_ml.registry.gates import Gates, judge
@@ -137,18 +139,24 @@ class LiveSurroundings:
         return changed_since(self._drift(self.now()), since)
 
     def train(self, state: LoopState) -> int:
-        """Learn from the champion's own decisions, whose policy the evidence is measured against."""
+        """Learn from whatever has propensities; the evidence is of the champion's own decisions.
+
+        What a champion that explores has no need to try any longer, earlier ones have: without their requests, its
+        successors would know ever fewer models.
+        """
         name = _training_name(state)
         close_killed(self.tracking, name)
         known = trained_version(self.tracking, name)
         if known is not None:
             return known
-        where = None if state.champion is None else f"policy_version = '{digest_of(self.tracking, state.champion)}'"
+        champion = None if state.champion is None else digest_of(self.tracking, state.champion)
+        where = None if champion is None else f"policy_version = '{champion}' OR propensity IS NOT NULL"
         logged = self.store.logged_outcomes(until=state.rows_until, where=where).priced(self.prices)
         result = train_from_log(
             without_stale(logged, state.stale),
             tracking=self.tracking,
             learner=self.learner,
+            policy_version=champion,
             seed=self.seed,
             name=name,
             source=str(self.store.path),
@@ -181,8 +189,8 @@ class LiveSurroundings:
         self._claim("challenger", candidate, _id(state, "canary"))
         self._stop(_id(state, "shadow"))
         self._serve_beside(state, "canary", _CANDIDATE, self.config.canary_share)
-        differ = self._differ(candidate, _version(state.champion))
-        return compared_in(self.store, _id(state, "canary"), _CANDIDATE, _CONTROL, differ)
+        apart = self._apart(candidate, _version(state.champion))
+        return compared_in(self.store, _id(state, "canary"), _CANDIDATE, _CONTROL, apart)
 
     def promote(self, state: LoopState) -> str:
         """Stop the canary, and promote through the gates: what live requests proved counts as evidence."""
@@ -205,8 +213,8 @@ class LiveSurroundings:
         former = _version(state.champion)
         self._claim("challenger", former, _id(state, "watch"))
         self._serve_beside(state, "watch", _FORMER, self.config.watch_share)
-        differ = self._differ(_version(state.candidate), former)
-        return compared_in(self.store, _id(state, "watch"), _CONTROL, _FORMER, differ)
+        apart = self._apart(_version(state.candidate), former)
+        return compared_in(self.store, _id(state, "watch"), _CONTROL, _FORMER, apart)
 
     def roll_back(self, state: LoopState) -> str:
         """Make the former champion champion again."""
@@ -260,20 +268,25 @@ class LiveSurroundings:
             f"ORDER BY received_at DESC LIMIT {_REPLAYED}"
         )["prompt"].to_pylist()
         try:
-            replayed(self._bundle(version), prompts)
+            replay(self._bundle(version), prompts)
         except BeastError as error:
             return f"it cannot decide the latest {len(prompts):,} requests: {error}"
         return None
 
-    def _differ(self, one: int, other: int) -> Differ:
-        """Return what tells of prompts whether two versions decide differently."""
-        bundles = [self._bundle(version) for version in (one, other)]
+    def _apart(self, candidate: int, other: int) -> Apart:
+        """Return what tells of requests how far two versions would have decided differently, exploration included."""
+        bundles = [self._bundle(version) for version in (candidate, other)]
 
-        def differ(prompts: Sequence[str]) -> NDArray[np.bool_]:
-            first, second = (replayed(bundle, prompts) for bundle in bundles)
-            return np.array([a != b for a, b in zip(first, second, strict=True)], dtype=bool)
+        def apart(served: Served) -> tuple[Floats, Floats]:
+            mine, theirs = (replay(bundle, served.prompts, served.contexts, served.tenants) for bundle in bundles)
+            by_mine, by_theirs = mine.probability_of(served.chosen), theirs.probability_of(served.chosen)
+            own = np.where(served.by_candidate, by_mine, by_theirs)
+            against = np.where(served.by_candidate, by_theirs, by_mine)
+            chosen = np.array([name is not None for name in served.chosen], dtype=bool)
+            share = np.where(chosen, share_apart(own, against, served.propensity), 0.0)
+            return share, np.clip(theirs.expected_quality(), 0.0, 1.0)
 
-        return differ
+        return apart
 
     def _bundle(self, version: int) -> RouterBundle:
         return read_bundle(resolve(f"models:/{ROUTER}/{version}", self.tracking))

@@ -12,7 +12,7 @@ from typing import Final
 from beast_ml.errors import NotEnoughDataError, PromotionRefusedError
 from beast_ml.operations.learning_loop.config import LoopConfig
 from beast_ml.operations.learning_loop.states import LoopState, Proof, Step
-from beast_ml.operations.learning_loop.surroundings import Compared, Surroundings
+from beast_ml.operations.learning_loop.surroundings import Collected, Compared, Surroundings
 from beast_ml.operations.learning_loop.validation import find_problems
 
 __all__ = ["Waiting", "advance"]
@@ -43,7 +43,7 @@ def _collect(state: LoopState, around: Surroundings, config: LoopConfig) -> Loop
     now = around.now()
     found = around.collect(state.learnt_until, None)
     if found.n_labelled < config.min_labelled:
-        return Waiting(f"{found.n_labelled:,} new labelled requests, {config.min_labelled:,} are needed")
+        return Waiting(_too_few(found, config))
     due = (state.learnt_until or state.entered_at) + config.every
     if state.cycle > 1 and now < due and not found.drifted:
         return Waiting(f"the next cycle begins {due:%Y-%m-%d %H:%M} UTC, or when something drifts")
@@ -188,6 +188,17 @@ def _rejected(state: LoopState, around: Surroundings, reason: str) -> LoopState:
 def _candidate(state: LoopState) -> int:
     assert state.candidate is not None  # noqa: S101  written with the step that is over
     return state.candidate
+
+
+def _too_few(found: Collected, config: LoopConfig) -> str:
+    """Return how many labels are waited for, and what may keep them from coming."""
+    told = f"{found.n_labelled:,} new labelled requests, {config.min_labelled:,} are needed"
+    unlabelled = found.n_requests - found.n_in_future - found.n_labelled
+    if unlabelled >= config.min_labelled:
+        told += f"; {unlabelled:,} more have no quality label: send feedback (`POST /v1/feedback`, `beast logs ingest`)"
+    if found.n_in_future:
+        told += f"; {found.n_in_future:,} were received in the future: set the clocks"
+    return told
 
 
 def _told(compared: Compared) -> str:

@@ -25,7 +25,7 @@ class Collected:
     n_in_future, n_told_before
         Received later than now, and labelled before they were received: clocks that are wrong.
     n_without_propensity
-        With a choice, but not with how probable it was.
+        With a choice, but not with how probable it was: none, or none in (0, 1].
     n_broken
         Rows that could not be taken in since, and lie in quarantine.
     drifted

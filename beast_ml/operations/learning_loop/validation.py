@@ -26,7 +26,10 @@ def find_problems(found: Collected, config: LoopConfig) -> list[str]:
     checks = (
         (found.n_in_future, "were received in the future: set the clocks"),
         (found.n_told_before, "were labelled before they were received: set the clocks"),
-        (found.n_without_propensity, "have a choice without a propensity: log the probability of each choice"),
+        (
+            found.n_without_propensity,
+            "have a choice without a propensity in (0, 1]: log the probability of each choice",
+        ),
     )
     for count, words in checks:
         if count > config.max_bad_share * n:

@@ -64,3 +64,48 @@ def test_left_out_requests_are_told(files, beast, tmp_path):
     code, _, err = beast("evaluate", "policy", *files)
     assert code == 0
     assert "a propensity of 0 or less: 1" in err
+
+
+def change(path, **columns):
+    """Replace columns of a log by others."""
+    log = pq.read_table(path)
+    for name, values in columns.items():
+        log = log.set_column(log.column_names.index(name), name, pa.array(values))
+    pq.write_table(log, path)
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"propensity": pa.nulls(400, pa.float64())}, "none of 400 requests"),
+        ({"propensity": [0.0] * 400}, "(a propensity of 0 or less: 400): mend"),
+        ({"propensity": [1.5] * 400}, "(a propensity above 1: 400): mend"),
+        ({"quality": pa.nulls(400, pa.float64())}, "0 of 400 usable requests have a label"),
+        ({"chosen_model": pa.nulls(400, pa.string())}, "no request has a choice"),
+    ],
+)
+def test_a_log_that_tells_nothing_is_refused_with_the_reason(files, beast, tmp_path, columns, words):
+    change(tmp_path / "log.parquet", **columns)
+    code, _, err = beast("evaluate", "policy", *files)
+    assert code == 2
+    assert words in " ".join(err.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_log_of_which_much_is_broken_is_not_trusted(files, beast, tmp_path):
+    propensity = pq.read_table(tmp_path / "log.parquet")["propensity"].to_pylist()
+    propensity[::5] = [1.5] * 80
+    change(tmp_path / "log.parquet", propensity=propensity)
+    code, out, err = beast("evaluate", "policy", *files)
+    assert code == 0
+    assert "a propensity above 1: 80" in err
+    assert "Cannot be answered by this log: 20.0% of its requests cannot be used" in " ".join(out.split())
+
+
+def test_a_model_that_was_never_tried_is_named(files, beast, tmp_path):
+    change(tmp_path / "log.parquet", candidates=[["large", "medium", "small"]] * 400)
+    change(tmp_path / "target.parquet", model=["medium"] * 400)
+    code, out, _ = beast("evaluate", "policy", *files)
+    told = " ".join(out.split())
+    assert code == 0
+    assert "Cannot be answered by this log: about 100% of this policy's choices, most of them of 'medium'" in told

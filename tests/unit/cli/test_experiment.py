@@ -77,6 +77,56 @@ def test_a_file_that_is_no_parquet_is_refused(beast, tmp_path):
     assert "cannot be read as Parquet" in err
 
 
+def rewrite(path, **changes):
+    """Replace columns of the data by what a function makes of them."""
+    table = pq.read_table(path)
+    for name, change in changes.items():
+        values = pa.array(change(table[name].to_pylist(), table["variant"].to_pylist()), table.schema.field(name).type)
+        table = table.set_column(table.column_names.index(name), name, values)
+    pq.write_table(table, path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"value": lambda values, _: [None] * len(values)}, "no row of 'control' can be used"),
+        (
+            {"value": lambda values, by: [None if b == "control" else v for v, b in zip(values, by, strict=True)]},
+            "'con",
+        ),
+        ({"variant": lambda names, _: ["control"] * len(names)}, "'control' is the only variant"),
+        (
+            {"variant": lambda names, _: ["a" if each == "control" else each for each in names]},
+            "no row has the variant",
+        ),
+    ],
+)
+def test_data_that_compare_nothing_are_refused_with_the_reason(beast, data, tmp_path, changes, words):
+    rewrite(data, **changes)
+    code, _, err = beast("experiment", "analyze", "--data", data, "--out", tmp_path / "out", "--no-plots")
+    assert code == 2
+    assert words in " ".join(err.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_variant_and_a_clock_that_is_ahead_keep_nothing_from_being_said_of_the_others(beast, data, tmp_path):
+    def emptied(values, by):
+        return [None if name == "worse" else value for value, name in zip(values, by, strict=True)]
+
+    def ahead(times, by):
+        return [time.replace(year=2099) if i % 500 == 0 else time for i, time in enumerate(times)]
+
+    rewrite(data, value=emptied, observed_at=ahead)
+    code, printed, _ = beast("experiment", "analyze", "--data", data, "--out", tmp_path / "out", "--no-plots")
+    assert code == 0
+    assert "Ship 'new'" in printed
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    worse = report["variants"]["worse"]
+    assert (worse["n_units"], worse["effect"], worse["low"], worse["p_value"]) == (0, None, None, 1.0)
+    assert report["excluded"]["observed in the future"] == 3
+    assert report["excluded"]["no finite value"] > 900
+
+
 def test_an_experiment_is_created_ramped_listed_and_stopped_in_its_file(beast, tmp_path):
     file = ("--experiments", tmp_path / "experiments.json")
     code, _, _ = beast(

@@ -20,6 +20,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 def write_monitor(folder, *alarms):
     monitor = DriftMonitor(last_at=NOW)
     monitor.alarms = {alarm.key: alarm for alarm in alarms}
+    monitor.raised = {"quality": 3}
     (folder / "new").write_text(json.dumps(monitor.state()))
     (folder / "new").replace(folder / DRIFT_FILE)
 
@@ -62,6 +63,7 @@ def test_two_workers_show_one_loop_and_an_alarm_that_is_gone_is_zero(tmp_path):
     values = shown(workers[0][0])
     stream = ("kind", ""), ("model", "large"), ("signal", "quality")
     assert values["beast_drift_alarm_timestamp_seconds", *stream] == NOW.timestamp()
+    assert values["beast_drift_alarms_raised", ("signal", "quality")] == 3  # by all workers together, not by each
     assert values["beast_drift_watched_until_timestamp_seconds",] == NOW.timestamp()
     steps = {dict(labels)["step"]: v for (name, *labels), v in values.items() if name == "beast_learning_loop_step"}
     assert [step for step, value in steps.items() if value] == ["collect"]

@@ -27,3 +27,9 @@ def test_shares_are_of_the_sum():
 
 def test_no_weight_has_no_tail():
     assert weight_tail(np.zeros(5)).share_of_largest == 0.0
+
+
+def test_weights_of_two_sizes_that_fit_an_exponential_tail_have_a_shape():
+    weight = np.zeros(2304)
+    weight[:100], weight[100:144] = 1.0, 3.0  # the largest is three times the quartile
+    assert np.isfinite(pareto_shape(weight))

@@ -106,3 +106,43 @@ def test_a_spread_that_rests_on_few_rounds_is_told_though_the_effective_size_is_
     assert found.effective > 100
     assert verdict.answer == "widen exploration"
     assert "interval's width rests on" in verdict.sentence
+
+
+def partly_explored(n=1500, seed=0):
+    """A log that tries the others on two thirds of the requests, and there on a fifth."""
+    rng = np.random.default_rng(seed)
+    explored = rng.random(n) < 2 / 3
+    logging = np.where(explored[:, None], [0.8, 0.1, 0.1], [1.0, 0.0, 0.0])
+    chosen = (logging.cumsum(axis=1) < rng.random(n)[:, None]).sum(axis=1)
+    propensity = logging[np.arange(n), chosen]
+    return explored, LoggedRounds(chosen, propensity, rng.random(n).round(), np.full((n, 3), 0.5), np.arange(n))
+
+
+def judged_rows(log, target):
+    found = diagnose(log, TargetRounds.of(log, target), target, MODELS)
+    return found, judge_log(found, 3.0)
+
+
+def test_a_log_that_left_out_some_requests_is_trusted_where_the_target_asks_for_nobody_else_there():
+    answers = []
+    for seed in range(30):
+        explored, log = partly_explored(seed=seed)
+        found, verdict = judged_rows(log, np.where(explored[:, None], [0.5, 0.25, 0.25], [1.0, 0.0, 0.0]))
+        assert found.propensities.untried_p_value < 0.001
+        answers.append(verdict.answer)
+    assert answers.count("trust") >= 27
+
+
+@pytest.mark.parametrize(("share", "answer"), [(0.15, "widen exploration"), (0.6, "cannot be answered by this log")])
+def test_what_a_log_says_itself_that_it_left_out_is_held_against_it(share, answer):
+    explored, log = partly_explored()
+    found, verdict = judged_rows(log, np.where(explored[:, None], [0.5, 0.25, 0.25], [1 - share, share, 0.0]))
+    assert found.unreached == pytest.approx(share * (~explored).mean(), abs=0.01)
+    assert verdict.answer == answer
+    assert "never tried" in verdict.sentence
+
+
+def test_a_model_that_a_long_log_never_chose_is_left_out_and_one_of_a_short_log_may_be_chance():
+    long, short = log_of([0.6, 0.4, 0.0]), log_of([0.6, 0.4, 0.0], n=20)
+    assert judged(long, [0.5, 0.45, 0.05])[0].unreached == pytest.approx(0.05)
+    assert judged(short, [0.5, 0.45, 0.05])[0].unreached == 0.0

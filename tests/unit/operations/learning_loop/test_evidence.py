@@ -10,7 +10,7 @@ import pytest
 from beast_ml.operations.drift.advice import Finding, find_causes
 from beast_ml.operations.drift.monitor import Alarm, DriftMonitor
 from beast_ml.operations.drift.signals import StreamKey
-from beast_ml.operations.learning_loop.compare import compare_units, telling
+from beast_ml.operations.learning_loop.compare import compare_units, share_apart, telling
 from beast_ml.operations.learning_loop.drifted import changed_since, learn_because, stale_since
 from beast_ml.operations.learning_loop.promise import is_promising
 from beast_ml.registry.evidence import Interval
@@ -80,3 +80,28 @@ def test_requests_that_both_decide_alike_are_no_noise():
     plain, sharp = (compare_units(values[arm], values[~arm]) for values in (right, told))
     assert sharp.low < 0.1 * effect < sharp.high
     assert sharp.high - sharp.low < 0.5 * (plain.high - plain.low)
+
+
+def test_of_policies_that_explore_only_what_is_apart_counts_and_the_effect_is_kept():
+    rng = np.random.default_rng(3)
+    n, m = 40_000, 3
+    quality = rng.random((n, m))
+    mine, theirs = (rng.dirichlet((6.0, 1.0, 0.5), n) for _ in range(2))
+    by_mine = rng.random(n) < 0.3
+    own, other = (np.where(by_mine[:, None], *each) for each in ((mine, theirs), (theirs, mine)))
+    chosen = (own.cumsum(axis=1) < rng.random(n)[:, None]).sum(axis=1)
+    rows = np.arange(n)
+    outcome = (rng.random(n) < quality[rows, chosen]).astype(float)
+    p, q = own[rows, chosen], other[rows, chosen]
+    told = telling(outcome, (theirs * quality).sum(axis=1), share_apart(p, q, p))
+    effect = float(((mine - theirs) * quality).sum(axis=1).mean())
+    found = told[by_mine].mean() - told[~by_mine].mean()
+    error = np.sqrt(told[by_mine].var() / by_mine.sum() + told[~by_mine].var() / (~by_mine).sum())
+    plain = np.sqrt(outcome[by_mine].var() / by_mine.sum() + outcome[~by_mine].var() / (~by_mine).sum())
+    assert abs(found - effect) < 3.5 * error
+    assert error < 0.5 * plain
+
+
+def test_a_choice_that_is_not_what_its_policy_would_have_made_counts_in_full():
+    own, other = np.array([0.5, 0.0, 0.5]), np.array([0.5, 0.5, 0.5])
+    assert share_apart(own, other, np.array([1.0, 1.0, np.nan])).tolist() == [1.0, 1.0, 1.0]

@@ -170,6 +170,10 @@ def test_without_labels_it_waits(tmp_path):
     report = learn_once(StateFile(tmp_path / "loop.json"), around)
     assert report.waiting == "0 new labelled requests, 1,000 are needed"
     assert around.calls == []
+    around.collected = Collected(around.time, 3_000, 12, n_in_future=400)
+    waiting = learn_once(StateFile(tmp_path / "loop.json"), around).waiting
+    assert "12 new labelled requests, 1,000 are needed; 2,588 more have no quality label: send feedback" in waiting
+    assert "400 were received in the future: set the clocks" in waiting
 
 
 def test_the_next_cycle_waits_for_its_day_unless_something_drifts(tmp_path):
