@@ -15,6 +15,7 @@ from beast_ml.benchmarks.serving.surroundings import machine, markdown_table, ve
 __all__ = ["COLUMNS", "describe", "summary", "table", "to_markdown"]
 
 COLUMNS: Final = ("fault", "times", "requests", "failed", "while it lasts", "longest gap", "recovery", "invariants")
+"""Of the table of faults."""
 _YEAR_COLUMNS: Final = ("fault", "a year", "lasts", "down while it lasts", "recovery", "one host", "three hosts")
 _HOW_TO_READ: Final = (
     "Requests: chat completions of three tenants in turn through the gateway, at a steady rate from another process, "
