@@ -16,7 +16,7 @@ ALLOWED_MIN: Final = 0.0001 * 365.25 * 24 * 60
 """Minutes a year that 99.99% leave."""
 
 _YEAR_S: Final = 365.25 * 86_400
-_OTHER_HOSTS: Final = 1 / 3
+_SHARE_OF_A_HOST: Final = 1 / 3
 _NOTICED_S: Final = 2.0
 
 _RATES: Final = (
@@ -28,18 +28,6 @@ _DOWN: Final = (
     "cause is mended (leases and the last free blocks of a disk, which others lived on here, run out), and then until "
     "the last failure. A fault without a cause that lasts (a kill) costs the longest time without an answer, or the "
     "recovery, whichever is longer."
-)
-_HOSTS: Final = 1 / 3
-_NOTICED_S: Final = 2.0
-
-_RATES: Final = (
-    "How often each fault comes a year, and how long its cause lasts until it is mended, are assumptions (columns `a "
-    "year` and `lasts`): put your own in."
-)
-_DOWN: Final = (
-    "Down is counted in requests: while the cause lasts, the share of requests that failed here; then, from when the "
-    "cause is gone, the whole recovery, as if nothing were answered in it. A fault without a cause that lasts (a kill) "
-    "costs the longest time without an answer, or the recovery, whichever is longer."
 )
 _HOSTS: Final = (
     f"Three hosts: a fault of one host costs a third of the requests for at most {_NOTICED_S:g} s, in which a balancer "
@@ -124,7 +112,7 @@ def _year(fault: Fault, row: FaultRow) -> YearRow:
         each_s = (rate.lasts_s if down_while > 0 else 0.0) + row.recovery_s
     else:
         each_s = max(row.gap_s if row.n_failed else 0.0, row.recovery_s)
-    three_s = each_s if rate.scope == "shared" else min(each_s, _NOTICED_S) * _OTHER_HOSTS
+    three_s = each_s if rate.scope == "shared" else min(each_s, _NOTICED_S) * _SHARE_OF_A_HOST
     return YearRow(
         name=row.name,
         scope=rate.scope,
