@@ -15,7 +15,8 @@ from beast_ml.benchmarks.serving.surroundings import machine, markdown_table, ve
 __all__ = ["COLUMNS", "describe", "summary", "table", "to_markdown"]
 
 COLUMNS: Final = ("fault", "times", "requests", "failed", "while it lasts", "longest gap", "recovery", "invariants")
-_YEAR_COLUMNS: Final = ("fault", "a year", "lasts", "down while it lasts", "recovery", "one host", "three hosts")
+"""Of the table of faults."""
+_YEAR_COLUMNS: Final = ("fault", "a year", "lasts", "failed while it lasts", "recovery", "one host", "three hosts")
 _HOW_TO_READ: Final = (
     "Requests: chat completions of three tenants in turn through the gateway, at a steady rate from another process, "
     "due from the fault until all was quiet for 3 s. Failed: neither answered nor refused because the tight tenant's "

@@ -18,7 +18,7 @@ from beast_ml.benchmarks.chaos.fault import Fault
 from beast_ml.benchmarks.chaos.invariants import crossed, overrun, shortened, unbooked, unlogged, unnamed
 from beast_ml.benchmarks.chaos.registry_faults import champion
 from beast_ml.benchmarks.chaos.suite import rounds
-from beast_ml.benchmarks.chaos.traffic import AnswerFile, Reply, asks, write_asks
+from beast_ml.benchmarks.chaos.traffic import TENANTS, AnswerFile, Reply, asks, write_asks
 from beast_ml.benchmarks.chaos.window import FaultRow, Window, row_of
 from beast_ml.benchmarks.serving.drive import Driver
 from beast_ml.benchmarks.serving.load_plan import LoadPlan
@@ -32,7 +32,6 @@ RECOVERY_S: Final = 30.0
 _N_ASKS: Final = 30_000
 _LONGEST_S: Final = 6 * 3600.0
 _CONNECTIONS: Final = 256
-_CALM_S: Final = 2.0
 _QUIET_S: Final = 3.0
 _LOOK_S: Final = 0.2
 
@@ -240,20 +239,22 @@ class Chaos:
             self.say(f"warning: {fault.name}: {what}")
 
     def _await_quiet(self, deployment: Deployment, answers: AnswerFile) -> bool:
-        """Return once nothing has failed for a few seconds and something was answered; False when that takes too long.
+        """Return once nothing has failed for a few seconds; False when that takes too long.
 
-        Every worker must have its own by then, so that the next fault finds what it asks for.
+        Every tenant must have had an answer by then that is not out of the cache, else some of them may still wait for
+        what is broken; and every worker be there, so that the next fault finds what it asks for.
         """
-        quiet_s = max(_QUIET_S, _CALM_S)
-        until, began = time.monotonic() + RECOVERY_S + quiet_s, time.monotonic()
-        last_bad, n_good = began, 0
+        until, last_bad_at = time.monotonic() + RECOVERY_S + _QUIET_S, time.monotonic()
+        served: set[str] = set()
         while (now := time.monotonic()) < until:
             for reply in answers.look():
-                if reply.is_as_wanted:
-                    n_good += 1
-                else:
-                    last_bad = max(last_bad, reply.answered.ended_at)
-            if now - last_bad >= quiet_s and n_good and len(deployment.server.workers()) >= deployment.n_workers:
+                if not reply.is_as_wanted:
+                    last_bad_at = max(last_bad_at, reply.answered.ended_at)
+                    served.clear()
+                elif reply.cache != "hit":
+                    served.add(reply.ask.tenant)
+            is_whole = len(deployment.server.workers()) >= deployment.n_workers
+            if now - last_bad_at >= _QUIET_S and served.issuperset(TENANTS) and is_whole:
                 return True
             time.sleep(_LOOK_S)
         return False

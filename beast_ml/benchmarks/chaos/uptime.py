@@ -16,7 +16,7 @@ ALLOWED_MIN: Final = 0.0001 * 365.25 * 24 * 60
 """Minutes a year that 99.99% leave."""
 
 _YEAR_S: Final = 365.25 * 86_400
-_OTHER_HOSTS: Final = 1 / 3
+_SHARE_OF_A_HOST: Final = 1 / 3
 _NOTICED_S: Final = 2.0
 
 _RATES: Final = (
@@ -24,9 +24,10 @@ _RATES: Final = (
     "year` and `lasts`): put your own in."
 )
 _DOWN: Final = (
-    "Down is counted in requests: while the cause lasts, the share of requests that failed here; then, from when the "
-    "cause is gone, the whole recovery, as if nothing were answered in it. A fault without a cause that lasts (a kill) "
-    "costs the longest time without an answer, or the recovery, whichever is longer."
+    "An upper bound of what is down: a fault under which any request failed counts as if none were answered until its "
+    "cause is mended (leases and the last free blocks of a disk, which others lived on here, run out), and then until "
+    "the last failure. A fault without a cause that lasts (a kill) costs the longest time without an answer, or the "
+    "recovery, whichever is longer."
 )
 _HOSTS: Final = (
     f"Three hosts: a fault of one host costs a third of the requests for at most {_NOTICED_S:g} s, in which a balancer "
@@ -51,7 +52,7 @@ class YearRow(msgspec.Struct, frozen=True, kw_only=True):
     name, scope, per_year, lasts_s
         The fault, whom it meets, and what is assumed of it.
     down_while
-        Share of requests that fail while its cause lasts, as measured.
+        Share of requests that failed while its cause lasted here; if any did, the arithmetic takes all.
     recovery_s
         As measured.
     one_host_min, three_hosts_min
@@ -108,10 +109,10 @@ def _year(fault: Fault, row: FaultRow) -> YearRow:
     rate = fault.rate
     down_while = 0.0 if row.share_while is None else 1 - row.share_while
     if rate.lasts_s:
-        each_s = down_while * rate.lasts_s + row.recovery_s
+        each_s = (rate.lasts_s if down_while > 0 else 0.0) + row.recovery_s
     else:
         each_s = max(row.gap_s if row.n_failed else 0.0, row.recovery_s)
-    three_s = each_s if rate.scope == "shared" else min(each_s, _NOTICED_S) * _OTHER_HOSTS
+    three_s = each_s if rate.scope == "shared" else min(each_s, _NOTICED_S) * _SHARE_OF_A_HOST
     return YearRow(
         name=row.name,
         scope=rate.scope,

@@ -58,7 +58,7 @@ class FaultRow(msgspec.Struct, frozen=True, kw_only=True):
     failed
         What happened in place of an answer -> how often.
     share_while
-        Answered, or over budget, of those due before its cause was gone; None where there are none.
+        Answered, or over budget, of those due before its cause was gone; None of a moment's act.
     gap_s
         The longest time without an answer.
     recovery_s
@@ -92,7 +92,8 @@ def row_of(windows: Sequence[Window], replies: Iterable[Reply]) -> FaultRow:
     everything = sorted(replies, key=lambda reply: reply.answered.due_at)
     inside = [[r for r in everything if w.meets(r)] for w in windows]
     flat = [reply for each in inside for reply in each]
-    during = [r for w, each in zip(windows, inside, strict=True) for r in each if r.answered.due_at < w.mended_at]
+    lasting = [(w, each) for w, each in zip(windows, inside, strict=True) if w.mended_at > w.injected_at]
+    during = [r for w, each in lasting for r in each if r.answered.due_at < w.mended_at]
     failed = Counter(str(_NO_STATUS.get(r.answered.status, r.answered.status)) for r in flat if not r.is_as_wanted)
     took = [r.answered.ended_at - r.answered.due_at for r in flat if r.is_answered]
     return FaultRow(

@@ -70,7 +70,7 @@ def test_a_year_is_rates_times_what_was_measured():
     kill, outage = found.rows
     assert kill.one_host_min == pytest.approx(60 * 3.0 / 60)  # the gap, which is longer than the recovery
     assert kill.three_hosts_min == pytest.approx(60 * 2.0 / 3 / 60)  # a third of the requests, until it is noticed
-    assert outage.one_host_min == outage.three_hosts_min == pytest.approx(6 * (0.1 * 100 + 2) / 60)
+    assert outage.one_host_min == outage.three_hosts_min == pytest.approx(6 * (100 + 2) / 60)
     assert [each.name for each in found.providers] == ["429"]
     assert found.one_host_min == pytest.approx(kill.one_host_min + outage.one_host_min)
     assert math.isclose(ALLOWED_MIN, 52.6, abs_tol=0.05)
