@@ -151,8 +151,8 @@ def _cache() -> Iterator[Target]:
             f"cache hits on all requests, {setting} stream",
             "share",
             None,
-            "Requests answered by the cache, of all; the ceiling is the share whose question their tenant asked before, "
-            "in whatever words, within the answer's life: the rest can never hit.",
+            "Requests answered by the cache, of all; the ceiling is the share whose question their tenant asked "
+            "before, in whatever words, within the answer's life: the rest can never hit.",
             "cache",
             cache_rate(setting, "hit_rate", ceiling="common_share"),
         )
