@@ -125,13 +125,16 @@ def train_from_log(
         say(f"warning: {model} has {n} labelled outcomes, needs {_MIN_LABELS}: left out, and its requests with it")
     spec = learn_history_spec(logged, logged.matrix.models, use_task="task" in learner.context)
     history = None if spec is None else logged_history(logged, spec)
-    judged = (
-        np.ones(len(logged.chosen), dtype=bool) if policy_version is None else logged.policy_version == policy_version
-    )
     aside = holdout_mask(logged.matrix.prompts, _TEST_FRACTION, seed)
+    judged = np.ones(len(aside), dtype=bool)
+    if policy_version is not None:
+        judged = logged.policy_version == policy_version
+        if min((judged & aside).sum(), (judged & ~aside).sum()) < _MIN_LABELS:
+            raise NotEnoughDataError(
+                f"{judged.sum():,} requests were decided by policy {policy_version}, too few to judge another one by: "
+                "wait for more"
+            )
     held_out = aside & judged
-    if not (held_out.any() and (judged & ~aside).any()):
-        raise NotEnoughDataError(f"{int(judged.sum())} requests are of policy {policy_version}: too few to judge by")
     training, test = logged.rows(~aside), logged.rows(held_out)
     tags = {"data": name, "encoder": learner.encoder, "kind of run": "training from a log"}
     with training_run(tracking, f"train {name}", f"Training a router on the log `{name}` ...", tags) as run:
