@@ -18,11 +18,11 @@ class RegionAccount(Account):
     What is ``open`` is what the region's workers have leased: they may spend it, so it cannot be given back.
     """
 
-    buffer_requests: ClassVar[int] = 16
-    buffer_s: ClassVar[float] = 30.0
-    ahead_s: ClassVar[float] = 3600.0
-    idle_s: ClassVar[float] = 600.0
-    resync_s: ClassVar[float] = 2.0
+    buffer_requests: ClassVar[int] = 16  # of the largest that workers lacked
+    buffer_s: ClassVar[float] = 30.0  # many round trips, and most short outages of a link
+    ahead_s: ClassVar[float] = 3600.0  # about as long as leases live
+    idle_s: ClassVar[float] = 600.0  # the first request after that waits for the home
+    resync_s: ClassVar[float] = 2.0  # in which to hear, and heed, that another region lacks money
 
     __slots__ = ("_used",)
 
