@@ -1,6 +1,6 @@
 """A log larger than memory: what each command takes of it, each in a process of its own.
 
-    python tests/benchmarks/larger_than_memory.py --requests 10000000      # about half an hour, 6 GB of disk
+    python tests/benchmarks/larger_than_memory.py --requests 1000000       # some minutes
     python tests/benchmarks/larger_than_memory.py                          # tiny: 50,000 requests
 
 Prints one JSON object: seconds, processor seconds and the peak of resident memory of every command, and whether each
