@@ -63,6 +63,16 @@ class Demand:
     stores: float
     outcomes: float
 
+    @property
+    def has_valkey(self) -> bool:
+        """Whether anything is asked of a Valkey."""
+        return bool(self.valkey_us or self.idle_valkey_us)
+
+    @property
+    def has_postgres(self) -> bool:
+        """Whether anything is asked of a PostgreSQL."""
+        return bool(self.postgres_us or self.idle_postgres_us)
+
 
 @dataclass(frozen=True)
 class Limit:
@@ -186,9 +196,9 @@ def limits_of(model: CostModel, deployment: Deployment, need: Demand, load: floa
 
     found = []
     # PostgreSQL has the ledger wherever there is one.
-    service = "postgres" if need.idle_postgres_us or need.postgres_us else "valkey"
+    service = "postgres" if need.has_postgres else "valkey"
     lease = model.lease(service) if deployment.name != "alone" else None
-    if need.valkey_us:
+    if need.has_valkey:
         of = lease if service == "valkey" else None
         found.append(
             Limit(
@@ -202,7 +212,7 @@ def limits_of(model: CostModel, deployment: Deployment, need: Demand, load: floa
                 "hash tag, those of the ledger another",
             )
         )
-    if need.postgres_us:
+    if need.has_postgres:
         of_sql = lease if service == "postgres" else None
         found.append(
             Limit(

@@ -235,7 +235,7 @@ def _balancers(need: Demand, mix: Mapping[str, float], rate: float, site: Site) 
 
 
 def _valkey(need: Demand, deployment: Deployment, mean_rate: float, cells: int, site: Site) -> list[Part]:
-    if not need.valkey_us:
+    if not need.has_valkey:
         return []
     cached_gb = _cached_gb(deployment.entry_bytes.get("valkey", 0.0), need, mean_rate, site)
     # A second one of each, to take over.
@@ -243,7 +243,7 @@ def _valkey(need: Demand, deployment: Deployment, mean_rate: float, cells: int, 
 
 
 def _postgres(need: Demand, deployment: Deployment, rate: float, load: float, cells: int, site: Site) -> list[Part]:
-    if not need.postgres_us:
+    if not need.has_postgres:
         return []
     us = postgres_us_per_s(need, rate / cells, load, site)
     cores = max(math.ceil(us / site.speed / 1e6 / site.utilisation - _EPSILON), 2)

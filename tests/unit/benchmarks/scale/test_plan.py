@@ -1,5 +1,6 @@
 import math
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from beast_ml.benchmarks.scale.mix import MIXES, choose_mix, with_hit_share
 from beast_ml.benchmarks.scale.paths import PATHS
 from beast_ml.benchmarks.scale.plan import make_plan
 from beast_ml.benchmarks.scale.site import Site, peak_to_mean
+from beast_ml.benchmarks.serving.cases import Spread
 from beast_ml.errors import InputError
 
 UNSEEN = {"unseen": 1.0}
@@ -115,6 +117,15 @@ def test_showing_outcomes_to_all_grows_with_the_square_of_the_rate(model):
     of, need = model.deployment("shared"), {"unseen": 1.0, "outcomes": 1.0}
     cores = next(each for each in make_plan(model, of, need, 1e5, LAX).limits if "cores" in each.name)
     assert cores.busy(2e6) / cores.busy(1e6) > 3.5
+
+
+def test_a_service_that_only_idle_workers_ask_is_planned_and_limited_as_well(model):
+    alone = model.deployment("alone")
+    idle = msgspec.structs.replace(alone, name="shared", idle={"postgres_us": Spread(2000.0, 2000.0, 2000.0)})
+    plan = make_plan(model, idle, UNSEEN, 1e5, LAX)
+    # 40 workers at half load; 32 cores hold 16,000 workers of 2 ms a second.
+    assert plan.part("PostgreSQL").units == 2 * plan.cells
+    assert limit(plan, "PostgreSQL's 32 cores").rate_at() == pytest.approx(16_000 * 1e6 / 200 / 2, rel=1e-3)
 
 
 def test_without_outcomes_nothing_is_forwarded(model):

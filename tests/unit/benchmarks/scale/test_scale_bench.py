@@ -12,7 +12,7 @@ from beast_ml.benchmarks.scale.releases_part import ReleasesResult
 from beast_ml.benchmarks.scale.scale_bench import ScaleBench, ScaleConfig, choose_rates
 from beast_ml.benchmarks.scale.site import Site
 from beast_ml.benchmarks.serving.cases import Effort
-from beast_ml.cli.bench import app
+from beast_ml.cli.main import app
 from beast_ml.errors import InputError, UnavailableError
 
 BASE = [f"What is {i} plus {i % 7}, and what is the {i}th word of this question?" for i in range(60)]
@@ -105,12 +105,12 @@ def test_a_commit_that_is_not_there_is_said_and_nothing_measured(measured, tmp_p
 
 def test_the_command_writes_reports_and_plans_again_from_them_without_measuring(measured, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    run = CliRunner().invoke(app, ["scale", "--parts", "cost,plan", "--mix", "unseen=1", "--out", str(out)])
+    run = CliRunner().invoke(app, ["bench", "scale", "--parts", "cost,plan", "--mix", "unseen=1", "--out", str(out)])
     assert run.exit_code == 0, run.output
     assert (out / "report.md").read_text().startswith("# Capacity")
     n_measured = len(measured)
     options = ["--parts", "plan", "--mix", "route", "--rates", "5000", "--speed", "2", "--json", "--out", str(out)]
-    again = CliRunner().invoke(app, ["scale", *options])
+    again = CliRunner().invoke(app, ["bench", "scale", *options])
     assert again.exit_code == 0, again.output
     assert len(measured) == n_measured
     found = json.loads((out / "report.json").read_text())
@@ -121,7 +121,7 @@ def test_the_command_writes_reports_and_plans_again_from_them_without_measuring(
 def test_the_command_prints_what_changed_since_the_first_release(measured, tmp_path, monkeypatch):
     result = ReleasesResult(commit="abc", paths=(), mixes=(), left_out={"hit": "no cache then"})
     monkeypatch.setattr(ScaleBench, "_releases", lambda self: result)
-    run = CliRunner().invoke(app, ["scale", "--parts", "releases", "--out", str(tmp_path / "out")])
+    run = CliRunner().invoke(app, ["bench", "scale", "--parts", "releases", "--out", str(tmp_path / "out")])
     assert run.exit_code == 0, run.output
     assert "Beside the first release" in run.output
 
