@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from beast_ml.benchmarks.chaos.tcp_proxy import TcpProxy
 from beast_ml.errors import BudgetExceededError, UnavailableError
 from beast_ml.operations.budgets import BudgetGuard, BudgetRule
 from beast_ml.operations.budgets.open_ledger import BudgetHome, open_ledger
 from beast_ml.operations.budgets.region_ledger import RegionLedger
 from beast_ml.operations.budgets.region_steps import RegionSteps
 from beast_ml.testing.ledger_conformance import ACCOUNT
-from beast_ml.testing.network_link import NetworkLink
 from beast_ml.testing.network_namespace import network_namespace, valkey_inside, why_not_permitted
 from beast_ml.testing.valkey import valkey_server
 
@@ -96,9 +96,14 @@ async def two_regions(
 
 
 def test_regions_never_overspend_over_a_link_that_is_long_and_then_cut(postgres_url: str, tmp_path: Path) -> None:
-    with valkey_server() as home, NetworkLink(("127.0.0.1", home.port), ROUND_TRIP_S / 2) as link:
+    with valkey_server() as home, TcpProxy(("127.0.0.1", home.port)) as link:
         near, far = f"redis://127.0.0.1:{home.port}", f"redis://127.0.0.1:{link.port}"
-        asyncio.run(two_regions(tmp_path, near, far, link.cut, link.mend, postgres_url))
+
+        def mend() -> None:
+            link.set("slow", ROUND_TRIP_S / 2)
+
+        mend()
+        asyncio.run(two_regions(tmp_path, near, far, lambda: link.set("stalled"), mend, postgres_url))
 
 
 @pytest.mark.parametrize("delayed_by", ["netem", "proxy"])
@@ -115,6 +120,7 @@ def test_regions_never_overspend_when_packets_between_network_namespaces_vanish(
         port = stack.enter_context(valkey_inside(home, tmp_path))
         far_url = f"redis://{far.address}:{port}"
         if delayed_by == "proxy":
-            link = stack.enter_context(NetworkLink((far.address, port), ROUND_TRIP_S / 2))
+            link = stack.enter_context(TcpProxy((far.address, port)))
+            link.set("slow", ROUND_TRIP_S / 2)
             far_url = f"redis://127.0.0.1:{link.port}"
         asyncio.run(two_regions(tmp_path, f"redis://{near.address}:{port}", far_url, far.cut, far.mend))
