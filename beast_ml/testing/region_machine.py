@@ -60,7 +60,7 @@ class Region:
     def __init__(self, name: str, folder: Path, home: Ledger, clock: FakeClock, seconds: list[float]) -> None:
         self.name, self.state, self.clock, self._seconds = name, folder / name, clock, seconds
         self.state.mkdir()
-        self.link = FailingLedger(home)
+        self._home, self.link = home, FailingLedger(home)
         self.ledger = RegionLedger.open_at(f"sqlite:///{self.state / 'state.db'}", cast("Ledger", self.link), clock)
         self.steps = self.begin_steps()
         self.guard = self.begin_guard()
@@ -86,10 +86,14 @@ class Region:
         self._seconds[0] += seconds
 
     def held(self) -> dict[Charge, tuple[ShareRow, AccountState]]:
-        """Return its shares, and where its own accounts stand."""
+        """Return its shares, and where its own accounts stand; one that it leased ahead for has no account yet."""
         states = {(each.account, each.window): each for each in self.ledger.accounts(ended=True)}
+        lent = {(each.account, each.window) for each in self._home.accounts(ended=True)}
         with self.ledger.store.writing() as stored:
-            return {charge: (share, states[charge]) for charge, share in shares(stored, set(states)).items()}
+            held = shares(stored, states.keys() | lent)
+        return {
+            charge: (share, states.get(charge, AccountState(*charge, 0, 0, 0, 0))) for charge, share in held.items()
+        }
 
 
 class RegionMachine(RuleBasedStateMachine):

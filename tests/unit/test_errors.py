@@ -12,6 +12,7 @@ LEAVES_AND_BUILTINS = {
     "MissingExtraError": ImportError,
     "DownloadError": ConnectionError,
     "RegistryUnavailableError": ConnectionError,
+    "ClusterError": ConnectionError,
 }
 
 

@@ -26,7 +26,7 @@ def test_what_each_would_have_got_on_all_requests_is_covered():
     assert found.of("cost_usd")[2].difference.high < 0
     assert found.of("latency_s")[2].difference.high < 0
     assert set(found.trusted) == set(MODELS)
-    assert found.trusted["large"].startswith("trust")
+    assert found.trusted["large"].startswith("Trust")
     assert found.to_dict()["log_can_tell"] == found.trusted
 
 
