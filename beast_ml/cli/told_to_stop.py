@@ -1,4 +1,4 @@
-"""A command that runs until it is stopped ends the same way whoever stops it: Ctrl+C, a supervisor, a closed window."""
+"""A command that starts servers ends them, whoever stops it: Ctrl+C, a supervisor, a closed window."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Site:
     p95_ms
         Most that the p95 of our own time may be at the peak; load is kept lower where it must be.
     spare
-        Replicas that may be away at the peak.
+        Replicas of each cell that may be away at the peak.
     peak_to_mean
         Rates are of the peak; a month's requests are of the mean.
     speed
@@ -55,6 +55,8 @@ class Site:
         Seconds that a provider takes for an answer: so long a call keeps its connections.
     life_s
         Seconds that an answer is cached.
+    worker_cache_mb
+        What a worker keeps of the cache in its own memory at most (`cache.memory_mb`).
     tenants, tenant_mb
         Tenants, and what one may keep in each shared tier of the cache.
     postgres_cores, postgres_wal_mb_per_s
@@ -77,6 +79,7 @@ class Site:
     balancer_connections: float = 500_000.0
     provider_s: float = 2.0
     life_s: float = 86_400.0
+    worker_cache_mb: float = 256.0
     tenants: int = 100
     tenant_mb: float = 1024.0
     postgres_cores: int = 32
