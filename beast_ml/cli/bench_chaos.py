@@ -24,7 +24,7 @@ def chaos(
     ] = None,
     faults: Annotated[str | None, typer.Option(help="Faults of these, separated by commas; default: all.")] = None,
     minutes: Annotated[
-        float, typer.Option(min=0, help="Rounds of all faults begin until so many have passed; 0: one round.")
+        float, typer.Option(min=0, max=300, help="Rounds of all faults begin until so many have passed; 0: one round.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="Of the order of the faults, and of whom they meet.")] = 0,
     rate: Annotated[float, typer.Option(min=1, help="Requests a second all the time.")] = 20.0,

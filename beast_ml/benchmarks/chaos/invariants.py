@@ -175,7 +175,7 @@ def unnamed_throughout(replies: Iterable[Reply], windows: Sequence[Window], may:
         if not met:
             calm.append(reply)
         elif not any(window.wrong for window in met):
-            allowed = frozenset().union(*(may[window.name] for window in met))
+            allowed = frozenset[int]().union(*(may[window.name] for window in met))
             late += [f"{what}, of {' and '.join(each.name for each in met)}" for what in unnamed([reply], allowed)]
     told = [f"{what}, while nothing was broken" for what in unnamed(calm, set())]
     return told + [f"{what}, told when that had been checked" for what in late]

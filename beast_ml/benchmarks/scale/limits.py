@@ -170,7 +170,8 @@ def _ledger_in(deployment: Deployment, need: Demand) -> str | None:
 
 def unmeasured(model: CostModel, deployment: Deployment, need: Demand) -> dict[str, str]:
     """Return what a plan of a deployment is made without, and what that does to it."""
-    service, found = _ledger_in(deployment, need), {}
+    service = _ledger_in(deployment, need)
+    found: dict[str, str] = {}
     if service is not None and model.lease(service) is None:
         found[f"the ledger of budgets in plans of {deployment.name}"] = (
             "it was not measured: steps on it and forwarded outcomes may give out before what is named"

@@ -64,9 +64,9 @@ class Plan:
     rate
         Requests a second at the peak.
     load
-        Share of its time that a worker is busy then.
+        Share of its time that a worker is busy then, with the spare replicas away.
     p95_ms
-        Of our own time then, with all replicas there and with the spare ones away alike: they are idle otherwise.
+        Of our own time then, with the spare replicas away; less where they are there and share the load.
     parts
         Machines.
     limits

@@ -18,8 +18,9 @@ SOURCES: Final = {
     "usd_per_disk_gb_month": "list price of an AWS gp3 volume, us-east-1",
     "peak_to_mean": "busiest minute over the mean of the hour of Azure's public trace of conversations of 2023; "
     "a day's rhythm is not in it",
-    "balancer_per_core_s": "HAProxy 2.3 forwarded 2.04 million requests a second on 64 cores (HAProxy "
-    "Technologies, 2021); small answers, no TLS",
+    "balancer_per_core_s": "HAProxy 2.3 forwarded 2.04 million requests a second on 64 cores of an AWS "
+    "Graviton2 (HAProxy Technologies, 2021); small answers, no TLS",
+    "worker_cache_mb, tenant_mb": "defaults of `cache`",
     "balancer_connections, provider_s, tenants, postgres_cores, postgres_wal_mb_per_s": "assumptions: put in your own",
 }
 """Parameters -> whence their defaults are."""
