@@ -13,8 +13,12 @@ _ALSO = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr
 
 @contextmanager
 def stopped_like_ctrl_c() -> Iterator[None]:
-    """Have SIGTERM and SIGHUP raise KeyboardInterrupt within the block, so that what it started is stopped with it."""
-    before = {kind: signal.signal(kind, signal.default_int_handler) for kind in _ALSO}
+    """Have SIGTERM and SIGHUP raise KeyboardInterrupt within the block, so that what it started is stopped with it.
+
+    One that is ignored, as nohup has SIGHUP, stays so.
+    """
+    heeded = [kind for kind in _ALSO if signal.getsignal(kind) is not signal.SIG_IGN]
+    before = {kind: signal.signal(kind, signal.default_int_handler) for kind in heeded}
     try:
         yield
     finally:

@@ -11,3 +11,13 @@ def test_being_told_to_stop_is_like_ctrl_c_within_the_block_and_as_before_after_
     with pytest.raises(KeyboardInterrupt), stopped_like_ctrl_c():
         signal.raise_signal(kind)
     assert signal.getsignal(kind) == before
+
+
+def test_what_nohup_has_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stopped_like_ctrl_c():
+            signal.raise_signal(signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
