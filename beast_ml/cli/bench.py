@@ -16,6 +16,7 @@ from beast_ml.cli.bench_peers import peers
 from beast_ml.cli.bench_scale import scale
 from beast_ml.cli.data import PublicSetsOption, data_folder
 from beast_ml.cli.output import Bars, JsonOption, one_of, print_json, print_table, progress_bar, say, stdout
+from beast_ml.cli.told_to_stop import stopped_like_ctrl_c
 
 __all__ = ["app"]
 
@@ -167,7 +168,7 @@ def serving(
         data=data,
         out=out.absolute(),
     )
-    with progress_bar() as progress:
+    with stopped_like_ctrl_c(), progress_bar() as progress:
         result = ServingBench(config, say, Bars(progress).advance).run()
     command = shlex.join(["beast", *sys.argv[1:]])
     report = describe(config, result, command)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from beast_ml.cli.output import Bars, JsonOption, print_json, print_table, progress_bar, say, stdout
+from beast_ml.cli.told_to_stop import stopped_like_ctrl_c
 
 __all__ = ["scale"]
 
@@ -40,7 +41,7 @@ def scale(
     cores: Annotated[int, typer.Option(min=2, help="Of a replica; one runs no worker.")] = 8,
     utilisation: Annotated[float, typer.Option(help="Most of its time that anything may be busy.")] = 0.6,
     p95_ms: Annotated[float, typer.Option(help="Most that the p95 of our own time may be, at the peak.")] = 5.0,
-    spare: Annotated[int, typer.Option(min=0, help="Replicas that may be away at the peak.")] = 2,
+    spare: Annotated[int, typer.Option(min=0, help="Replicas of each cell that may be away at the peak.")] = 2,
     peak_to_mean: Annotated[
         float | None, typer.Option(help="Default: busiest minute of Azure's trace in --data, or 1.54, which is it.")
     ] = None,
@@ -114,7 +115,7 @@ def scale(
     known = None
     if "cost" not in config.parts and "plan" in config.parts:
         known = read_cost_model(cost or out / "report.json")
-    with progress_bar() as progress:
+    with stopped_like_ctrl_c(), progress_bar() as progress:
         result = ScaleBench(config, known, say, Bars(progress).advance).run()
     command = shlex.join(["beast", *sys.argv[1:]])
     report = describe(config, result, command)

@@ -1,4 +1,4 @@
-"""A command that runs until it is stopped ends the same way whoever stops it: Ctrl+C, a supervisor, a closed window."""
+"""A command that starts servers ends them, whoever stops it: Ctrl+C, a supervisor, a closed window."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ _ALSO = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr
 
 @contextmanager
 def stopped_like_ctrl_c() -> Iterator[None]:
-    """Have SIGTERM and SIGHUP raise KeyboardInterrupt within the block, so that what it started is stopped with it."""
-    before = {kind: signal.signal(kind, signal.default_int_handler) for kind in _ALSO}
+    """Have SIGTERM and SIGHUP raise KeyboardInterrupt within the block, so that what it started is stopped with it.
+
+    One that is ignored, as nohup has SIGHUP, stays so.
+    """
+    heeded = [kind for kind in _ALSO if signal.getsignal(kind) is not signal.SIG_IGN]
+    before = {kind: signal.signal(kind, signal.default_int_handler) for kind in heeded}
     try:
         yield
     finally:

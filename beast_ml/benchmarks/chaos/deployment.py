@@ -170,6 +170,8 @@ class Deployment:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.disk is not None:  # a run that is interrupted may leave it frozen
+            self.disk.heal()
         self._stack.close()
 
     def start_server(self) -> None:
@@ -238,7 +240,8 @@ class Deployment:
         return {
             reply.request_id
             for reply in replies
-            if any(at - _SYNC_S <= reply.answered.ended_at <= at + _SYNC_S for at in self.failed_at)
+            if reply.request_id
+            and any(at - _SYNC_S <= reply.answered.ended_at <= at + _SYNC_S for at in self.failed_at)
         }
 
     def accounts(self) -> list[AccountState]:
@@ -271,8 +274,8 @@ class Deployment:
             self._connect("postgresql", _socket_of(postgres.url))
         if self.services.valkey:
             self.valkey = valkey = ValkeyServer(self.folder / "valkey")
-            valkey.start()
             self._stack.callback(valkey.kill)
+            valkey.start()
             self._connect("valkey", ("127.0.0.1", _port_of(valkey.url)))
         if self.services.registry:
             self.mlflow = mlflow = MlflowServer(self.folder / "mlflow")

@@ -86,7 +86,10 @@ class LoopDisk:
 
     def slow(self, bytes_per_s: int) -> None:
         """Let it take no more than so many bytes a second; 0: as many as it can."""
-        _THROTTLE.write_text(f"{self._number} {bytes_per_s}\n")
+        try:
+            _THROTTLE.write_text(f"{self._number} {bytes_per_s}\n")
+        except OSError as error:
+            raise UnavailableError(f"how much the disk takes cannot be set here: {error}") from error
 
     def hang(self) -> None:
         """Let every write wait until `thaw`."""
@@ -106,12 +109,16 @@ class LoopDisk:
         _run(["fsck.ext4", "-p", str(self._image)], good=(0, 1))
         self._mount()
 
-    def close(self) -> None:
-        """Unmount it."""
+    def heal(self) -> None:
+        """Let go on what waits for it, if anything does: else nothing that writes to it can end, or be killed."""
         with suppress(UnavailableError):
             self.slow(0)
         with suppress(UnavailableError):
             self.thaw()
+
+    def close(self) -> None:
+        """Unmount it, and remove its file."""
+        self.heal()
         with suppress(UnavailableError):
             _run(["umount", "--lazy", str(self.folder)])
         self._image.unlink(missing_ok=True)

@@ -24,7 +24,7 @@ class Rate:
     Parameters
     ----------
     per_year
-        Of one deployment.
+        Of each host, or of what all of them share.
     lasts_s
         Until its cause is mended, by others or by whoever is on call; 0: it is a moment's act.
     scope

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 import msgspec
 
 from beast_ml.benchmarks.chaos.traffic import Reply
+from beast_ml.benchmarks.chaos.window import Window
 from beast_ml.benchmarks.serving.load_plan import CLOSED, REFUSED, UNANSWERED
 from beast_ml.operations.budgets.ledger import AccountState
 from beast_ml.operations.budgets.rules import BudgetRule, rules_by_name, rules_of_account, tenant_of_account
 
-__all__ = ["Bill", "crossed", "overrun", "shortened", "unbooked", "unlogged", "unnamed"]
+__all__ = ["Bill", "crossed", "overrun", "shortened", "unbooked", "unlogged", "unnamed", "unnamed_throughout"]
 
 _SHOWN = 3
 _NO_STATUS = {CLOSED: "closed", REFUSED: "refused", UNANSWERED: "unanswered"}
@@ -153,6 +154,31 @@ def unnamed(replies: Iterable[Reply], may: Set[int]) -> list[str]:
             continue
         found[f"{_NO_STATUS.get(status, status)} ({reply.kind or 'no kind'}) to {reply.ask.tenant}"] += 1
     return [f"{n} times {what}" for what, n in found.most_common()]
+
+
+def unnamed_throughout(replies: Iterable[Reply], windows: Sequence[Window], may: Mapping[str, Set[int]]) -> list[str]:
+    """Return what ended in a way that nobody named while nothing was broken, or after its window was checked.
+
+    Parameters
+    ----------
+    replies
+        All of a run.
+    windows
+        Of its faults; where one of them has told already that something is wrong, it is not told again.
+    may
+        Fault -> statuses that requests may have beside 2xx.
+    """
+    calm: list[Reply] = []
+    late: list[str] = []
+    for reply in replies:
+        met = [window for window in windows if window.meets(reply)]
+        if not met:
+            calm.append(reply)
+        elif not any(window.wrong for window in met):
+            allowed = frozenset[int]().union(*(may[window.name] for window in met))
+            late += [f"{what}, of {' and '.join(each.name for each in met)}" for what in unnamed([reply], allowed)]
+    told = [f"{what}, while nothing was broken" for what in unnamed(calm, set())]
+    return told + [f"{what}, told when that had been checked" for what in late]
 
 
 def shortened(wrong: Sequence[str]) -> list[str]:

@@ -15,7 +15,15 @@ import numpy as np
 
 from beast_ml.benchmarks.chaos.deployment import Deployment, Services
 from beast_ml.benchmarks.chaos.fault import Fault
-from beast_ml.benchmarks.chaos.invariants import crossed, overrun, shortened, unbooked, unlogged, unnamed
+from beast_ml.benchmarks.chaos.invariants import (
+    crossed,
+    overrun,
+    shortened,
+    unbooked,
+    unlogged,
+    unnamed,
+    unnamed_throughout,
+)
 from beast_ml.benchmarks.chaos.registry_faults import champion
 from beast_ml.benchmarks.chaos.suite import rounds
 from beast_ml.benchmarks.chaos.traffic import TENANTS, AnswerFile, Reply, asks, write_asks
@@ -277,7 +285,7 @@ class Chaos:
             *shortened(crossed(replies)),
             *overrun(accounts, deployment.rules()),
             *unbooked(bills, deployment.prices_nano, owners, accounts),
-            *shortened(self._outside(answers.replies)),
+            *shortened(unnamed_throughout(answers.replies, self._windows, {f.name: f.may for f in self.config.faults})),
         ]
         by_name: dict[str, list[Window]] = {}
         for window in self._windows:
@@ -300,11 +308,6 @@ class Chaos:
             "billed_nano_usd": sum(bill.nano(deployment.prices_nano) for bill in bills),
         }
         return ChaosResult(rows, self._not_permitted, totals, (*wrong, *late), time.monotonic() - began)
-
-    def _outside(self, replies: Sequence[Reply]) -> list[str]:
-        """Return what failed while nothing was broken."""
-        calm = [reply for reply in replies if not any(window.meets(reply) for window in self._windows)]
-        return [f"{what}, while nothing was broken" for what in unnamed(calm, set())]
 
     def _keep_logs(self, folder: Path) -> None:
         if self.config.out is None:

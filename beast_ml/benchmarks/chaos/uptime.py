@@ -16,7 +16,6 @@ ALLOWED_MIN: Final = 0.0001 * 365.25 * 24 * 60
 """Minutes a year that 99.99% leave."""
 
 _YEAR_S: Final = 365.25 * 86_400
-_SHARE_OF_A_HOST: Final = 1 / 3
 _NOTICED_S: Final = 2.0
 
 _RATES: Final = (
@@ -31,7 +30,8 @@ _DOWN: Final = (
 )
 _HOSTS: Final = (
     f"Three hosts: a fault of one host costs a third of the requests for at most {_NOTICED_S:g} s, in which a balancer "
-    "that asks /readyz four times a second has left; what they share (PostgreSQL, Valkey) meets all of them."
+    "that asks /readyz four times a second has left, and comes three times as often, for each host has its own; what "
+    "they share (PostgreSQL, Valkey) meets all of them."
 )
 ASSUMPTIONS: Final = (
     _RATES,
@@ -112,7 +112,8 @@ def _year(fault: Fault, row: FaultRow) -> YearRow:
         each_s = (rate.lasts_s if down_while > 0 else 0.0) + row.recovery_s
     else:
         each_s = max(row.gap_s if row.n_failed else 0.0, row.recovery_s)
-    three_s = each_s if rate.scope == "shared" else min(each_s, _NOTICED_S) * _SHARE_OF_A_HOST
+    # Three hosts meet a fault of one host three times as often, each time with a third of the requests.
+    three_s = each_s if rate.scope == "shared" else min(each_s, _NOTICED_S)
     return YearRow(
         name=row.name,
         scope=rate.scope,

@@ -74,8 +74,8 @@ def deployed(name: str, folder: Path) -> Iterator[Services]:
     with ExitStack() as stack:
         common |= {"BEAST_BUDGETS": _BUDGETS, "BEAST_SECRET": secrets.token_hex(32)}
         valkey = ValkeyServer(folder / "valkey", fsync="everysec")
-        valkey.start()
         stack.callback(valkey.kill)
+        valkey.start()
         common["BEAST_REDIS_URL"] = valkey.url
         if name == "valkey":
             yield Services(common, valkey)

@@ -12,10 +12,13 @@ from beast_ml.benchmarks.scale.paths import PROVIDER_PATHS
 from beast_ml.benchmarks.scale.site import Site
 from beast_ml.errors import InputError
 
-__all__ = ["FORWARDED_A_STEP", "Demand", "Limit", "demand", "limits_of", "postgres_us_per_s", "workers_for"]
+__all__ = ["FORWARDED_A_STEP", "POSTGRES", "Demand", "Limit", "demand", "limits_of", "unmeasured", "workers_for"]
 
 FORWARDED_A_STEP: Final = 10_000.0
 """Outcomes that a worker is shown with one step on the ledger at most; it takes a step a second."""
+
+POSTGRES: Final = "PostgreSQL's {} cores"
+"""Name of the limit of its CPU time, the ledger's part included."""
 
 _STORED: Final = ("miss", "miss streamed")
 _MOST_PER_S: Final = 1e12
@@ -160,9 +163,26 @@ def workers_for(need: Demand, rate: float, load: float, site: Site) -> float:
     return rate * need.worker_us / site.speed / 1e6 / load
 
 
-def postgres_us_per_s(need: Demand, rate: float, load: float, site: Site) -> float:
-    """Return PostgreSQL's CPU time a second, without what is forwarded through the ledger."""
-    return rate * need.postgres_us + workers_for(need, rate, load, site) * need.idle_postgres_us
+def _ledger_in(deployment: Deployment, need: Demand) -> str | None:
+    """Return the service that has the ledger, PostgreSQL wherever there is one; None where it is in a folder."""
+    return None if deployment.name == "alone" else "postgres" if need.has_postgres else "valkey"
+
+
+def unmeasured(model: CostModel, deployment: Deployment, need: Demand) -> dict[str, str]:
+    """Return what a plan of a deployment is made without, and what that does to it."""
+    service = _ledger_in(deployment, need)
+    found: dict[str, str] = {}
+    if service is not None and model.lease(service) is None:
+        found[f"the ledger of budgets in plans of {deployment.name}"] = (
+            "it was not measured: steps on it and forwarded outcomes may give out before what is named"
+        )
+    if model.compaction_us is None:
+        found["compaction in plans"] = "it was not measured: replicas and stores of the log are planned without it"
+    if not model.latency_us:
+        found["how requests differ, in plans"] = (
+            "it was not measured: each takes what its path takes on the mean, so waits are longer than said"
+        )
+    return found
 
 
 def limits_of(model: CostModel, deployment: Deployment, need: Demand, load: float, site: Site) -> tuple[Limit, ...]:
@@ -195,9 +215,8 @@ def limits_of(model: CostModel, deployment: Deployment, need: Demand, load: floa
         return forwarded(rate) * (lease.forward_us + lease.read_us * workers(rate))
 
     found = []
-    # PostgreSQL has the ledger wherever there is one.
-    service = "postgres" if need.has_postgres else "valkey"
-    lease = model.lease(service) if deployment.name != "alone" else None
+    service = _ledger_in(deployment, need)
+    lease = None if service is None else model.lease(service)
     if need.has_valkey:
         of = lease if service == "valkey" else None
         found.append(
@@ -216,9 +235,9 @@ def limits_of(model: CostModel, deployment: Deployment, need: Demand, load: floa
         of_sql = lease if service == "postgres" else None
         found.append(
             Limit(
-                f"PostgreSQL's {site.postgres_cores} cores",
+                POSTGRES.format(site.postgres_cores),
                 lambda rate: (
-                    (postgres_us_per_s(need, rate, load, site) + ledger_us(of_sql, rate))
+                    (rate * need.postgres_us + workers(rate) * need.idle_postgres_us + ledger_us(of_sql, rate))
                     / site.speed
                     / 1e6
                     / site.postgres_cores

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.benchmarks.scale.cost_model import CostModel, Deployment
-from beast_ml.benchmarks.scale.limits import Demand, Limit, demand, limits_of, postgres_us_per_s, workers_for
+from beast_ml.benchmarks.scale.limits import POSTGRES, Demand, Limit, demand, limits_of, workers_for
 from beast_ml.benchmarks.scale.queueing import highest_load, response_us
 from beast_ml.benchmarks.scale.site import Site
 from beast_ml.errors import InputError
@@ -64,16 +64,16 @@ class Plan:
     rate
         Requests a second at the peak.
     load
-        Share of its time that a worker is busy then.
+        Share of its time that a worker is busy then, with the spare replicas away.
     p95_ms
-        Of our own time then, with all replicas there and with the spare ones away alike: they are idle otherwise.
+        Of our own time then, with the spare replicas away; less where they are there and share the load.
     parts
         Machines.
     limits
         What there is one of, at any rate.
     cells
-        Into how many the fleet must be cut, each for some tenants and with its own of what there is one of, so that
-        nothing that serves is busier than it may be; 1: it need not be.
+        Into how many the fleet must be cut, each for some tenants and with replicas, spare ones too, and what there is
+        one of for itself, so that nothing that serves is busier than it may be; 1: it need not be.
     gbit_per_s
         Over the network at the peak, clients' and providers' bytes together.
     log_gb_day
@@ -184,10 +184,10 @@ def make_plan(
     stores = max(cells, *(each.needed(rate, site.utilisation) for each in limits if not each.serves), 1)
     mean_rate = rate / site.peak_to_mean
     parts = (
-        _replicas(need, deployment, rate, load, model.compaction_us or 0.0, site),
+        _replicas(need, deployment, rate, load, model.compaction_us or 0.0, cells, site),
         _balancers(need, mix, rate, site),
         *_valkey(need, deployment, mean_rate, cells, site),
-        *_postgres(need, deployment, rate, load, cells, site),
+        *_postgres(need, deployment, limits, rate, cells, site),
         _store(need, mean_rate, stores, site),
     )
     return Plan(
@@ -215,14 +215,17 @@ def _part(name: str, units: int, per_unit: tuple[float, float, float], site: Sit
     return Part(name, units, cores, memory_gb, disk_gb, hourly * _HOURS + disk_gb * site.usd_per_disk_gb_month)
 
 
-def _replicas(need: Demand, deployment: Deployment, rate: float, load: float, compaction_us: float, site: Site) -> Part:
+def _replicas(
+    need: Demand, deployment: Deployment, rate: float, load: float, compaction_us: float, cells: int, site: Site
+) -> Part:
     mean_rate, n_workers = rate / site.peak_to_mean, workers_for(need, rate, load, site)
     # What is no worker shares the last core: supervisor, chores and the host's own compaction.
     beside_us = rate * need.host_us + mean_rate * need.rows * compaction_us + n_workers * need.idle_host_us
     by_network = rate * _wire_bytes(need) * 8 / 1e9 / (site.gbit_per_s * site.utilisation)
     n_full = max(n_workers / site.workers, beside_us / site.speed / 1e6 / site.utilisation, by_network)
-    units = math.ceil(n_full - _EPSILON) + site.spare
-    used_mb = site.workers * deployment.worker_mb.median + deployment.others_mb.median
+    units = cells * (math.ceil(n_full / cells - _EPSILON) + site.spare)  # a replica is of one cell
+    cached_mb = site.worker_cache_mb if need.stores else 0.0  # it fills up, however slowly
+    used_mb = site.workers * (deployment.worker_mb.median + cached_mb) + deployment.others_mb.median
     disk_gb = mean_rate * need.log_bytes * 86_400 / 1e9 / units  # a day's segments, until they are compacted
     return _part("replicas", units, (site.cores, _SYSTEM_GB + _HEADROOM * used_mb / 1e3, disk_gb), site)
 
@@ -242,11 +245,13 @@ def _valkey(need: Demand, deployment: Deployment, mean_rate: float, cells: int, 
     return [_part("Valkey", 2 * cells, (1.0, _SYSTEM_GB + _HEADROOM * cached_gb / cells, 0.0), site)]
 
 
-def _postgres(need: Demand, deployment: Deployment, rate: float, load: float, cells: int, site: Site) -> list[Part]:
+def _postgres(
+    need: Demand, deployment: Deployment, limits: Sequence[Limit], rate: float, cells: int, site: Site
+) -> list[Part]:
     if not need.has_postgres:
         return []
-    us = postgres_us_per_s(need, rate / cells, load, site)
-    cores = max(math.ceil(us / site.speed / 1e6 / site.utilisation - _EPSILON), 2)
+    cpu = next(each for each in limits if each.name == POSTGRES.format(site.postgres_cores))
+    cores = max(math.ceil(cpu.busy(rate / cells) * site.postgres_cores / site.utilisation - _EPSILON), 2)
     cached_gb = _cached_gb(deployment.entry_bytes.get("postgres", 0.0), need, rate / site.peak_to_mean, site)
     unit = (float(cores), cores * _POSTGRES_GB_PER_CORE, _HEADROOM * cached_gb / cells + _POSTGRES_DISK_GB)
     return [_part("PostgreSQL", 2 * cells, unit, site)]

@@ -47,7 +47,8 @@ def _draw_cost(path: Path, result: ScaleResult) -> None:
     axes.set_yticks(range(len(rows)), [name for name, _ in reversed(rows)], fontsize=8)
     axes.axvline(cost.echo_us.median, color="black", linewidth=1, linestyle=":", label="a bare echo")
     axes.set_xlabel("CPU us a request", fontsize=8)
-    axes.legend(fontsize=8, frameon=False)
+    # Beside the bars; a place that matplotlib seeks takes long on a busy machine, and it warns of it.
+    axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.0))
     tidy(axes)
     figure.savefig(path)
 
@@ -61,6 +62,6 @@ def _draw_hits(path: Path, result: ScaleResult) -> None:
     axes.set_ylim(bottom=0)
     axes.set_xlabel("hits, % of requests", fontsize=8)
     axes.set_ylabel("USD a million requests", fontsize=8)
-    axes.legend(fontsize=8, frameon=False)
+    axes.legend(fontsize=8, frameon=False, loc="lower left")
     tidy(axes)
     figure.savefig(path)

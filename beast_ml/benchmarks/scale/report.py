@@ -192,9 +192,10 @@ def _plan_lines(config: ScaleConfig, result: ScaleResult) -> list[str]:
     how = (
         f"Rates are of the peak, {site.peak_to_mean:.3g} times the mean. A replica has {site.cores} cores and "
         f"{site.workers} workers, busy {site.utilisation:.0%} of their time at most, and less where the p95 of our own "
-        f"time would be above {site.p95_ms:g} ms; {site.spare} replicas may be away. Of Valkey and PostgreSQL there is "
-        "a second one to take over. What there is one of is enough up to the rate at which it gives out; beyond, the "
-        "fleet is cut into cells, each with its own, for some tenants. Providers are not in the dollars."
+        f"time would be above {site.p95_ms:g} ms; {site.spare} replicas may be away, of each cell. Of Valkey and "
+        "PostgreSQL there is a second one to take over. What there is one of is enough up to the rate at which it "
+        "gives out; beyond, the fleet is cut into cells, each with its own, for some tenants. Providers and network "
+        "traffic are not in the dollars."
     )
     lines = [
         "## Plans",

@@ -18,6 +18,7 @@ from beast_ml.benchmarks.scale.checks import Checked, compaction_us, measure_che
 from beast_ml.benchmarks.scale.cost_model import CostModel, Deployment, LeaseCost
 from beast_ml.benchmarks.scale.cost_part import Ground, measure_deployment
 from beast_ml.benchmarks.scale.lease_part import measure_leases
+from beast_ml.benchmarks.scale.limits import demand, unmeasured
 from beast_ml.benchmarks.scale.mix import with_hit_share
 from beast_ml.benchmarks.scale.plan import Plan, make_plan
 from beast_ml.benchmarks.scale.release_tree import release_tree
@@ -281,6 +282,11 @@ class ScaleBench:
             if not able:
                 self._left_out[f"plan of the mix {name}"] = "no deployment was measured on all of its paths"
                 continue
+            for each in able:
+                for what, why in unmeasured(cost, each, demand(each, mix)).items():
+                    if what not in self._left_out:
+                        self._say(f"warning: {what}: {why}")
+                    self._left_out[what] = why
             plans += [
                 Planned(each.name, name, make_plan(cost, each, mix, rate, config.site))
                 for each in able

@@ -18,8 +18,9 @@ SOURCES: Final = {
     "usd_per_disk_gb_month": "list price of an AWS gp3 volume, us-east-1",
     "peak_to_mean": "busiest minute over the mean of the hour of Azure's public trace of conversations of 2023; "
     "a day's rhythm is not in it",
-    "balancer_per_core_s": "HAProxy 2.3 forwarded 2.04 million requests a second on 64 cores (HAProxy "
-    "Technologies, 2021); small answers, no TLS",
+    "balancer_per_core_s": "HAProxy 2.3 forwarded 2.04 million requests a second on 64 cores of an AWS "
+    "Graviton2 (HAProxy Technologies, 2021); small answers, no TLS",
+    "worker_cache_mb, tenant_mb": "defaults of `cache`",
     "balancer_connections, provider_s, tenants, postgres_cores, postgres_wal_mb_per_s": "assumptions: put in your own",
 }
 """Parameters -> whence their defaults are."""
@@ -38,7 +39,7 @@ class Site:
     p95_ms
         Most that the p95 of our own time may be at the peak; load is kept lower where it must be.
     spare
-        Replicas that may be away at the peak.
+        Replicas of each cell that may be away at the peak.
     peak_to_mean
         Rates are of the peak; a month's requests are of the mean.
     speed
@@ -55,6 +56,8 @@ class Site:
         Seconds that a provider takes for an answer: so long a call keeps its connections.
     life_s
         Seconds that an answer is cached.
+    worker_cache_mb
+        What a worker keeps of the cache in its own memory at most (`cache.memory_mb`).
     tenants, tenant_mb
         Tenants, and what one may keep in each shared tier of the cache.
     postgres_cores, postgres_wal_mb_per_s
@@ -77,6 +80,7 @@ class Site:
     balancer_connections: float = 500_000.0
     provider_s: float = 2.0
     life_s: float = 86_400.0
+    worker_cache_mb: float = 256.0
     tenants: int = 100
     tenant_mb: float = 1024.0
     postgres_cores: int = 32

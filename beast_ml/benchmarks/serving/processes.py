@@ -118,13 +118,15 @@ class ServerProcess:
                 cwd=folder,
             )
         server = cls(process, port, log, 0.0)
-        while time.monotonic() - began < within_s:
-            if process.poll() is not None:
-                break
-            if server.answers(ready) and len(server.workers()) >= workers:
-                server.ready_s = time.monotonic() - began
-                return server
-            time.sleep(_LOOK_S)
+        try:
+            while time.monotonic() - began < within_s and process.poll() is None:
+                if server.answers(ready) and len(server.workers()) >= workers:
+                    server.ready_s = time.monotonic() - began
+                    return server
+                time.sleep(_LOOK_S)
+        except BaseException:  # nobody has it yet who would end it, and it is in a session of its own
+            server.kill()
+            raise
         server.kill()
         tail = log.read_bytes()[-_TAIL:].decode(errors="replace")
         raise UnavailableError(

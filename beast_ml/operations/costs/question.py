@@ -49,7 +49,7 @@ class CostQuestion:
     prices
         Model -> a price that its tokens are to be reckoned at, too.
     limit
-        The groups that cost most; None: all.
+        The groups that cost most, by day those of the newest days; None: all.
 
     Raises
     ------

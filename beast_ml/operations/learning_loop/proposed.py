@@ -17,8 +17,8 @@ _OUTCOMES: Final[dict[Verdict, Outcome]] = {"rejected": "refused", "rolled back"
 def with_cycles(recorded: Sequence[Proposal], finished: Sequence[Finished]) -> list[Proposal]:
     """Return proposals with what the loop's cycles have found of their candidates, oldest first.
 
-    A candidate that a cycle promoted may have been taken back by hand since: then the registry is right. Of candidates
-    that the registry does not hold any more, the cycle tells.
+    A candidate that a cycle promoted may have been taken back by hand since, and one that it rejected been promoted:
+    then the registry is right. Of candidates that the registry does not hold any more, the cycle tells.
     """
     ended: dict[int | None, Finished] = {cycle.candidate: cycle for cycle in finished if cycle.candidate is not None}
     found = []
@@ -26,8 +26,10 @@ def with_cycles(recorded: Sequence[Proposal], finished: Sequence[Finished]) -> l
         cycle = ended.pop(each.version, None)
         if cycle is None:
             found.append(each)
-        elif each.outcome == "taken back":
-            found.append(replace(each, because=cycle.reason if cycle.verdict == "rolled back" else each.because))
+        elif each.outcome in ("adopted", "taken back"):
+            found.append(
+                replace(each, because=cycle.reason if _OUTCOMES[cycle.verdict] == each.outcome else each.because)
+            )
         else:
             found.append(replace(each, outcome=_OUTCOMES[cycle.verdict], because=cycle.reason))
     for version, cycle in ended.items():

@@ -1,6 +1,7 @@
 """What `beast bench chaos` says and writes; a real run is in tests/load."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,15 @@ def test_what_did_not_hold_is_told_and_ends_with_1(beast, found, tmp_path):
     code, said, _ = beast("bench", "chaos", "--parts", "processes", "--out", str(tmp_path), "--json")
     assert code == 1
     assert json.loads(said)["wrong"] == ["r1 of acme was answered and is not in the log"]
+
+
+def test_being_told_to_stop_ends_what_was_started(beast, found, monkeypatch, tmp_path):
+    found()
+    handlers = []
+    result = Chaos.run(None)
+    monkeypatch.setattr(Chaos, "run", lambda _: handlers.append(signal.getsignal(signal.SIGTERM)) or result)
+    assert beast("bench", "chaos", "--parts", "processes", "--out", str(tmp_path))[0] == 0
+    assert handlers == [signal.default_int_handler]  # as Ctrl-C: context managers end their servers
 
 
 @pytest.mark.parametrize(("option", "value"), [("--parts", "weather"), ("--faults", "worker bored")])

@@ -8,7 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from beast_ml.benchmarks.chaos.disks import limited_files
+from beast_ml.benchmarks.chaos import disks
+from beast_ml.benchmarks.chaos.disks import LoopDisk, limited_files, why_no_disk
 from beast_ml.benchmarks.chaos.log_faults import damage
 from beast_ml.benchmarks.chaos.shifted_server import ShiftFile
 from beast_ml.errors import UnavailableError
@@ -65,6 +66,21 @@ def test_a_process_whose_files_are_limited_cannot_write_and_then_can_again(tmp_p
         limited_files([process.pid], None)
         assert said("c") == "took"
         process.stdin.close()
+
+
+@pytest.mark.skipif(why_no_disk() is not None, reason="mounting needs root and loop devices")
+def test_a_disk_that_was_frozen_and_could_never_be_slowed_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(disks, "_THROTTLE", tmp_path / "no such controller" / "throttle")
+    try:
+        disk = LoopDisk(tmp_path / "state", tmp_path / "disk.img")
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    assert (tmp_path / "state").is_mount()
+    assert disk.why_not_slow is not None
+    disk.hang()
+    disk.close()
+    assert not (tmp_path / "state").is_mount()
+    assert not (tmp_path / "disk.img").exists()
 
 
 def test_limits_of_a_process_that_is_gone_are_no_error():

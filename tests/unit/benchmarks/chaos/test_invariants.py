@@ -1,8 +1,18 @@
 import pytest
 
 from beast_ml.benchmarks.chaos.herd_faults import equal_calls
-from beast_ml.benchmarks.chaos.invariants import Bill, crossed, overrun, shortened, unbooked, unlogged, unnamed
+from beast_ml.benchmarks.chaos.invariants import (
+    Bill,
+    crossed,
+    overrun,
+    shortened,
+    unbooked,
+    unlogged,
+    unnamed,
+    unnamed_throughout,
+)
 from beast_ml.benchmarks.chaos.traffic import TIGHT, Ask, Reply
+from beast_ml.benchmarks.chaos.window import Window
 from beast_ml.benchmarks.serving.load_plan import CLOSED, Answered
 from beast_ml.operations.budgets.ledger import AccountState
 from beast_ml.operations.budgets.rules import BudgetRule
@@ -69,6 +79,21 @@ def test_a_status_that_nobody_named_is_told_with_its_kind():
     assert unnamed(replies, {503, CLOSED}) == []
     assert unnamed(replies, {CLOSED}) == ["1 times 503 (unavailable) to acme"]
     assert unnamed([reply(status=402)], {503}) == ["1 times 402 (no kind) to acme"]
+
+
+def test_what_ends_after_its_fault_was_checked_is_checked_all_the_same():
+    def sent(due, ended, status):
+        return Reply(Ask("acme", "?"), Answered(0, due, ended, status), "r", 1, "?", "miss", "hung")
+
+    windows = [Window("cut", 10.0, 14.0, 20.0), Window("kill", 30.0, 31.0, 40.0)]
+    may = {"cut": {503}, "kill": {CLOSED}}
+    assert unnamed_throughout([sent(12.0, 25.0, 503), sent(19.0, 32.0, CLOSED)], windows, may) == []
+    (late,) = unnamed_throughout([sent(12.0, 25.0, 504)], windows, may)
+    assert "1 times 504 (hung) to acme, of cut" in late
+    (calm,) = unnamed_throughout([sent(24.0, 25.0, 503)], windows, may)
+    assert calm.endswith("while nothing was broken")
+    told = [Window("cut", 10.0, 14.0, 20.0, wrong=("1 times 504",))]
+    assert unnamed_throughout([sent(12.0, 15.0, 504)], told, may) == []
 
 
 def test_equal_requests_at_once_make_a_call_a_worker_at_most():

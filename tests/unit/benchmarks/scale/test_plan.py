@@ -5,7 +5,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from beast_ml.benchmarks.scale.limits import FORWARDED_A_STEP, Limit, demand
+from beast_ml.benchmarks.scale.cost_model import LeaseCost
+from beast_ml.benchmarks.scale.limits import FORWARDED_A_STEP, Limit, demand, unmeasured
 from beast_ml.benchmarks.scale.mix import MIXES, choose_mix, with_hit_share
 from beast_ml.benchmarks.scale.paths import PATHS
 from beast_ml.benchmarks.scale.plan import make_plan
@@ -56,9 +57,14 @@ def test_a_slow_network_takes_more_replicas_than_the_cpu(model):
 @given(one=rates, other=rates, mix=st.sampled_from(sorted(MIXES)))
 def test_more_requests_never_take_less(model, one, other, mix):
     low, high = (make_plan(model, model.deployment("shared"), MIXES[mix], rate, LAX) for rate in sorted((one, other)))
-    for name in ("cores", "memory_gb", "usd_month", "cells", "gbit_per_s", "log_gb_day", "connections"):
+    for name in ("cells", "gbit_per_s", "log_gb_day", "connections"):
         assert getattr(low, name) <= getattr(high, name) * (1 + 1e-9), name
-    assert low.part("replicas").units <= high.part("replicas").units
+    # One cell more may fill its replicas better: but for one of each cell.
+    one = low.part("replicas")
+    for name in ("cores", "memory_gb", "usd_month"):
+        slack = low.cells * getattr(one, name) / one.units
+        assert getattr(low, name) <= getattr(high, name) * (1 + 1e-9) + slack, name
+    assert one.units <= high.part("replicas").units + low.cells
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=20)
@@ -152,6 +158,33 @@ def test_nothing_is_busier_than_it_may_be_once_the_fleet_is_cut(model):
     assert plan.part("PostgreSQL").units == 2 * plan.cells
 
 
+def test_replicas_have_room_for_the_cache_that_their_workers_fill(model):
+    def gb(mix):
+        part = make_plan(model, model.deployment("shared"), mix, 100.0, LAX).part("replicas")
+        return part.memory_gb / part.units
+
+    assert gb(MIXES["gateway"]) - gb(UNSEEN) == pytest.approx(1.25 * 7 * 0.256)
+
+
+def test_each_cell_has_whole_replicas_and_spare_ones_of_its_own(model):
+    plan = make_plan(model, model.deployment("shared"), {"unseen": 1.0, "outcomes": 1.0}, 1e6, LAX)
+    assert plan.cells > 1
+    # 1e6 x 280 us at half load; a replica has 7 workers, one beside those of each cell may be away.
+    of_a_cell = math.ceil(1e6 * 280e-6 / 0.5 / 7 / plan.cells) + 1
+    assert plan.part("replicas").units == plan.cells * of_a_cell
+
+
+def test_postgresql_has_cores_for_what_the_ledger_takes_as_well(model):
+    of, need = model.deployment("shared"), {"unseen": 1.0, "outcomes": 1.0}
+    busy = LeaseCost(service="postgres", step_us=1500.0, held_us=100.0, forward_us=2000.0, read_us=0.0)
+    dear = msgspec.structs.replace(model, leases=(busy,))
+    rate = 4_000.0
+    cores = make_plan(dear, of, need, rate, LAX).part("PostgreSQL").cores / 2
+    # 20 us of each request and outcome, 1 ms a second of each worker, 2 ms of each outcome that another one decided.
+    workers = rate * 280e-6 / 0.5
+    assert cores == math.ceil((rate * 20e-6 + workers * 1e-3 + rate * (1 - 1 / workers) * 2e-3) / 0.5)
+
+
 def test_the_cache_takes_what_a_life_of_answers_takes_but_no_more_than_tenants_may_have(model):
     def gb(rate):
         part = make_plan(model, model.deployment("shared"), MIXES["gateway"], rate, LAX).part("Valkey")
@@ -160,6 +193,22 @@ def test_the_cache_takes_what_a_life_of_answers_takes_but_no_more_than_tenants_m
     # 50 a second on the mean x 0.7 x a day x 1,000 bytes.
     assert gb(100.0) == pytest.approx(50 * 0.7 * 86_400 * 1000 / 1e9)
     assert gb(1e6) == pytest.approx(100 * 1.024)
+
+
+def test_what_a_plan_is_made_without_is_said(model):
+    whole = msgspec.structs.replace(model, latency_us=(100.0, 300.0))
+    shared, mix = model.deployment("shared"), {"unseen": 1.0}
+    need = demand(shared, mix)
+    assert unmeasured(whole, shared, need) == {}
+    bare = msgspec.structs.replace(whole, leases=(model.lease("valkey"),), compaction_us=None, latency_us=())
+    said = unmeasured(bare, shared, need)
+    assert list(said) == [
+        "the ledger of budgets in plans of shared",
+        "compaction in plans",
+        "how requests differ, in plans",
+    ]
+    alone = model.deployment("alone")
+    assert "the ledger of budgets in plans of alone" not in unmeasured(bare, alone, demand(alone, mix))
 
 
 def test_a_limit_that_is_never_reached_is_infinite():

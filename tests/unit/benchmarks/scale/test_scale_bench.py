@@ -1,4 +1,5 @@
 import json
+import signal
 
 import msgspec
 import pytest
@@ -120,10 +121,14 @@ def test_the_command_writes_reports_and_plans_again_from_them_without_measuring(
 
 def test_the_command_prints_what_changed_since_the_first_release(measured, tmp_path, monkeypatch):
     result = ReleasesResult(commit="abc", paths=(), mixes=(), left_out={"hit": "no cache then"})
-    monkeypatch.setattr(ScaleBench, "_releases", lambda self: result)
+    handlers = []
+    monkeypatch.setattr(
+        ScaleBench, "_releases", lambda self: handlers.append(signal.getsignal(signal.SIGTERM)) or result
+    )
     run = CliRunner().invoke(app, ["bench", "scale", "--parts", "releases", "--out", str(tmp_path / "out")])
     assert run.exit_code == 0, run.output
     assert "Beside the first release" in run.output
+    assert handlers == [signal.default_int_handler]  # being told to stop is like Ctrl-C: servers end with it
 
 
 @pytest.mark.parametrize("text", ["", "no", "0", "-1", "nan", "inf", "100,,200"])

@@ -52,6 +52,19 @@ def test_one_that_ends_is_reported_with_what_it_said(tmp_path):
         ServerProcess.start(command, 1, tmp_path / "log")
 
 
+def test_one_that_is_interrupted_before_it_is_ready_is_killed(tmp_path, monkeypatch):
+    started = []
+
+    def interrupted(server, _):
+        started.append(server.process)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ServerProcess, "answers", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ServerProcess.start([sys.executable, "-c", "import time; time.sleep(60)"], 1, tmp_path / "log")
+    assert started[0].poll() == -signal.SIGKILL
+
+
 def test_one_that_does_not_get_ready_is_killed(tmp_path):
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
     with pytest.raises(UnavailableError, match="was not ready after"):

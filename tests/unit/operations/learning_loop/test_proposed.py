@@ -26,11 +26,12 @@ def recorded(outcome, version=2):
         ("open", "rejected", "refused"),
         ("adopted", "promoted", "adopted"),
         ("taken back", "promoted", "taken back"),  # by hand, later
+        ("adopted", "rejected", "adopted"),  # the same
         ("taken back", "rolled back", "taken back"),
         ("open", "rolled back", "taken back"),
     ],
 )
-def test_a_candidate_is_what_its_cycle_found_unless_it_was_taken_back_since(outcome, verdict, found):
+def test_a_candidate_is_what_its_cycle_found_unless_it_was_moved_since(outcome, verdict, found):
     (told,) = with_cycles([recorded(outcome)], [cycle(verdict)])
     assert told.outcome == found
 
