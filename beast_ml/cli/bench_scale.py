@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 
 from beast_ml.cli.output import Bars, JsonOption, print_json, print_table, progress_bar, say, stdout
 from beast_ml.cli.told_to_stop import stopped_like_ctrl_c
+from beast_ml.errors import InputError
 
 __all__ = ["scale"]
 
@@ -113,8 +115,9 @@ def scale(
         out=out.absolute(),
     )
     known = None
-    if "cost" not in config.parts and "plan" in config.parts:
-        known = read_cost_model(cost or out / "report.json")
+    if "cost" not in config.parts:  # what was measured before stays in the report
+        with nullcontext() if "plan" in config.parts else suppress(InputError):
+            known = read_cost_model(cost or out / "report.json")
     with stopped_like_ctrl_c(), progress_bar() as progress:
         result = ScaleBench(config, known, say, Bars(progress).advance).run()
     command = shlex.join(["beast", *sys.argv[1:]])

@@ -12,6 +12,7 @@ import typer
 
 from beast_ml.cli.data import data_folder
 from beast_ml.cli.output import Bars, JsonOption, print_json, print_table, progress_bar, say, stdout
+from beast_ml.cli.told_to_stop import stopped_like_ctrl_c
 
 __all__ = ["app"]
 
@@ -58,7 +59,7 @@ def scorecard(
 
     names = choose("--only", only, SOURCES)
     plan = Plan(out.absolute(), data_folder(data), log, None if baseline is None else _baseline(baseline), quick)
-    with progress_bar() as progress:
+    with stopped_like_ctrl_c(), progress_bar() as progress:
         scores = measure_all(Sources(plan, say), names, Bars(progress).advance)
     command = shlex.join(["beast", *sys.argv[1:]])
     report = describe(scores, command)

@@ -123,7 +123,7 @@ class Sources:
     def _run(self, name: str) -> Mapping[str, Any]:
         self.say(f"{name}: {self.command(name)}")
         began_s = time.monotonic()
-        done = subprocess.run([sys.executable, *self._argv(name)], capture_output=True, text=True, check=False)
+        done = _ended([sys.executable, *self._argv(name)])
         self.say(f"{name}: took {(time.monotonic() - began_s) / 60:.1f} minutes")
         if done.returncode and name == "coverage":
             raise NotEnoughDataError(
@@ -163,3 +163,15 @@ class Sources:
         if name == "coverage":
             return ("-m", "coverage", "report", "--format=total")
         raise InputError(f"no source is called {name!r}")
+
+
+def _ended(argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Return how a command ended; whoever interrupts us ends it too, in time to stop the servers that it started."""
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        try:
+            out, error = child.communicate()
+        except BaseException:
+            child.terminate()
+            child.wait()
+            raise
+    return subprocess.CompletedProcess(argv, child.returncode, out, error)

@@ -1,3 +1,8 @@
+import os
+import signal
+import threading
+import time
+
 import pytest
 
 from beast_ml.benchmarks.scorecard.card import describe, measure_all, to_markdown
@@ -77,3 +82,29 @@ def test_what_was_gained_wants_a_baseline_and_says_so(tmp_path):
 def test_an_unknown_source_is_refused(tmp_path):
     with pytest.raises(InputError, match="no source is called 'weather'"):
         Sources(Plan(tmp_path)).report("weather")
+
+
+WAITS = """
+import pathlib, signal, sys, time
+ready, told = map(pathlib.Path, sys.argv[1:])
+signal.signal(signal.SIGTERM, lambda *_: (told.touch(), sys.exit(0)))
+ready.touch()
+time.sleep(60)
+"""
+
+
+def test_a_source_that_is_interrupted_is_told_to_stop_and_waited_for(tmp_path, monkeypatch):
+    ready, told = tmp_path / "ready", tmp_path / "told"
+    monkeypatch.setattr(Sources, "_argv", lambda *_: ("-c", WAITS, str(ready), str(told)))
+
+    def interrupt() -> None:
+        while not ready.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    interrupter = threading.Thread(target=interrupt)
+    interrupter.start()
+    with pytest.raises(KeyboardInterrupt):
+        Sources(Plan(tmp_path)).report("changes")
+    interrupter.join()
+    assert told.exists()
