@@ -289,7 +289,7 @@ class LiveSurroundings:
             differ, share = mine.differs_from(theirs), np.zeros(len(own))
             made = np.array([name is not None for name in served.chosen], dtype=bool)
             share[made] = told_apart(
-                *(each[made] for each in (own, against, served.propensity, served.by_candidate, differ))
+                own[made], against[made], served.propensity[made], served.by_candidate[made], differ[made]
             )
             return share, np.clip(theirs.expected_quality(), 0.0, 1.0)
 
