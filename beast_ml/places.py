@@ -19,9 +19,10 @@ from beast_ml.errors import DataError, DownloadError, InputError, MissingExtraEr
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["connect_place", "fetched", "is_remote", "listed", "place", "writable"]
+__all__ = ["connect_place", "fetched", "is_folder", "is_remote", "listed", "place", "writable"]
 
 _ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_PASSWORD: Final = re.compile(r"[^:]+://[^/@:]*:[^/@]*@")
 _PIECE: Final = 1 << 20
 
 
@@ -33,10 +34,15 @@ def place(text: str | Path) -> Path:
     MissingExtraError
         If what speaks the address's protocol is not installed.
     InputError
-        If the protocol is unknown, or what speaks it refuses the address.
+        If the protocol is unknown, what speaks it refuses the address, or a password is in it: addresses are shown.
     """
     if not isinstance(text, str) or not _ADDRESS.match(text):
         return Path(text)
+    if _PASSWORD.match(text):
+        raise InputError(
+            f"the {text.partition('://')[0]}:// address holds a password, and addresses are shown and recorded: leave "
+            "it out, and give it by the protocol's settings or environment variables"
+        )
     try:
         from upath import UPath
 
@@ -77,6 +83,22 @@ def connect_place(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         connection.register_filesystem(cast(Any, path).fs)
 
 
+def is_folder(path: Path) -> bool:
+    """Return whether a path is that of a folder.
+
+    Raises
+    ------
+    DownloadError
+        If what is at the address does not say.
+    """
+    if not is_remote(path):
+        return path.is_dir()
+    try:
+        return path.is_dir()
+    except Exception as error:  # each protocol has errors of its own
+        raise DownloadError(f"{path} cannot be looked at ({type(error).__name__}: {error})") from error
+
+
 def listed(folder: Path, pattern: str) -> list[Path]:
     """Return the files of a folder that match a pattern, as `pathlib.Path.glob` finds them.
 
@@ -114,11 +136,14 @@ def fetched(paths: Sequence[Path]) -> Iterator[list[Path]]:
         yield list(paths)
         return
     with tempfile.TemporaryDirectory(prefix="beast-fetched-") as folder:
-        yield [_fetched(path, Path(folder)) if is_remote(path) else path for path in paths]
+        yield [
+            _fetched(path, Path(folder) / str(number)) if is_remote(path) else path for number, path in enumerate(paths)
+        ]
 
 
 def _fetched(remote: Path, folder: Path) -> Path:
-    local = folder / re.sub(r"[^\w.=-]+", "/", str(remote)).strip("/")
+    named = re.sub(r"[^\w=-]+", "/", str(remote.parent)).strip("/")  # without dots: nothing leads out of the folder
+    local = folder / named / remote.name
     local.parent.mkdir(parents=True, exist_ok=True)
     try:
         with remote.open("rb") as source, local.open("wb") as target:

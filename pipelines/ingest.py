@@ -16,10 +16,10 @@ import sys
 
 from beast_ml.domain import SystemClock
 from beast_ml.errors import BeastError, InputError
-from beast_ml.logs.ingest import IngestSummary, ingest, log_files
+from beast_ml.logs.ingest import IngestSummary, ingest
 from beast_ml.logs.quality_report import LogQuality, log_quality
 from beast_ml.logs.store import LogStore
-from beast_ml.places import fetched, place
+from beast_ml.places import place
 from beast_ml.registry.config import TrackingConfig
 from beast_ml.registry.tracking import training_run
 from beast_ml.settings import load_settings
@@ -35,8 +35,7 @@ def main(arguments: list[str]) -> int:
         settings = load_settings()
         tracking = TrackingConfig(**settings.tracking.model_dump())
         store = LogStore(settings.logs.store)
-        with fetched(log_files(options.logs)) as files:
-            summary = ingest(files, store, settings.logs.quarantine, options.source)
+        summary = ingest(options.logs, store, settings.logs.quarantine, options.source)
         report = log_quality(store, SystemClock(), summary.quarantined)
         document = json.dumps({"ingest": summary.to_dict(), "store": report.to_dict()}, indent=2)
         _record(tracking, store, summary, report, document)

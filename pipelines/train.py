@@ -81,11 +81,8 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-Prices = Mapping[str, Price]
-
-
 def _from_outcomes(
-    options: argparse.Namespace, tracking: TrackingConfig, learner: RouterLearner, prices: Prices
+    options: argparse.Namespace, tracking: TrackingConfig, learner: RouterLearner, prices: Mapping[str, Price]
 ) -> TrainingResult:
     sets = read_outcomes_at(*(path for path in (options.outcomes, options.test) if path is not None))
     given = [each.matrix.priced(prices) for each in sets]
@@ -105,13 +102,15 @@ def _from_outcomes(
 def _from_log(
     options: argparse.Namespace, tracking: TrackingConfig, learner: RouterLearner, prices: Mapping[str, Price]
 ) -> LogTrainingResult:
+    sample = read_log_at(options.log, options.requests, learner.executor)
     return train_from_log(
-        read_log_at(options.log, options.requests, learner.executor).priced(prices),
+        sample.logged.priced(prices),
         tracking=tracking,
         learner=learner,
         seed=options.seed,
         name=options.log.name,
         source=str(options.log),
+        drawn_from=sample.n_usable,
         say=say,
     )
 

@@ -16,7 +16,7 @@ from beast_ml.cli.logs_trace import trace_log
 from beast_ml.cli.output import JsonOption, print_json, print_table, progress_bar, stdout
 from beast_ml.cli.simulate import simulate_log
 from beast_ml.errors import DataError, InputError
-from beast_ml.places import fetched, place
+from beast_ml.places import is_remote, place
 
 if TYPE_CHECKING:
     from beast_ml.logs.compaction import CompactionSummary
@@ -171,12 +171,12 @@ def check_logs(
 def _ingest(paths: Sequence[Path], store: LogStore, quarantine: Path, source: str) -> IngestSummary:
     from beast_ml.logs.ingest import ingest, log_files
 
-    with fetched(log_files(paths)) as files, progress_bar() as progress:
-        size = sum(file.stat().st_size for file in files if file.exists())
+    files = log_files(paths)
+    known = not any(map(is_remote, files))  # of others the size is known when they are here
+    size = sum(file.stat().st_size for file in files if file.exists()) if known else None
+    with progress_bar() as progress:
         task = progress.add_task("reading bytes", total=size)
-        summary = ingest(files, store, quarantine, source, lambda n_bytes: progress.advance(task, n_bytes))
-    named = zip(summary.files, log_files(paths), strict=True)  # a fetched file by its address
-    return replace(summary, files=tuple(replace(file, path=path) for file, path in named))
+        return ingest(files, store, quarantine, source, lambda n_bytes: progress.advance(task, n_bytes))
 
 
 def _show_ingest(summary: IngestSummary, store: LogStore) -> None:

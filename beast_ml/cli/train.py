@@ -183,7 +183,8 @@ def _train_on_log(
 
     settings = load_settings()
     prices = known_prices(settings)
-    logged = read_log_at(log, requests, executor).priced(prices)
+    sample = read_log_at(log, requests, executor)
+    logged = sample.logged.priced(prices)
     if pool is not None:
         logged = logged.pool(_names(pool))
     with progress_bar() as progress:
@@ -202,6 +203,7 @@ def _train_on_log(
             seed=seed,
             name=name or log.name,
             source=str(log),
+            drawn_from=sample.n_usable,
             say=say,
         )
     if as_json:

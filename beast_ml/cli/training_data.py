@@ -12,7 +12,7 @@ from beast_ml.places import fetched
 if TYPE_CHECKING:
     from beast_ml.evaluation.outcome_files import OutcomeSet
     from beast_ml.executors import Executor
-    from beast_ml.logs.logged import LoggedOutcomes
+    from beast_ml.logs.sample import LogSample
 
 __all__ = ["read_log_at", "read_outcomes_at"]
 
@@ -32,7 +32,7 @@ def read_outcomes_at(*paths: Path, keep_every_query: bool = False) -> list[Outco
     return named
 
 
-def read_log_at(path: Path, at_most: int | None, executor: Executor) -> LoggedOutcomes:
+def read_log_at(path: Path, at_most: int | None, executor: Executor) -> LogSample:
     """Return the requests of a log store that are to be learnt from, and say so where they are not all.
 
     Raises
@@ -49,4 +49,4 @@ def read_log_at(path: Path, at_most: int | None, executor: Executor) -> LoggedOu
     sample = sample_log(store, MOST_REQUESTS if at_most is None else at_most, executor=executor)
     if sample.warning():
         say(f"warning: {sample.warning()}")
-    return sample.logged
+    return sample

@@ -24,7 +24,7 @@ from beast_ml.logs.sources.request_chunks import RequestChunk, request_chunks
 from beast_ml.logs.store import LogStore
 from beast_ml.logs.store_files import StoreWriter
 from beast_ml.logs.store_parts import LOCK, lock
-from beast_ml.places import writable
+from beast_ml.places import fetched, is_folder, listed, writable
 
 __all__ = ["CONTRADICTION", "FileIngest", "IngestSummary", "ingest", "log_files"]
 
@@ -128,10 +128,10 @@ def log_files(paths: Sequence[Path]) -> list[Path]:
         raise DataError("no log file was given: name at least one")
     files: list[Path] = []
     for path in paths:
-        if not path.is_dir():
+        if not is_folder(path):
             files.append(path)
             continue
-        partitions = sorted(path.glob("day=*/part-*.parquet"))
+        partitions = sorted(listed(path, "day=*/part-*.parquet"), key=str)
         if not partitions:
             raise DataError(f"{path} is a folder without day=YYYY-MM-DD/part-*.parquet files: name the log files in it")
         files += partitions
@@ -154,7 +154,7 @@ def ingest(
     Parameters
     ----------
     paths
-        Log files, or folders partitioned by day.
+        Log files, or folders partitioned by day; those in an object store are fetched first.
     store
         Where the requests go.
     quarantine_dir
@@ -170,26 +170,30 @@ def ingest(
         If the source is unknown.
     DataError
         If a file is missing, empty, damaged or like no known source.
+    DownloadError
+        If a file cannot be fetched.
     """
     writable(store.path)
-    files = log_files(paths)
-    if source == "auto":
-        sources: list[str] = [detect_source(file) for file in files]
-    else:
-        row_mapper(source)
-        sources = [source] * len(files)
-    for file in files:
-        detect_format(file)
-    with lock(store.path / LOCK, wait=True), SeenRequests(store.path) as seen:
-        done = [
-            _ingest_file(file, name, store, quarantine_dir, seen, on_progress or (lambda _: None))
-            for file, name in zip(files, sources, strict=True)
-        ]
+    paths = log_files(paths)
+    with fetched(paths) as files:
+        if source == "auto":
+            sources: list[str] = [detect_source(file) for file in files]
+        else:
+            row_mapper(source)
+            sources = [source] * len(files)
+        for file in files:
+            detect_format(file)
+        with lock(store.path / LOCK, wait=True), SeenRequests(store.path) as seen:
+            done = [
+                _ingest_file(path, file, name, store, quarantine_dir, seen, on_progress or (lambda _: None))
+                for path, file, name in zip(paths, files, sources, strict=True)
+            ]
     return IngestSummary(tuple(done))
 
 
 def _ingest_file(
     path: Path,
+    local: Path,
     source: str,
     store: LogStore,
     quarantine_dir: Path,
@@ -199,7 +203,7 @@ def _ingest_file(
     n_read = n_accepted = n_duplicates = end = 0
     days: set[str] = set()
     with QuarantineFile(quarantine_path(quarantine_dir, path)) as quarantine, StoreWriter(store.path) as writer:
-        for chunk in request_chunks(path, source):
+        for chunk in request_chunks(local, source):
             accepted, copies, faults = _sift(chunk, seen)
             quarantine.add(_rejected(path, chunk, faults))
             writer.add(accepted)
@@ -232,7 +236,7 @@ def _rejected(path: Path, chunk: RequestChunk, faults: dict[int, str]) -> list[R
         RejectedRow(str(path), int(chunk.numbers[position]), faults[position], without_secrets(raw))
         for position, raw in zip(positions, raws, strict=True)
     ]
-    unreadable = [RejectedRow(row.source, row.row, row.reason, without_secrets(row.raw)) for row in chunk.unreadable]
+    unreadable = [RejectedRow(str(path), row.row, row.reason, without_secrets(row.raw)) for row in chunk.unreadable]
     return sorted([*rows, *unreadable], key=lambda row: row.row)
 
 

@@ -80,5 +80,6 @@ def sample_log(
     where = None
     if 0 < at_most < n_usable:
         # Of MD5, since DuckDB's own hash may be another in its next release.
-        where = f"md5_number_lower(prompt) % {_STEPS} < {_STEPS * at_most // n_usable} AND chosen_model IS NOT NULL"
+        share = max(1, _STEPS * at_most // n_usable)
+        where = f"md5_number_lower(prompt) % {_STEPS} < {share} AND chosen_model IS NOT NULL"
     return LogSample(store.logged_outcomes(since, until, where, executor), n_usable)

@@ -96,6 +96,7 @@ def train_from_log(
     seed: int = 0,
     name: str = "log",
     source: str = "log",
+    drawn_from: int | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> LogTrainingResult:
     """Learn a router from a log, estimate off-policy whether it beats the policy that wrote it, and register it.
@@ -110,6 +111,8 @@ def train_from_log(
     policy_version
         The policy that is to be beaten: evidence is of its requests alone, outcomes of others are learnt from; None:
         whoever wrote the log.
+    drawn_from
+        How many requests the log has that can be learnt from, where these may be a sample of them; it is recorded.
 
     Raises
     ------
@@ -119,6 +122,7 @@ def train_from_log(
         If MLflow does not answer.
     """
     learner = learner or RouterLearner()
+    n_read = logged.matrix.n_queries
     plan = _exploration(logged)  # of all candidates: those that are left out are what the log knows least
     logged, left_out = _usable(logged)
     for model, n in left_out.items():
@@ -155,6 +159,8 @@ def train_from_log(
         say("registering in MLflow")
         log_inputs(run, name, router, test.matrix, {"training": source, "test": source})
         log_settings(run, router, seed)
+        if drawn_from is not None:
+            run.params({"log_requests": drawn_from, "log_requests_read": n_read})
         log_targets(run, router, taught=True)
         run.metrics({"off_policy/effective_questions": effective, **lesson.metrics()})
         run.text(f"{sentence}\n\n{plan.sentence()}\n\n{proposal.sentence()}\n", "exploration.md")

@@ -1,3 +1,4 @@
+import json
 import pickle
 import uuid
 from pathlib import Path
@@ -10,6 +11,7 @@ from beast_ml.logs.store import LogStore
 from beast_ml.places import fetched, is_remote, place
 from beast_ml.settings import load_settings
 from beast_ml.testing.costly_logs import costly_log
+from beast_ml.testing.log_rows import routed_request, write_json_lines
 
 
 @pytest.fixture
@@ -54,6 +56,36 @@ def test_files_are_fetched_whole_and_removed(local, remote):
         assert files[0].read_bytes() == here.read_bytes()
         assert (files[0].name, files[1]) == (here.name, here)
     assert not files[0].exists()
+
+
+def test_files_whose_addresses_are_nearly_the_same_are_kept_apart_in_the_folder():
+    at = place(f"memory://{uuid.uuid4().hex}")
+    addresses = [at / "a b" / "log.jsonl", at / "a" / "b" / "log.jsonl", at / "a" / "b log.jsonl"]
+    for i, address in enumerate(addresses):
+        address.parent.mkdir(parents=True, exist_ok=True)
+        address.write_bytes(str(i).encode())
+    with fetched(addresses) as files:
+        assert [file.read_bytes() for file in files] == [b"0", b"1", b"2"]
+        assert [file.name for file in files] == ["log.jsonl", "log.jsonl", "b log.jsonl"]
+
+
+def test_a_file_that_is_ingested_from_an_address_again_is_quarantined_once_under_that_address(tmp_path):
+    address = place(f"memory://{uuid.uuid4().hex}/export.jsonl")
+    rows = [routed_request(), routed_request(request_id="", quality=3)]
+    written = write_json_lines(tmp_path / "export.jsonl", rows).read_bytes() + b"no JSON\n"
+    address.parent.mkdir(parents=True, exist_ok=True)
+    address.write_bytes(written)
+    for n_new in (1, 0):
+        summary = ingest([address], LogStore(tmp_path / "store"), tmp_path / "quarantine")
+        assert (summary.n_accepted, str(summary.files[0].path)) == (n_new, str(address))
+    (kept,) = (tmp_path / "quarantine").iterdir()
+    assert [json.loads(line)["source"] for line in kept.read_text("utf-8").splitlines()] == [str(address)] * 2
+
+
+def test_an_address_with_a_password_in_it_is_refused_without_repeating_it():
+    with pytest.raises(InputError, match="the ftp:// address holds a password") as refused:
+        place("ftp://somebody:hush@host/export.jsonl")
+    assert "hush" not in str(refused.value)
 
 
 def test_nothing_is_written_to_an_address(local, remote, tmp_path):

@@ -6,6 +6,8 @@ Where both decide a request alike, who serves it makes no difference: its outcom
 Policies that explore decide alike in part: a model that one chooses with probability p and the other with q is, in a
 share min(p, q) of the draws, what both would have taken. What is left of an outcome is the share of its choice that was
 not the other's, 1 - q / p where q < p: then the two sides differ by sum (p - q) x quality, which is the effect.
+That is right only where both policies are known as they served. Were it one of them alone, the other's outcomes would
+stand against nothing but what was expected of them: so `told_apart` looks whether the log agrees.
 
 Analyses of experiments (`beast_ml.experiments.sequential_test`) follow every look from the first on and mend
 skewness. The loop looks once an hour at means of a hundred units and more, of quality in 0..1, and
@@ -23,7 +25,7 @@ from numpy.typing import NDArray
 from beast_ml.evaluation.confidence_sequence import normal_mixture_radius, rho_tightest_at
 from beast_ml.operations.learning_loop.surroundings import Compared
 
-__all__ = ["compare_units", "share_apart", "telling"]
+__all__ = ["compare_units", "share_apart", "telling", "told_apart"]
 
 Floats = NDArray[np.float64]
 
@@ -32,6 +34,8 @@ _LEAST_UNITS: Final = 100
 
 _TIGHTEST_AT: Final = 500.0
 _ALIKE: Final = 0.01
+_MOST_UNLIKE: Final = 0.01
+"""Share of a side's choices that may have been made otherwise than its policy is thought to decide."""
 
 
 def share_apart(own: Floats, other: Floats, logged: Floats) -> Floats:
@@ -51,8 +55,37 @@ def share_apart(own: Floats, other: Floats, logged: Floats) -> Floats:
     >>> share_apart(own, other, logged=np.array([0.9, 0.1, 1.0, 1.0])).round(2).tolist()
     [0.33, 0.0, 1.0, 1.0]
     """
-    known = (own > 0.0) & np.isclose(own, logged, rtol=_ALIKE, atol=0.0)
+    known = _is_known(own, logged)
     return np.where(known, np.maximum(1.0 - other / np.where(known, own, 1.0), 0.0), 1.0)
+
+
+def told_apart(
+    own: Floats, other: Floats, logged: Floats, by_candidate: NDArray[np.bool_], differ: NDArray[np.bool_]
+) -> Floats:
+    """Return the (n,) share of each choice that counts: `share_apart`, if the log agrees with what is thought of both.
+
+    Else, as where a policy goes by a history that has moved on since, or under constraints, requests count in full on
+    which the two are thought to differ, and the others not at all. That goes by nothing but the request, which is drawn
+    alike for both sides: it may miss a difference, but makes none up.
+
+    Parameters
+    ----------
+    own, other, logged
+        As of `share_apart`.
+    by_candidate
+        (n,) which side each choice is of.
+    differ
+        (n,) whether the two are thought to decide a request differently, whoever did.
+    """
+    unlike = ~_is_known(own, logged)
+    sides = [unlike[side] for side in (by_candidate, ~by_candidate) if side.any()]
+    if any(side.mean() > _MOST_UNLIKE for side in sides):
+        return differ.astype(np.float64)
+    return share_apart(own, other, logged)
+
+
+def _is_known(own: Floats, logged: Floats) -> NDArray[np.bool_]:
+    return np.asarray((own > 0.0) & np.isclose(own, logged, rtol=_ALIKE, atol=0.0))
 
 
 def telling(outcome: Floats, expected: float | Floats, apart: Floats | NDArray[np.bool_]) -> Floats:

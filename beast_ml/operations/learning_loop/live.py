@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,11 +21,12 @@ from beast_ml.events import events
 from beast_ml.experiments.definitions import Experiment, Variant
 from beast_ml.experiments.experiments_file import read_experiments
 from beast_ml.experiments.followed import FollowedExperiments
+from beast_ml.logs.logged import LoggedOutcomes
 from beast_ml.logs.store import LogStore
 from beast_ml.operations.drift.advice import Finding, find_causes
 from beast_ml.operations.drift.monitor import DriftMonitor
 from beast_ml.operations.drift.report import feed_log
-from beast_ml.operations.learning_loop.compare import share_apart
+from beast_ml.operations.learning_loop.compare import told_apart
 from beast_ml.operations.learning_loop.config import LoopConfig
 from beast_ml.operations.learning_loop.drifted import changed_since, learn_because, stale_since
 from beast_ml.operations.learning_loop.log_readings import (
@@ -142,7 +143,8 @@ class LiveSurroundings:
         """Learn from whatever has propensities; the evidence is of the champion's own decisions.
 
         What a champion that explores has no need to try any longer, earlier ones have: without their requests, its
-        successors would know ever fewer models.
+        successors would know ever fewer models. Models that are none of the champion's candidates, such as retired ones
+        and those that somebody else's experiment tries, stay out.
         """
         name = _training_name(state)
         close_killed(self.tracking, name)
@@ -152,6 +154,8 @@ class LiveSurroundings:
         champion = None if state.champion is None else digest_of(self.tracking, state.champion)
         where = None if champion is None else f"policy_version = '{champion}' OR propensity IS NOT NULL"
         logged = self.store.logged_outcomes(until=state.rows_until, where=where).priced(self.prices)
+        if state.champion is not None:
+            logged = _among(logged, self._bundle(state.champion).manifest.models)
         result = train_from_log(
             without_stale(logged, state.stale),
             tracking=self.tracking,
@@ -282,8 +286,11 @@ class LiveSurroundings:
             by_mine, by_theirs = mine.probability_of(served.chosen), theirs.probability_of(served.chosen)
             own = np.where(served.by_candidate, by_mine, by_theirs)
             against = np.where(served.by_candidate, by_theirs, by_mine)
-            chosen = np.array([name is not None for name in served.chosen], dtype=bool)
-            share = np.where(chosen, share_apart(own, against, served.propensity), 0.0)
+            differ, share = mine.differs_from(theirs), np.zeros(len(own))
+            made = np.array([name is not None for name in served.chosen], dtype=bool)
+            share[made] = told_apart(
+                own[made], against[made], served.propensity[made], served.by_candidate[made], differ[made]
+            )
             return share, np.clip(theirs.expected_quality(), 0.0, 1.0)
 
         return apart
@@ -317,6 +324,11 @@ class LiveSurroundings:
         for each in read_experiments(self.experiments).experiments:
             if each.id == name and each.status == "running":
                 FollowedExperiments(self.experiments).put(msgspec.structs.replace(each, status="stopped"))
+
+
+def _among(logged: LoggedOutcomes, models: Sequence[str]) -> LoggedOutcomes:
+    """Return the requests that went to some models, as far as the log has seen them."""
+    return logged.pool([name for name in models if name in logged.matrix.models])
 
 
 def _read_monitor(path: Path) -> DriftMonitor | None:

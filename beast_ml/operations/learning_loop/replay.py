@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from beast_ml.bundle.read import RouterBundle
 from beast_ml.errors import BundleError
@@ -15,6 +17,8 @@ from beast_ml.policy.decide import Constraints, rank_batch
 from beast_ml.predictors.contract import Floats, Rows
 
 __all__ = ["Replay", "replay", "replayed"]
+
+_ALIKE: Final = 0.01
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,14 @@ class Replay:
         position = {name: j for j, name in enumerate(self.models)}
         wider = np.hstack([self.probability, np.zeros((len(names), 1))])
         return np.asarray(wider[np.arange(len(names)), [position.get(name or "", -1) for name in names]])
+
+    def differs_from(self, other: Replay) -> NDArray[np.bool_]:
+        """Return (n,) whether it decides otherwise than another policy, in more than a hundredth of the draws."""
+        alike = np.zeros(len(self.choices))
+        for j, name in enumerate(self.models):
+            if name in other.models:
+                alike += np.minimum(self.probability[:, j], other.probability[:, other.models.index(name)])
+        return np.asarray(alike < 1.0 - _ALIKE)
 
     def expected_quality(self) -> Floats:
         """Return (n,) quality that it expects of what it does."""

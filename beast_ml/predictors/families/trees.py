@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import tee
 from typing import Any, Final
 
 import numpy as np
@@ -68,9 +69,9 @@ def fit_trees(problem: Problem, seed: int) -> FamilyFit:
     out_of_fold = np.empty((n, m))
     final: list[Any] = []
     overall = float(np.nanmean(problem.targets))
-    fits = list(_fits(problem))
-    per_candidate = len(fits) // m
-    grown = problem.executor.map(_grow, fits, problem.rows, tree_parameters(problem.loss, seed))
+    fits, parts = tee(_fits(problem))  # only those that are worked on are there at a time
+    per_candidate = len(problem.fold_ids) + 1
+    grown = problem.executor.map(_grow, parts, problem.rows, tree_parameters(problem.loss, seed))
     for i, (fit, (model, predicted)) in enumerate(zip(fits, grown, strict=True)):
         j = i // per_candidate
         if len(fit.held):

@@ -50,7 +50,9 @@ def uniform_log():
 def test_an_exploring_log_yields_a_router_that_beats_it_and_is_promoted(config, uniform_log):
     heard, how = [], Exploration(0.002)
     learner = replace(LEARNER, families=QUICK, exploration=how)  # what is served has to be good here
-    result = train_from_log(uniform_log, tracking=config, learner=learner, name="uniform", say=heard.append)
+    result = train_from_log(
+        uniform_log, tracking=config, learner=learner, name="uniform", drawn_from=123_456, say=heard.append
+    )
     assert "Routing pays here" in result.sentence
     assert result.proposal.settings == how
     assert 0 < result.proposal.loss <= how.max_loss
@@ -64,6 +66,8 @@ def test_an_exploring_log_yields_a_router_that_beats_it_and_is_promoted(config, 
     assert router.bundle.policy.exploration == how
     run = connect(config).get_run(result.run_id)
     assert run.info.status == "FINISHED"
+    assert run.data.params["log_requests"] == "123456"
+    assert run.data.params["log_requests_read"] == str(uniform_log.matrix.n_queries)
     assert run.data.metrics["off_policy/effective_questions"] == pytest.approx(result.effective_questions)
     assert any("holding out" in line for line in heard)
     logged = result.router.training.quality

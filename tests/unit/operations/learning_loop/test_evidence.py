@@ -10,7 +10,7 @@ import pytest
 from beast_ml.operations.drift.advice import Finding, find_causes
 from beast_ml.operations.drift.monitor import Alarm, DriftMonitor
 from beast_ml.operations.drift.signals import StreamKey
-from beast_ml.operations.learning_loop.compare import compare_units, share_apart, telling
+from beast_ml.operations.learning_loop.compare import compare_units, share_apart, telling, told_apart
 from beast_ml.operations.learning_loop.drifted import changed_since, learn_because, stale_since
 from beast_ml.operations.learning_loop.promise import is_promising
 from beast_ml.registry.evidence import Interval
@@ -105,3 +105,30 @@ def test_of_policies_that_explore_only_what_is_apart_counts_and_the_effect_is_ke
 def test_a_choice_that_is_not_what_its_policy_would_have_made_counts_in_full():
     own, other = np.array([0.5, 0.0, 0.5]), np.array([0.5, 0.5, 0.5])
     assert share_apart(own, other, np.array([1.0, 1.0, np.nan])).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_where_one_policy_is_not_as_it_is_thought_to_be_two_equal_ones_are_not_told_apart():
+    rng = np.random.default_rng(4)
+    n = 20_000
+    by_mine = rng.random(n) < 0.3
+    outcome = (rng.random(n) < 0.8).astype(float)  # whoever answers
+    # Both always choose the first model. Of mine it is thought that it takes the other one, on a tenth of the requests.
+    differ = rng.random(n) < 0.1
+    own = np.where(by_mine & differ, 0.0, 1.0)
+    other = np.where(~by_mine & differ, 0.0, 1.0)
+    logged, expected = np.ones(n), 0.5  # theirs expects too little of itself
+    told = telling(outcome, expected, told_apart(own, other, logged, by_mine, differ))
+    error = np.sqrt(told[by_mine].var() / by_mine.sum() + told[~by_mine].var() / (~by_mine).sum())
+    assert abs(told[by_mine].mean() - told[~by_mine].mean()) < 3.5 * error
+    # Thought to be alike, and not so: outcomes of mine would stand against nothing of theirs.
+    own, other, differ = np.where(by_mine, 0.0, 1.0), np.ones(n), np.zeros(n, dtype=bool)
+    assert share_apart(own, other, logged)[by_mine].all()
+    assert not told_apart(own, other, logged, by_mine, differ).any()
+
+
+def test_a_few_choices_that_are_not_as_thought_change_nothing_else():
+    own, logged, by_mine = np.ones(2_000), np.ones(2_000), np.arange(2_000) % 2 == 0
+    own[:10] = 0.0
+    other = np.full(2_000, 0.25)
+    told = told_apart(own, other, logged, by_mine, np.zeros(2_000, dtype=bool))
+    assert told.tolist() == [1.0] * 10 + [0.75] * 1_990
