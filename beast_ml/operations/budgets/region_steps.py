@@ -21,7 +21,7 @@ from beast_ml.operations.budgets.region_rows import (
     RegionState,
     ShareRow,
     any_wanted,
-    forget_leases,
+    forget_holder,
     region_state,
     set_region_state,
     shares,
@@ -223,11 +223,9 @@ class RegionSteps:
     def _begin_anew(self, batch: Batch, state: str) -> None:
         """Become another holder: the home does not know this one's leases, so nothing is held until it lends again."""
         with self._ledger.store.writing() as stored:
-            known = region_state(stored)
-            if known.pending != batch:
+            if region_state(stored).pending != batch:
                 return  # another process has had an answer
-            forget_leases(stored)
-            set_region_state(stored, msgspec.structs.replace(known, holder="", seq=0, pending=None))
+            forget_holder(stored)
         self._accounts.clear()
         events.error("region.begins_anew", holder=batch.holder, home_says=state)
 

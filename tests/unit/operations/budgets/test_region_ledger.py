@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from beast_ml.errors import BudgetExceededError, InputError, UnavailableError
+from beast_ml.operations.backup.spent import raise_spent
 from beast_ml.operations.budgets.ledger import Batch, Entry
 from beast_ml.operations.budgets.open_ledger import BudgetHome, open_ledger
 from beast_ml.operations.budgets.region_ledger import RegionLedger
@@ -158,6 +159,19 @@ def test_a_home_that_has_lost_its_state_lends_anew(make_region, home, tmp_path, 
     reserve_helped(region, "r1", 2_000)
     assert state_of(again, ACCOUNT).settled == 90
     again.close()
+
+
+def test_a_region_out_of_a_backup_spends_nothing_before_the_home_lends_anew(make_region, clock):
+    region = make_region("us")
+    reserve_helped(region, "r0", 100)  # it may have given back since what it held then
+    region.guard._steps._journal.close(delete=True)
+    raise_spent(f"sqlite:///{region.state / 'state.db'}", [], clock.now().timestamp())
+    region.link.before = True
+    region.guard = region.begin_guard()
+    with pytest.raises(BudgetExceededError):
+        reserve(region, "r1", 1)
+    region.link.before = False
+    reserve_helped(region, "r2", 100)
 
 
 def test_rules_are_the_homes_and_follow_it(make_region, home):
