@@ -81,18 +81,22 @@ class RegionSteps:
         self._asked: list[tuple[RegionAccount, Entry]] = []
 
     async def run(self) -> None:
-        """Take steps until cancelled: one a second, and at once when workers lack money."""
+        """Take steps until cancelled: one a second, and at once when workers lack money that the home may have."""
+        is_away = False
         while True:
-            next_at = self._monotonic() + _BEAT_S
+            next_at, is_done = self._monotonic() + _BEAT_S, False
             try:
                 await self._step_in_time()
+                is_away, is_done = False, True
             except UnavailableError as error:
-                events.warning("region.home_away", error=str(error))
+                if not is_away:
+                    events.warning("region.home_away", error=str(error))
+                is_away = True
             except Exception as error:  # noqa: BLE001  the next step may go well; if none does, the leases end
                 events.error("region.step_failed", error=repr(error))
             try:
                 self._told(await asyncio.to_thread(self.figures))
-                while self._monotonic() < next_at and not await asyncio.to_thread(self._is_wanted):
+                while self._monotonic() < next_at and not (is_done and await asyncio.to_thread(self._is_wanted)):
                     await asyncio.sleep(_LOOK_S)
             except UnavailableError:  # the region's own ledger: its workers say so
                 await asyncio.sleep(_BEAT_S)

@@ -7,6 +7,7 @@ from beast_ml.operations.backup.spent import raise_spent
 from beast_ml.operations.budgets.ledger import Batch, Entry
 from beast_ml.operations.budgets.open_ledger import BudgetHome, open_ledger
 from beast_ml.operations.budgets.region_ledger import RegionLedger
+from beast_ml.operations.budgets.region_steps import RegionSteps
 from beast_ml.operations.budgets.rules import BudgetRule
 from beast_ml.operations.budgets.sql_ledger import SqlLedger
 from beast_ml.operations.budgets.valkey_ledger import ValkeyLedger
@@ -232,3 +233,24 @@ def test_what_was_used_is_held_in_the_next_window_before_anybody_asks(make_regio
     region.steps.step()
     (there,) = [each for each in home.accounts() if each.window == "2026-01-02"]
     assert there.leased >= 100
+
+
+def test_a_home_that_is_away_is_not_asked_again_and_again_because_workers_lack_money(make_region):
+    region, told = make_region("us"), []
+    region.steps.step()
+    region.link.before = True
+    with pytest.raises(UnavailableError):
+        region.steps.step()  # it is under way from now on
+    with pytest.raises(BudgetExceededError):
+        reserve(region, "r0", 100)
+
+    async def run_on():
+        steps = RegionSteps(region.ledger, "us", life_s=LIFE_S, monotonic=lambda: 0.0, told=told.append)
+        running = asyncio.create_task(steps.run())
+        while not told:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        running.cancel()
+
+    asyncio.run(run_on())
+    assert len(told) == 1  # no time has passed
