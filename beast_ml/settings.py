@@ -39,6 +39,7 @@ __all__ = [
 
 
 _REGION: Final = r"^[A-Za-z0-9_.-]*$"
+_CONFIDENTIAL: Final = frozenset({"admin_key", "secret", "database_url", "redis_url", "home_ledger"})
 _OTHER_VARIABLES: Final = frozenset({"BEAST_CONFIG", "BEAST_CACHE_DIR", "BEAST_DATA_DIR"})
 
 
@@ -532,9 +533,16 @@ def load_settings(directory: Path | None = None) -> Settings:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         source = _source(first["loc"], path)
-        raise SettingsError(f"`{name}` in {source}: {first['msg']} (got {first.get('input')!r})") from error
+        raise SettingsError(
+            f"`{name or 'settings'}` in {source}: {first['msg']}{_got(first['loc'], first['input'])}"
+        ) from error
     except UnparsableError as error:
         raise SettingsError(f"a BEAST_* variable is no JSON: {error}; set single values as BEAST_PART__NAME") from error
+
+
+def _got(location: Sequence[int | str], value: object) -> str:
+    """Return the wrong value; not all settings at once, nor what may be or hold a password."""
+    return f" (got {value!r})" if location and location[-1] not in _CONFIDENTIAL else ""
 
 
 def _source(location: Sequence[int | str], path: Path | None) -> str:

@@ -27,6 +27,7 @@ class RegionMetrics:
         self._home_lag_s = gauges("home_lag_seconds", "Time since the budgets' home last answered.")
         self._lives_s = gauges("leases_end_in_seconds", "Time for which leases hold without the home.")
         self._held_usd = gauges("held_usd", "Of the home's budget, held here and not spent.", "budget")
+        self._held: frozenset[str] = frozenset()
 
     def answered(self, region: str | None) -> None:
         """Count an answer of an endpoint."""
@@ -37,5 +38,8 @@ class RegionMetrics:
         self._home_up.set((), float(not figures.away))
         self._home_lag_s.set((), figures.silent_s)
         self._lives_s.set((), figures.lives_s)
+        for budget in self._held.difference(figures.held):  # nothing of it is held in a window that has begun
+            self._held_usd.set((budget,), 0.0)
         for budget, nano in figures.held.items():
             self._held_usd.set((budget,), usd(nano))
+        self._held = frozenset(figures.held)

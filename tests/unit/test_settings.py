@@ -122,6 +122,23 @@ def test_a_wrong_file_is_one_sentence(tmp_path, text, message):
         load_settings(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "home_region: eu\nhome_ledger: redis://:hidden@h:1\ndatabase_url: postgresql://u:hidden@h/db",
+        "home_ledger: redis://:hidden@h:1\nregion: us",
+        "home_ledger: [redis://:hidden@h:1]",
+        "secret: hidden",
+    ],
+)
+def test_what_is_wrong_is_said_without_passwords(tmp_path, monkeypatch, text):
+    write(tmp_path, text)
+    monkeypatch.setenv("BEAST_ADMIN_KEY", "hidden")
+    with pytest.raises(SettingsError) as raised:
+        load_settings(tmp_path)
+    assert "hidden" not in str(raised.value)
+
+
 def test_a_file_that_is_not_utf8_is_an_error(tmp_path):
     (tmp_path / "mlflow.yaml").write_bytes(b"tracking: {uri: \xff\xfe}")
     with pytest.raises(SettingsError, match="cannot read"):

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from beast_ml.logs.store import LogStore
 from beast_ml.operations.budgets.booking import lose_lease
 from beast_ml.operations.budgets.ledger import Charge
+from beast_ml.operations.budgets.region_rows import forget_holder
 from beast_ml.operations.budgets.rules import account_names, rules_of_account, window_end
 from beast_ml.operations.budgets.sql_store import SqlStore, ledger_engine
 from beast_ml.operations.budgets.sql_tables import HOLDERS, LEASES
@@ -45,7 +46,8 @@ def spent_by_day(store: LogStore) -> list[Spent]:
 def raise_spent(url: str, spent: Iterable[Spent], now_s: float) -> int:
     """Have a ledger say that at least so much was spent, and return how many accounts that changed.
 
-    Its holders are no more, and nobody knows what they spent of their leases: all of these count as spent.
+    Its holders are no more, and nobody knows what they spent of their leases: all of these count as spent. What a
+    region had of its home's when it was backed up, it may have given back since: the home is to lend anew.
 
     Parameters
     ----------
@@ -88,6 +90,7 @@ def raise_spent(url: str, spent: Iterable[Spent], now_s: float) -> int:
             rows.store_accounts(accounts, now_s)
             rows.connection.execute(LEASES.delete())
             rows.connection.execute(HOLDERS.delete())
+            forget_holder(rows)
             return n_raised
     finally:
         store.close()

@@ -95,9 +95,10 @@ def ledger_name(
     home: BudgetHome | None = None,
     host: str | None = None,
 ) -> str:
-    """Return a name that is the same on two hosts when `open_ledger` gives both the same ledger.
+    """Return a name that is the same on two hosts when what `open_ledger` gives them keeps to the same limits.
 
-    It goes by the address: two addresses of one database have two names. Of the address it tells no more than the kind.
+    Those are the home's, where there is one: a region's own ledger lends what the home has lent it. The name goes by
+    the address: two addresses of one database have two names. Of the address it tells no more than the kind.
 
     Parameters
     ----------
@@ -117,7 +118,7 @@ def ledger_name(
     """
     own = socket.gethostname() if host is None else host
     if home is not None:
-        database_url, redis_url = (None, home.url) if home.is_here else (database_url, None)
+        database_url, redis_url = None, home.url
     parts = urlsplit(database_url or redis_url or f"sqlite:///{state.resolve() / 'state.db'}")
     kind, address = parts.scheme.partition("+")[0], parts.netloc.rpartition("@")[2]
     if kind == "sqlite":

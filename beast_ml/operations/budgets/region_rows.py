@@ -19,7 +19,7 @@ __all__ = [
     "ShareRow",
     "any_wanted",
     "drop_shares",
-    "forget_leases",
+    "forget_holder",
     "region_state",
     "set_region_state",
     "shares",
@@ -136,9 +136,12 @@ def shares_at_work(stored: LedgerRows, windows: Collection[str]) -> dict[Charge,
     }
 
 
-def forget_leases(stored: LedgerRows) -> None:
-    """Count on nothing that the home has lent."""
-    stored.connection.execute(SHARES.update().values(lease=0, withheld=0))
+def forget_holder(stored: LedgerRows) -> None:
+    """Be another holder from now on, and count on nothing that the home has lent; where there is none, do nothing."""
+    state = region_state(stored)
+    if state.holder:
+        stored.connection.execute(SHARES.update().values(lease=0, withheld=0))
+        set_region_state(stored, msgspec.structs.replace(state, holder="", seq=0, pending=None))
 
 
 def store_shares(stored: LedgerRows, changed: dict[Charge, ShareRow]) -> None:

@@ -21,7 +21,7 @@ from beast_ml.operations.budgets.region_rows import (
     RegionState,
     ShareRow,
     any_wanted,
-    forget_leases,
+    forget_holder,
     region_state,
     set_region_state,
     shares,
@@ -81,18 +81,22 @@ class RegionSteps:
         self._asked: list[tuple[RegionAccount, Entry]] = []
 
     async def run(self) -> None:
-        """Take steps until cancelled: one a second, and at once when workers lack money."""
+        """Take steps until cancelled: one a second, and at once when workers lack money that the home may have."""
+        is_away = False
         while True:
-            next_at = self._monotonic() + _BEAT_S
+            next_at, is_done = self._monotonic() + _BEAT_S, False
             try:
                 await self._step_in_time()
+                is_away, is_done = False, True
             except UnavailableError as error:
-                events.warning("region.home_away", error=str(error))
+                if not is_away:
+                    events.warning("region.home_away", error=str(error))
+                is_away = True
             except Exception as error:  # noqa: BLE001  the next step may go well; if none does, the leases end
                 events.error("region.step_failed", error=repr(error))
             try:
                 self._told(await asyncio.to_thread(self.figures))
-                while self._monotonic() < next_at and not await asyncio.to_thread(self._is_wanted):
+                while self._monotonic() < next_at and not (is_done and await asyncio.to_thread(self._is_wanted)):
                     await asyncio.sleep(_LOOK_S)
             except UnavailableError:  # the region's own ledger: its workers say so
                 await asyncio.sleep(_BEAT_S)
@@ -223,11 +227,9 @@ class RegionSteps:
     def _begin_anew(self, batch: Batch, state: str) -> None:
         """Become another holder: the home does not know this one's leases, so nothing is held until it lends again."""
         with self._ledger.store.writing() as stored:
-            known = region_state(stored)
-            if known.pending != batch:
+            if region_state(stored).pending != batch:
                 return  # another process has had an answer
-            forget_leases(stored)
-            set_region_state(stored, msgspec.structs.replace(known, holder="", seq=0, pending=None))
+            forget_holder(stored)
         self._accounts.clear()
         events.error("region.begins_anew", holder=batch.holder, home_says=state)
 

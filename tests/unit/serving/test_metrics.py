@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from beast_ml.cache.neighbours.frames import Figures
 from beast_ml.cache.tier_stats import CacheStats, TierStats
+from beast_ml.operations.budgets.region_figures import RegionFigures
 from beast_ml.serving import metric_cells
 from beast_ml.serving.metrics import ServingMetrics, clear_metrics
 
@@ -304,3 +305,13 @@ def test_the_coverage_of_feedback_is_of_all_workers(metrics, other):
     metrics.signal("retry")  # a weak signal is no feedback
     other.feedback_told(2)
     assert shown(metrics)[("beast_feedback_coverage",)] == 0.25
+
+
+def test_what_a_region_holds_no_more_is_shown_as_nothing(metrics):
+    held = {"tenant:a:day": 2_000_000_000, "tenant:b:day": 10**9}
+    metrics.region.tell(RegionFigures(away=False, silent_s=0.5, lives_s=3599.5, held=held))
+    metrics.region.tell(RegionFigures(away=True, silent_s=9.0, lives_s=3591.0, held={"tenant:a:day": 10**9}))
+    found = shown(metrics)
+    assert found["beast_region_held_usd", ("budget", "tenant:a:day")] == 1.0
+    assert found["beast_region_held_usd", ("budget", "tenant:b:day")] == 0.0
+    assert found["beast_region_home_up",] == 0.0

@@ -42,12 +42,15 @@ def test_servers_of_one_machine_share_their_state_folder_only():
     assert ledger_name(None, None, STATE) != ledger_name(None, None, STATE / "x")
 
 
-def test_only_deployments_of_the_home_region_share_the_ledger_of_several_regions():
-    homes = [BudgetHome("redis://home:6379", is_here) for is_here in (True, True, False)]
-    first, second, away = (
-        ledger_name(None, "redis://near:6379", STATE, home, host) for home, host in zip(homes, "abc", strict=True)
-    )
-    assert first == second != away
+def test_all_regions_of_one_home_share_its_limits_whatever_each_keeps_beside():
+    home, away = (BudgetHome("redis://:p@home:6379", is_here) for is_here in (True, False))
+    names = {
+        ledger_name("postgresql://eu/beast", None, STATE, home, "a"),
+        ledger_name("postgresql://us/beast", "redis://us:6379", STATE, away, "b"),
+        ledger_name(None, None, STATE, away, "c"),
+    }
+    assert len(names) == 1
+    assert names != {ledger_name(None, None, STATE, BudgetHome("redis://other:6379", is_here=False), "c")}
 
 
 def test_no_address_and_no_password_is_told():

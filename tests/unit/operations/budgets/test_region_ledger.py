@@ -3,9 +3,11 @@ import asyncio
 import pytest
 
 from beast_ml.errors import BudgetExceededError, InputError, UnavailableError
+from beast_ml.operations.backup.spent import raise_spent
 from beast_ml.operations.budgets.ledger import Batch, Entry
 from beast_ml.operations.budgets.open_ledger import BudgetHome, open_ledger
 from beast_ml.operations.budgets.region_ledger import RegionLedger
+from beast_ml.operations.budgets.region_steps import RegionSteps
 from beast_ml.operations.budgets.rules import BudgetRule
 from beast_ml.operations.budgets.sql_ledger import SqlLedger
 from beast_ml.operations.budgets.valkey_ledger import ValkeyLedger
@@ -160,6 +162,19 @@ def test_a_home_that_has_lost_its_state_lends_anew(make_region, home, tmp_path, 
     again.close()
 
 
+def test_a_region_out_of_a_backup_spends_nothing_before_the_home_lends_anew(make_region, clock):
+    region = make_region("us")
+    reserve_helped(region, "r0", 100)  # it may have given back since what it held then
+    region.guard._steps._journal.close(delete=True)
+    raise_spent(f"sqlite:///{region.state / 'state.db'}", [], clock.now().timestamp())
+    region.link.before = True
+    region.guard = region.begin_guard()
+    with pytest.raises(BudgetExceededError):
+        reserve(region, "r1", 1)
+    region.link.before = False
+    reserve_helped(region, "r2", 100)
+
+
 def test_rules_are_the_homes_and_follow_it(make_region, home):
     region = make_region("us")
     assert region.ledger.rules().rules == home.rules().rules
@@ -218,3 +233,24 @@ def test_what_was_used_is_held_in_the_next_window_before_anybody_asks(make_regio
     region.steps.step()
     (there,) = [each for each in home.accounts() if each.window == "2026-01-02"]
     assert there.leased >= 100
+
+
+def test_a_home_that_is_away_is_not_asked_again_and_again_because_workers_lack_money(make_region):
+    region, told = make_region("us"), []
+    region.steps.step()
+    region.link.before = True
+    with pytest.raises(UnavailableError):
+        region.steps.step()  # it is under way from now on
+    with pytest.raises(BudgetExceededError):
+        reserve(region, "r0", 100)
+
+    async def run_on():
+        steps = RegionSteps(region.ledger, "us", life_s=LIFE_S, monotonic=lambda: 0.0, told=told.append)
+        running = asyncio.create_task(steps.run())
+        while not told:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        running.cancel()
+
+    asyncio.run(run_on())
+    assert len(told) == 1  # no time has passed
