@@ -46,7 +46,7 @@ def test_it_says_what_fails_where_since_when_and_what_to_do(folder: Path) -> Non
     done = beast(folder, "--out", "report")
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stdout.split())
-    assert "new auth of large" in said
+    assert "new auth failures of large" in said
     assert "Endpoint large-us of large refuses the API key" in said
     assert "next Renew the key in the variable named by `api_key_env` of endpoint large-us" in said
     assert "patterns of failure is new" in said
