@@ -210,8 +210,9 @@ class Worker:
         ledger, meanwhile = await _ledger(config, metrics)
         stack.callback(ledger.close)
         metrics.set_ledger(ledger_name(config.database_url, config.redis_url, config.state, config.home))
-        # In a region that is not the budgets' home, no rule at all is no rule that is known: it must not start so.
-        rules = config.budgets if config.home is None or config.home.is_here else config.budgets or None
+        # Elsewhere than at the budgets' home its rules hold, and a region that never heard of them must not start:
+        # whom its own settings do not name would spend without a bound.
+        rules = config.budgets if config.home is None or config.home.is_here else None
         budgets = await asyncio.to_thread(BudgetGuard.open, ledger, config.state, rules)
         await budgets.start()
         stack.push_async_callback(budgets.close)

@@ -55,6 +55,7 @@ class Gateway:
         deadline = time.monotonic() + 60
         while not self._server.started:
             if not self._thread.is_alive() or time.monotonic() > deadline:
+                listener.close()
                 raise RuntimeError("the gateway does not start: see what it wrote to stderr")
             time.sleep(0.02)
 

@@ -1,6 +1,7 @@
 import time
 
 import httpx2
+import pytest
 
 from beast_ml.operations.budgets.ledger import AccountState
 from beast_ml.operations.budgets.open_ledger import BudgetHome
@@ -35,6 +36,15 @@ def test_a_gateway_keeps_to_a_budget_that_is_at_home_in_another_region(serve):
         home.start()
         assert [row["region"] for row in gateway.rows()] == ["eu"] * 4
         gateway.stop()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # of a server that does not start
+def test_a_region_that_never_heard_of_the_homes_budgets_does_not_start(serve, capfd):
+    away = BudgetHome("redis://127.0.0.1:9", is_here=False)
+    own = (BudgetRule.from_usd("tenant", 10.0, key="acme"),)  # whom it does not name would have no bound
+    with pytest.raises(RuntimeError, match="does not start"):
+        serve(home=away, distances=RegionDistances("eu"), budgets=own)
+    assert "the budget ledger in Valkey does not answer" in capfd.readouterr().err
 
 
 def when_settled(ledger: ValkeyLedger) -> list[AccountState]:
