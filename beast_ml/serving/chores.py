@@ -69,7 +69,7 @@ class Chores:
     recover
         Called every few seconds while this worker holds the lock: what dead workers left is put in order.
     meanwhile
-        Run for as long as this worker holds the lock.
+        Run for as long as this worker holds the lock; begun again where they fail.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Chores:
                 if self._recover is not None:
                     group.create_task(_repeat(self._recover))
                 for each in self._meanwhile:
-                    group.create_task(each())
+                    group.create_task(_begun_again(each))
         finally:
             os.close(descriptor)
 
@@ -115,6 +115,15 @@ async def _repeat(what: Callable[[], Awaitable[object]]) -> None:
         except Exception as error:  # noqa: BLE001  a chore that fails now is tried again; the worker goes on serving
             events.error("chores.failed", error=repr(error))
         await asyncio.sleep(2.0)
+
+
+async def _begun_again(what: Callable[[], Coroutine[None, None, None]]) -> None:
+    while True:
+        try:
+            return await what()
+        except Exception as error:  # noqa: BLE001  one chore that fails must not end the others
+            events.error("chores.failed", error=repr(error))
+        await asyncio.sleep(_RESTART_S)
 
 
 async def _keep_running(child: ChildCommand) -> None:

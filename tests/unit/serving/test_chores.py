@@ -76,3 +76,27 @@ def test_a_child_that_cannot_be_started_now_is_started_later(tmp_path, monkeypat
 
     asyncio.run(run())
     assert refused
+
+
+def test_what_fails_meanwhile_is_begun_again_and_ends_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(chores, "_RESTART_S", 0.01)
+    begun, done = [], asyncio.Event()
+
+    async def fail_once():
+        begun.append(True)
+        if len(begun) == 1:
+            raise ValueError("not foreseen")
+        done.set()
+
+    async def go_on():
+        await asyncio.Event().wait()
+
+    async def run():
+        task = asyncio.create_task(Chores(HostChores(tmp_path / "lock", ()), meanwhile=(go_on, fail_once)).run())
+        async with asyncio.timeout(60):
+            await done.wait()
+        assert not task.done()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(run())
