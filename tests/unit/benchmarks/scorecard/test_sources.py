@@ -8,6 +8,7 @@ import pytest
 from beast_ml.benchmarks.scorecard.card import describe, measure_all, to_markdown
 from beast_ml.benchmarks.scorecard.roadmap import SOURCES, targets
 from beast_ml.benchmarks.scorecard.sources import Plan, Sources
+from beast_ml.cli.told_to_stop import stopped_like_ctrl_c
 from beast_ml.errors import InputError, NotEnoughDataError
 
 
@@ -100,11 +101,11 @@ def test_a_source_that_is_interrupted_is_told_to_stop_and_waited_for(tmp_path, m
     def interrupt() -> None:
         while not ready.exists():
             time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     interrupter = threading.Thread(target=interrupt)
     interrupter.start()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), stopped_like_ctrl_c():
         Sources(Plan(tmp_path)).report("changes")
     interrupter.join()
     assert told.exists()
