@@ -23,7 +23,7 @@ _NO_STATUS = {CLOSED: "closed", REFUSED: "refused", UNANSWERED: "unanswered"}
 
 
 class Bill(msgspec.Struct, frozen=True):
-    """A call that the provider answered whole.
+    """A call that the provider answered whole, as the fake one tells it: nothing may import `testing`.
 
     Parameters
     ----------

@@ -55,6 +55,7 @@ def shift_clocks(shift: ShiftFile) -> None:
     def now(self: SystemClock) -> datetime:
         return machine_now(self) + timedelta(seconds=shift.seconds())
 
+    # Every part makes a clock of its own, so it is the class that has to tell another time.
     SystemClock.now = now  # type: ignore[method-assign]
     time.time = lambda: machine_time() + shift.seconds()
 

@@ -196,24 +196,10 @@ def measure_deployment(
     def over(what: Callable[[_Repeat], float]) -> Spread:
         return spread([what(each) for each in repeats])
 
-    costs = tuple(
-        PathCost(
-            path=path,
-            figures={
-                column: over(lambda each, path=path, column=column: each.runs[path].used[column])  # type: ignore[misc]
-                for column in COLUMNS
-                if column in repeats[0].runs[path].used
-            },
-            echoes=over(lambda each, path=path: each.runs[path].used["worker_us"] / each.echo_us),  # type: ignore[misc]
-            per_s=over(lambda each, path=path: each.runs[path].load.per_s),  # type: ignore[misc]
-            failed=sum(each.runs[path].load.failed for each in repeats),
-        )
-        for path in repeats[0].runs
-    )
     deployment = Deployment(
         name=name,
-        paths=costs,
-        idle={column: over(lambda each, column=column: each.idle[column]) for column in repeats[0].idle},  # type: ignore[misc]
+        paths=tuple(_path_cost(path, repeats) for path in repeats[0].runs),
+        idle={column: spread([each.idle[column] for each in repeats]) for column in repeats[0].idle},
         worker_mb=over(lambda each: each.worker_mb),
         others_mb=over(lambda each: each.others_mb),
         entry_bytes={
@@ -325,3 +311,14 @@ def _idle(meters: Meters, effort: Effort) -> dict[str, float]:
     time.sleep(effort.seconds)
     after = meters.read()
     return spent(before, after, time.monotonic() - began)
+
+
+def _path_cost(path: str, repeats: Sequence[_Repeat]) -> PathCost:
+    runs = [each.runs[path] for each in repeats]
+    return PathCost(
+        path=path,
+        figures={column: spread([run.used[column] for run in runs]) for column in COLUMNS if column in runs[0].used},
+        echoes=spread([run.used["worker_us"] / each.echo_us for run, each in zip(runs, repeats, strict=True)]),
+        per_s=spread([run.load.per_s for run in runs]),
+        failed=sum(run.load.failed for run in runs),
+    )

@@ -211,14 +211,14 @@ def _worker_us(
     *,
     fill: bool,
 ) -> float:
-    ids = folder / "ids.txt"
+    issued = folder / "ids.txt"
     with Meters(server, folder / "state", Services()) as meters:
 
-        def drive(path: MeasuredPath, told: Sequence[str] = (), **known: object) -> float:
+        def drive(path: MeasuredPath, told: Sequence[str] = (), *, ids: Path | None = None, skip: int = 0) -> float:
             n_new = ground.n_new(path, ground.effort.repeats)
             # Bodies about ids are each server's own.
             bodies = bodies_of(path, folder if told else ground.bodies, ground.base, n_new, told)
-            run = drive_path(driver, server, path, bodies, ground.effort, read=meters.read, **known)  # type: ignore[arg-type]
+            run = drive_path(driver, server, path, bodies, ground.effort, read=meters.read, ids=ids, skip=skip)
             if path.sends == "new":
                 sent[which] += run.load.used
             return run.used["worker_us"]
@@ -226,9 +226,9 @@ def _worker_us(
         if path.sends == "new":
             return drive(path, skip=sent[which])
         if path.sends == "ids":
-            if path.name == "outcomes" or not ids.is_file():  # the first word about a decision counts
-                drive(PATHS["seen"], ids=ids)
-            return drive(path, ids.read_text().split())
+            if path.name == "outcomes" or not issued.is_file():  # the first word about a decision counts
+                drive(PATHS["seen"], ids=issued)
+            return drive(path, issued.read_text().split())
         if fill and path in CACHED_PATHS:
             drive(path)
         return drive(path)

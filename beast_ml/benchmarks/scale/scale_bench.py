@@ -236,7 +236,9 @@ class ScaleBench:
         for name in config.deployments:
 
             def measure(name: str = name) -> _Measured:
-                told = lambda done, total: self._progress(f"cost, {name}", done, total)  # noqa: E731
+                def told(done: int, total: int) -> None:
+                    self._progress(f"cost, {name}", done, total)
+
                 return _Measured(*measure_deployment(name, config.paths, self._ground(name), told))
 
             one = self._kept(
