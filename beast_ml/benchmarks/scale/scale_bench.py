@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from beast_ml.benchmarks.results import code_digest, result_key, write_bytes
+from beast_ml.benchmarks.kept_measurements import KeptMeasurements
 from beast_ml.benchmarks.scale.checks import Checked, compaction_us, measure_checks
 from beast_ml.benchmarks.scale.cost_model import CostModel, Deployment, LeaseCost
 from beast_ml.benchmarks.scale.cost_part import Ground, measure_deployment
@@ -28,7 +28,7 @@ from beast_ml.benchmarks.serving.cases import Effort, Spread, spread
 from beast_ml.benchmarks.serving.payloads import base_prompts
 from beast_ml.benchmarks.serving.router_bundle import quickstart_bundle
 from beast_ml.benchmarks.serving.surroundings import machine
-from beast_ml.errors import BeastError, InputError
+from beast_ml.errors import InputError
 
 __all__ = ["HIT_SHARES", "PARTS", "Planned", "ScaleBench", "ScaleConfig", "ScaleResult", "Sensitivity", "choose_rates"]
 
@@ -187,7 +187,8 @@ class ScaleBench:
         self._known = known
         self._say = say
         self._progress = progress
-        self._left_out: dict[str, str] = {}
+        self._kept_here = KeptMeasurements(config.out, "measured", say)
+        self._left_out = self._kept_here.left_out
 
     def run(self) -> ScaleResult:
         """Measure, plan and compare.
@@ -325,30 +326,8 @@ class ScaleBench:
     ) -> T | None:
         """Return what an earlier run measured under equal settings and code, or measure it and keep it."""
         config = self._config
-        settings = {
-            "what": label,
-            "effort": vars(config.effort),
-            "cores": config.cores,
-            "data": str(config.data),
-            "code": code_digest(),
-            **more,
-        }
-        path = config.out / "measured" / f"{label.replace(' ', '-')}-{result_key(settings)}.json"
-        if path.is_file():
-            self._say(f"{label}: found in {path}")
-            return msgspec.json.decode(path.read_bytes(), type=kind)
-        self._say(label)
-        try:
-            found = measure()
-        except BeastError as error:
-            if isinstance(error, fails):
-                raise
-            self._left_out[label] = str(error)
-            self._say(f"warning: {label} is left out: {str(error).splitlines()[0]}")
-            return None
-        write_bytes(path, msgspec.json.format(msgspec.json.encode(found), indent=1))
-        shutil.rmtree(config.out / "scratch", ignore_errors=True)
-        return found
+        settings = {"effort": vars(config.effort), "cores": config.cores, "data": str(config.data), **more}
+        return self._kept_here.get(label, settings, kind, measure, lambda error: not isinstance(error, fails))
 
 
 def choose_rates(text: str) -> tuple[float, ...]:

@@ -11,9 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import msgspec
-
-from beast_ml.benchmarks.results import code_digest, result_key, write_bytes
+from beast_ml.benchmarks.kept_measurements import KeptMeasurements
 from beast_ml.benchmarks.serving.cases import (
     Bodies,
     BodyKind,
@@ -31,7 +29,7 @@ from beast_ml.benchmarks.serving.payloads import base_prompts, routes, varied, w
 from beast_ml.benchmarks.serving.router_bundle import quickstart_bundle
 from beast_ml.benchmarks.serving.soak import SoakResult, soak
 from beast_ml.benchmarks.serving.subjects import Subject, beast, echo, litellm
-from beast_ml.errors import InputError, MissingExtraError, ServingError
+from beast_ml.errors import BeastError, InputError, MissingExtraError, ServingError
 
 __all__ = ["PARTS", "ServingBench", "ServingConfig", "ServingResult", "choose"]
 
@@ -141,7 +139,8 @@ class ServingBench:
         self._config = config
         self._say = say
         self._progress = progress
-        self._left_out: dict[str, str] = {}
+        self._kept_here = KeptMeasurements(config.out, "cases", say)
+        self._left_out = self._kept_here.left_out
 
     def run(self) -> ServingResult:
         """Measure everything.
@@ -287,30 +286,17 @@ class ServingBench:
         """Return what an earlier run measured under equal settings and code, or measure it and keep it."""
         config = self._config
         settings = {
-            "case": label,
             "effort": vars(config.effort),
             "wrk": config.wrk,
             "cores": config.cores,
             "data": str(config.data),
-            "code": code_digest(),
             **more,
         }
-        path = config.out / "cases" / f"{label.replace(', ', '-').replace(' ', '-')}-{result_key(settings)}.json"
-        if path.is_file():
-            self._say(f"{label}: found in {path}")
-            return msgspec.json.decode(path.read_bytes(), type=kind)
-        self._say(label)
-        try:
-            found = measure()
-        except (ServingError, MissingExtraError, InputError) as error:
-            if label.startswith("echo"):
-                raise
-            self._left_out[label] = str(error)
-            self._say(f"warning: {label} is left out: {str(error).splitlines()[0]}")
-            return None
-        write_bytes(path, msgspec.json.format(msgspec.json.encode(found), indent=1))
-        shutil.rmtree(config.out / "scratch", ignore_errors=True)
-        return found
+
+        def may_fail(error: BeastError) -> bool:
+            return not label.startswith("echo") and isinstance(error, ServingError | MissingExtraError | InputError)
+
+        return self._kept_here.get(label, settings, kind, measure, may_fail)
 
 
 def choose(option: str, names: str | None, known: Sequence[str]) -> tuple[str, ...]:
