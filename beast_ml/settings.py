@@ -39,7 +39,7 @@ __all__ = [
 
 
 _REGION: Final = r"^[A-Za-z0-9_.-]*$"
-_CONFIDENTIAL: Final = frozenset({"admin_key", "secret", "database_url", "redis_url", "home_ledger"})
+_CONFIDENTIAL: Final = frozenset({"admin_key", "secret", "database_url", "redis_url", "home_redis_url"})
 _OTHER_VARIABLES: Final = frozenset({"BEAST_CONFIG", "BEAST_CACHE_DIR", "BEAST_DATA_DIR"})
 
 
@@ -340,6 +340,9 @@ class CacheSettings(_Part):
     warm_every_s, warm_usd
         Seconds between rounds in which what is likely to be asked is answered in advance, 0: none; and what a round may
         cost. One goes at once where the last tier has lost all.
+    regions
+        Whether regions give each other their answers, over the home region's Valkey, and know of each other's
+        invalidations; False: each has a cache of its own.
     lifetimes
         File of lives by kind of request, as `beast cache lives` writes it, for kinds that are not in ``lives_s``; none
         longer than ``life_s``.
@@ -369,6 +372,7 @@ class CacheSettings(_Part):
     age_share: float = Field(0.0, ge=0, le=1)
     warm_every_s: float = Field(0.0, ge=0, allow_inf_nan=False)
     warm_usd: float = Field(1.0, ge=0, allow_inf_nan=False)
+    regions: bool = False
     lifetimes: Path | None = None
 
 
@@ -466,9 +470,9 @@ class Settings(BaseSettings):
     region_round_trips_s: dict[str, dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]] = {}
     """Seconds to and fro between regions, by the one and the other; 0.1 where nothing is said."""
     home_region: str = Field("", pattern=_REGION, max_length=64)
-    """The region where the budgets of all regions are at home; empty: each deployment has its own."""
-    home_ledger: str | None = None
-    """Valkey of the home region that keeps them, as it is reached from here."""
+    """Where the budgets of all regions, and invalidations of their caches, are at home; empty: there are no regions."""
+    home_redis_url: str | None = None
+    """Valkey of the home region, as it is reached from here."""
     home_life_s: float = Field(3600.0, gt=0, allow_inf_nan=False)
     """Seconds without an answer of the home after which another region spends no more of what it has leased."""
     candidates: tuple[CandidateSettings, ...] = ()
@@ -477,10 +481,12 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _has_a_region(self) -> Self:
-        if (self.home_ledger is None) == bool(self.home_region):
-            raise ValueError("`home_region` and `home_ledger` go together: set both, or neither")
+        if (self.home_redis_url is None) == bool(self.home_region):
+            raise ValueError("`home_region` and `home_redis_url` go together: set both, or neither")
         if self.home_region and not self.region:
             raise ValueError("`home_region` is set, but this deployment has no region: set `region` (BEAST_REGION)")
+        if self.cache.regions and not self.home_region:
+            raise ValueError("`cache.regions` is true, but there are none: set `home_region` and `home_redis_url`")
         return self
 
     def prices(self) -> dict[str, Price]:

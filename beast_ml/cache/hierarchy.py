@@ -247,12 +247,12 @@ class TieredCache:
         memory = msgspec.structs.replace(memory, dropped=self._memory.n_rejected)
         shared = (
             msgspec.structs.replace(
-                TierStats.of(each.tier.name, each.counts),
-                written=each.writer.n_written,
-                dropped=each.writer.n_dropped,
-                waiting=each.writer.n_waiting,
-                failures=each.counts.failures + each.writer.n_failures,
-                away=each.health.is_away,
+                written := each.writer.stats(),
+                exact=each.counts.exact,
+                normalised=each.counts.normalised,
+                misses=each.counts.misses,
+                skipped=each.counts.skipped,
+                failures=each.counts.failures + written.failures,
             )
             for each in self._shared
         )

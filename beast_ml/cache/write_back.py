@@ -13,7 +13,8 @@ import msgspec
 
 from beast_ml.cache.entry import CacheEntry
 from beast_ml.cache.tier_health import TierHealth
-from beast_ml.cache.tiers.contract import Tier
+from beast_ml.cache.tier_stats import TierStats
+from beast_ml.cache.tiers.contract import EntrySink
 from beast_ml.errors import InputError, UnavailableError
 from beast_ml.events import events
 
@@ -53,7 +54,7 @@ class WriteBackLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class WriteBack:
-    """Brings entries, and removals, to one tier in the order in which they came.
+    """Brings entries, and removals, to one tier, or to other regions, in the order in which they came.
 
     `put` and `remove` only take note, and never wait for a server. What they were told is written when `flush` has
     returned True, unless the entry was removed or replaced since; until then it is in this process's memory, and gone
@@ -72,7 +73,7 @@ class WriteBack:
     """
 
     def __init__(
-        self, tier: Tier, health: TierHealth, limits: WriteBackLimits | None = None, *, in_background: bool = True
+        self, tier: EntrySink, health: TierHealth, limits: WriteBackLimits | None = None, *, in_background: bool = True
     ) -> None:
         self._tier, self._health = tier, health
         self._limits = WriteBackLimits() if limits is None else limits
@@ -94,6 +95,17 @@ class WriteBack:
     def n_waiting(self) -> int:
         """How many entries and removals wait."""
         return len(self._entries) + len(self._removals)
+
+    def stats(self) -> TierStats:
+        """Return what was written since the start, and whether it is away."""
+        return TierStats(
+            tier=self._tier.name,
+            failures=self.n_failures,
+            written=self.n_written,
+            waiting=self.n_waiting,
+            dropped=self.n_dropped,
+            away=self._health.is_away,
+        )
 
     def put(self, entry: CacheEntry) -> None:
         """Take note that an entry is to be kept."""

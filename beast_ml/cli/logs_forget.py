@@ -108,11 +108,15 @@ def _cached(settings: Settings, whose: Named, left: list[str], *, dry_run: bool)
     url = settings.database_url or f"sqlite:///{state / 'cache.db'}"
     if dry_run:
         return count_entries(url, whose.tenant, whose.before)
-    invalidator = open_invalidator(settings.database_url, settings.redis_url, state)
+    home = settings.home_redis_url if settings.cache.regions else None
+    invalidator = open_invalidator(settings.database_url, settings.redis_url, state, home_url=home)
     try:
         invalidator.invalidate(Scope("tenant", whose.tenant))
     finally:
         invalidator.close()
+    if home is not None:
+        _on_their_way(settings, home, whose.tenant)
+        left.append("other regions: their logs and caches; forget there, too (what the cache has is served no more)")
     gone = forget_entries(url, whose.tenant, whose.before)
     if not gone.is_erased:
         left.append(
@@ -120,6 +124,18 @@ def _cached(settings: Settings, whose: Named, left: list[str], *, dry_run: bool)
             "forget again"
         )
     return gone.n_entries
+
+
+def _on_their_way(settings: Settings, home_url: str, tenant: str) -> None:
+    """Take a tenant's entries out of what regions send each other."""
+    from beast_ml.cache.region_stream import RegionStream
+
+    secret = settings.cache.secret
+    stream = RegionStream.open(home_url, settings.region, b"" if secret is None else secret.get_secret_value().encode())
+    try:
+        stream.forget(tenant)
+    finally:
+        stream.close()
 
 
 def _show(done: _Done, whose: Named) -> None:

@@ -94,7 +94,7 @@ def cache_config(settings: Settings) -> AnswerCacheConfig | None:
         )
     from beast_ml.cache.lifetimes import read_lifetimes
     from beast_ml.cache.neighbours.command import NeighbourFiles, Promise
-    from beast_ml.serving.answer_cache.config import EQUAL, AnswerCacheConfig, Lives
+    from beast_ml.serving.answer_cache.config import EQUAL, AnswerCacheConfig, CacheRegion, Lives
 
     if given.age_share and given.judge is None:
         raise SettingsError("`cache.age_share` is set, but nothing judges: set `cache.judge`")
@@ -112,6 +112,7 @@ def cache_config(settings: Settings) -> AnswerCacheConfig | None:
         state=settings.serving.state,
         redis_url=settings.redis_url,
         database_url=settings.database_url,
+        region=CacheRegion(settings.region, settings.home_redis_url or "") if given.regions else None,
         memory_bytes=given.memory_mb << 20,
         memory_entries=given.memory_entries,
         memory_looked_at=given.memory_looked_at,

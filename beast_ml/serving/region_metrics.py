@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from beast_ml.domain.money import usd
 from beast_ml.operations.budgets.region_figures import RegionFigures
+from beast_ml.serving.answer_cache.copy_figures import CopyFigures
 from beast_ml.serving.metric_cells import CellFiles, Counters, Gauges
 
 __all__ = ["RegionMetrics"]
@@ -28,6 +29,12 @@ class RegionMetrics:
         self._lives_s = gauges("leases_end_in_seconds", "Time for which leases hold without the home.")
         self._held_usd = gauges("held_usd", "Of the home's budget, held here and not spent.", "budget")
         self._held: frozenset[str] = frozenset()
+        self._copies_up = gauges("copies_up", "1 while the home's Valkey gives this region the others' cached answers.")
+        self._copies_lag_s = gauges("copies_lag_seconds", "Time since it last did.")
+        self._copies_waiting = gauges("copies_waiting", "Other regions' cached answers that are yet to be taken.")
+        self._copies = Counters(
+            files, "beast_region_copies", "Other regions' cached answers: kept, or left out as invalid.", ("result",)
+        )
 
     def answered(self, region: str | None) -> None:
         """Count an answer of an endpoint."""
@@ -43,3 +50,12 @@ class RegionMetrics:
         for budget, nano in figures.held.items():
             self._held_usd.set((budget,), usd(nano))
         self._held = frozenset(figures.held)
+
+    def copied(self, figures: CopyFigures) -> None:
+        """Show how the region stands with the others' caches."""
+        self._copies_up.set((), float(not figures.away))
+        self._copies_lag_s.set((), figures.silent_s)
+        self._copies_waiting.set((), figures.n_waiting)
+        for result, n in (("kept", figures.n_kept), ("left_out", figures.n_left_out)):
+            if n:
+                self._copies.add((result,), n)

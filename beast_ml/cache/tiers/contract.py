@@ -7,10 +7,27 @@ from typing import Protocol
 
 from beast_ml.cache.entry import CacheEntry
 
-__all__ = ["Tier"]
+__all__ = ["EntrySink", "Tier"]
 
 
-class Tier(Protocol):
+class EntrySink(Protocol):
+    """Takes entries in; what `WriteBack` writes to. Raises as a `Tier` does."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in headers, logs and metrics, for example ``memory``."""
+        ...
+
+    def put_many(self, entries: Sequence[CacheEntry]) -> None:
+        """Keep entries, in one round trip; an entry with a known id replaces it."""
+        ...
+
+    def remove(self, entry_ids: Sequence[str]) -> int:
+        """Forget entries; return how many were here."""
+        ...
+
+
+class Tier(EntrySink, Protocol):
     """Keeps entries by their keys, exact and normalised, until they expire or room is needed.
 
     Calls are synchronous and may be made from several threads. Those to a tier that is away raise `UnavailableError`;
@@ -22,25 +39,12 @@ class Tier(Protocol):
     the normalised one until the next is put there.
     """
 
-    @property
-    def name(self) -> str:
-        """What it is called in headers, logs and metrics, for example ``memory``."""
-        ...
-
     def get_many(self, keys: Sequence[bytes]) -> dict[bytes, CacheEntry]:
         """Return the entries under those keys that are here, in one round trip."""
         ...
 
     def by_id(self, entry_ids: Sequence[str]) -> dict[str, CacheEntry]:
         """Return the entries with those ids that are here, in one round trip."""
-        ...
-
-    def put_many(self, entries: Sequence[CacheEntry]) -> None:
-        """Keep entries, in one round trip; an entry with a known id replaces it."""
-        ...
-
-    def remove(self, entry_ids: Sequence[str]) -> int:
-        """Forget entries; return how many were here."""
         ...
 
     def scan(self, tenant_id: str | None = None) -> Iterator[CacheEntry]:

@@ -21,6 +21,7 @@ from beast_ml.cache.key import ExactKey, KeyMaker
 from beast_ml.cache.request import CacheRequest
 from beast_ml.cache.singleflight import Singleflight
 from beast_ml.cache.tier_stats import CacheStats
+from beast_ml.cache.write_back import WriteBack
 from beast_ml.errors import InputError, UnavailableError
 from beast_ml.events import events
 from beast_ml.serving.answer_cache.config import Lives
@@ -74,6 +75,8 @@ class AnswerCache:
         How long a request waits for an equal one.
     search
         Finds answers to alike requests; None where only equal ones hit.
+    regions
+        Brings what is kept here to other regions; None: there are none, or each has its own.
     threads
         For what blocks; closed with it.
     clock
@@ -89,12 +92,14 @@ class AnswerCache:
         *,
         max_wait_s: float = 30.0,
         search: SemanticSearch | None = None,
+        regions: WriteBack | None = None,
         threads: ThreadPoolExecutor | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.keys, self.invalidator, self.search = keys, invalidator, search
         self.flights = Singleflight[CacheEntry](max_wait_s)
         self._tiers, self._lives, self._clock = tiers, lives or Lives(), clock
+        self._regions = regions
         self._threads = threads or cache_threads()
 
     @property
@@ -103,12 +108,14 @@ class AnswerCache:
         return self._clock()
 
     def stats(self) -> CacheStats:
-        """Return what the tiers have done."""
-        return self._tiers.stats()
+        """Return what the tiers have done, and last what went to other regions, where there are any."""
+        stats = self._tiers.stats()
+        return stats if self._regions is None else CacheStats((*stats.tiers, self._regions.stats()))
 
     async def usage(self) -> dict[str, Mapping[str, tuple[int, int]] | None]:
         """Return (entries, bytes) by tenant, of each tier by its name; None: it is away."""
-        return await self.off_loop(self._tiers.usage)
+        usage = await self.off_loop(self._tiers.usage)
+        return usage if self._regions is None else usage | {self._regions.stats().tier: {}}
 
     def lookup_exact(self, exact: ExactKey) -> Hit | None:
         """Return what memory has under an exact key; takes microseconds."""
@@ -184,13 +191,19 @@ class AnswerCache:
             latency_s=fresh.latency_s,
             epoch=stamp,
         )
-        if not self.invalidator.table.holds(entry):
+        if not self.take_over(entry):
             return None
-        if not self._tiers.store(entry):
-            return None
+        if self._regions is not None and entry.kind == "answer":
+            self._regions.put(entry)
+        return entry
+
+    def take_over(self, entry: CacheEntry) -> bool:
+        """Keep an entry as it is, of this region or another one; return whether it is kept."""
+        if not self.invalidator.table.holds(entry) or not self._tiers.store(entry):
+            return False
         if self.search is not None:
             self.search.stored(entry)
-        return entry
+        return True
 
     async def off_loop(self, call: Callable[[], _T]) -> _T:
         """Return what a call that blocks returns, from a thread of the cache's own."""
@@ -221,6 +234,8 @@ class AnswerCache:
         """Write what waits, and let go of everything."""
         if not await self.off_loop(self._tiers.close):
             events.warning("cache.not_all_written")
+        if self._regions is not None:
+            await self.off_loop(self._regions.close)
         await self.off_loop(self.invalidator.close)
         self._threads.shutdown(wait=False)
 

@@ -11,7 +11,7 @@ from beast_ml.cache.lifetimes import Lifetimes
 from beast_ml.cache.neighbours.command import Promise
 from beast_ml.errors import InputError
 
-__all__ = ["EQUAL", "AnswerCacheConfig", "Lives"]
+__all__ = ["EQUAL", "AnswerCacheConfig", "CacheRegion", "Lives"]
 
 EQUAL: Final = "equal"
 """The judge that wants the same words."""
@@ -54,6 +54,23 @@ class Lives:
 
 
 @dataclass(frozen=True)
+class CacheRegion:
+    """One of several regions that give each other their answers.
+
+    Parameters
+    ----------
+    name
+        Of this region.
+    home_url
+        Of the Valkey in the home region, over which they do, and where what is invalidated is known; it may hold a
+        password.
+    """
+
+    name: str
+    home_url: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class AnswerCacheConfig:
     """All that a worker is told of its cache; see `beast_ml.settings.CacheSettings`.
 
@@ -65,6 +82,8 @@ class AnswerCacheConfig:
         The worker's state folder: the last tier is in it, where no database is given.
     redis_url, database_url
         Of the second and of the last tier.
+    region
+        Of several that give each other their answers; None: what is kept here stays here.
     memory_bytes, memory_entries, memory_looked_at
         Bounds of each worker's own tier, and how many entries are compared to find the one that leaves it.
     tenant_bytes, tenant_entries
@@ -95,6 +114,7 @@ class AnswerCacheConfig:
     state: Path
     redis_url: str | None = None
     database_url: str | None = None
+    region: CacheRegion | None = None
     memory_bytes: int = 256 << 20
     memory_entries: int = 50_000
     memory_looked_at: int = 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -13,17 +14,22 @@ from beast_ml.cache.key import KeyMaker, KeyRules
 from beast_ml.cache.negative import NegativeLives
 from beast_ml.cache.neighbours.client import NeighbourClient
 from beast_ml.cache.neighbours.command import NeighbourFiles
+from beast_ml.cache.region_stream import RegionStream
+from beast_ml.cache.tier_health import TierHealth
 from beast_ml.cache.tiers.contract import Tier
 from beast_ml.cache.tiers.memory import MemoryLimits, MemoryTier
 from beast_ml.cache.tiers.quota import TenantQuota
 from beast_ml.cache.tiers.sql import SqlTier
+from beast_ml.cache.write_back import WriteBack
 from beast_ml.errors import InputError, UnavailableError
 from beast_ml.serving.answer_cache.answers import AnswerCache, cache_threads
 from beast_ml.serving.answer_cache.audits import Audits
 from beast_ml.serving.answer_cache.chat_cache import ChatCache
-from beast_ml.serving.answer_cache.config import EQUAL, AnswerCacheConfig
+from beast_ml.serving.answer_cache.config import EQUAL, AnswerCacheConfig, CacheRegion
+from beast_ml.serving.answer_cache.copy_figures import CopyFigures
 from beast_ml.serving.answer_cache.freshness import AGES_FILE, Freshness
 from beast_ml.serving.answer_cache.judges import EqualAnswers, Judge, ModelJudge
+from beast_ml.serving.answer_cache.region_copies import RegionCopies
 from beast_ml.serving.answer_cache.semantic import SemanticSearch
 from beast_ml.serving.answer_cache.semantic_parts import SemanticParts
 from beast_ml.serving.answer_cache.shared_vectors import SharedVectors
@@ -36,7 +42,7 @@ if TYPE_CHECKING:
     from beast_ml.serving.gateway.gateway import Gateway
     from beast_ml.serving.metrics import ServingMetrics
 
-__all__ = ["open_answer_cache", "open_freshness", "open_semantic", "open_verdicts", "open_warmer"]
+__all__ = ["open_answer_cache", "open_copies", "open_freshness", "open_semantic", "open_verdicts", "open_warmer"]
 
 
 _DIM: Final = 384  # of MiniLM's vectors
@@ -63,7 +69,8 @@ def open_answer_cache(config: AnswerCacheConfig) -> AnswerCache:
         shared.append(ValkeyTier.open(config.redis_url, quota=quota))
     last = SqlTier.open(config.database_url or f"sqlite:///{config.state / 'cache.db'}", quota=quota)
     shared.append(last)
-    invalidator = open_invalidator(config.database_url, config.redis_url, config.state)
+    home = None if config.region is None else config.region.home_url
+    invalidator = open_invalidator(config.database_url, config.redis_url, config.state, home_url=home)
     with suppress(UnavailableError):  # until it is heard nothing is served, and it is asked again
         invalidator.refresh()
     threads, table = cache_threads(), invalidator.table
@@ -86,8 +93,32 @@ def open_answer_cache(config: AnswerCacheConfig) -> AnswerCache:
         vectors = SharedVectors(partial(last.vectors, _DIM)) if config.shared_vectors else None
         search = SemanticSearch(client, TrainedCaches(config.state).verifier, tiers, table, threads, vectors)
     return AnswerCache(
-        keys, tiers, invalidator, config.lives, max_wait_s=config.max_wait_s, search=search, threads=threads
+        keys,
+        tiers,
+        invalidator,
+        config.lives,
+        max_wait_s=config.max_wait_s,
+        search=search,
+        regions=None if config.region is None else WriteBack(_stream(config, config.region), TierHealth()),
+        threads=threads,
     )
+
+
+def open_copies(
+    config: AnswerCacheConfig, cache: AnswerCache, told: Callable[[CopyFigures], None]
+) -> RegionCopies | None:
+    """Return what brings other regions' answers here; None where there are none.
+
+    Raises
+    ------
+    InputError
+        If the home's address is malformed.
+    MissingExtraError
+        If the driver is not installed.
+    """
+    if config.region is None:
+        return None
+    return RegionCopies(_stream(config, config.region), cache, told)
 
 
 def open_semantic(config: AnswerCacheConfig, cache: AnswerCache, verdicts: Verdicts | None) -> SemanticParts | None:
@@ -140,3 +171,7 @@ def open_freshness(config: AnswerCacheConfig, verdicts: Verdicts | None) -> Fres
     if verdicts is None or not config.age_share:
         return None
     return Freshness(verdicts, config.age_share, config.state / AGES_FILE)
+
+
+def _stream(config: AnswerCacheConfig, region: CacheRegion) -> RegionStream:
+    return RegionStream.open(region.home_url, region.name, config.secret)
