@@ -11,6 +11,7 @@ import typer
 
 from beast_ml.cli.data import PublicSetsOption, data_folder
 from beast_ml.cli.output import Bars, JsonOption, print_json, print_table, progress_bar, say, stdout
+from beast_ml.cli.told_to_stop import stopped_like_ctrl_c
 
 __all__ = ["peers"]
 
@@ -65,7 +66,7 @@ def peers(
         out=out,
         quick=quick,
     )
-    with progress_bar() as progress:
+    with stopped_like_ctrl_c(), progress_bar() as progress:
         contests, left_out = compare(config, say, Bars(progress).advance)
     command = shlex.join(["beast", *sys.argv[1:]])
     report = describe(contests, left_out, command)

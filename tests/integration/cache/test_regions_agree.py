@@ -5,7 +5,10 @@ however late it arrives.
 """
 
 import asyncio
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 import redis
@@ -21,9 +24,11 @@ from beast_ml.cache.region_stream import RegionStream
 from beast_ml.cache.tier_health import TierHealth
 from beast_ml.cache.tiers.memory import MemoryTier
 from beast_ml.cache.write_back import WriteBack
+from beast_ml.errors import UnavailableError
 from beast_ml.serving.answer_cache.answers import AnswerCache, Fresh
 from beast_ml.serving.answer_cache.region_copies import RegionCopies
 from beast_ml.testing.cache_entries import cache_key
+from beast_ml.testing.network_namespace import network_namespace, valkey_inside, why_not_permitted
 
 SECRET = b"sixteen bytes of it"
 NAMES = ("eu", "us")
@@ -142,3 +147,35 @@ def test_each_region_serves_exactly_what_is_valid_as_far_as_it_has_heard(empty_u
     finally:
         for region in regions.each:
             region.close()
+
+
+def test_regions_agree_again_after_packets_between_network_namespaces_have_vanished(tmp_path: Path) -> None:
+    if (why_not := why_not_permitted()) is not None:
+        pytest.skip(why_not)
+    with ExitStack() as stack:
+        home = stack.enter_context(network_namespace(2))
+        port = stack.enter_context(valkey_inside(home, tmp_path))
+        eu, us = (Region(name, f"redis://{link.address}:{port}") for name, link in zip(NAMES, home.links, strict=True))
+        stack.callback(us.close)
+        stack.callback(eu.close)
+        sent, late = cache_key("acme", "sent"), cache_key("acme", "late")
+        fresh = Fresh(answer=b"a", model="m", tags=("prices",))
+        assert eu.cache.keep(sent, eu.cache.stamp(), fresh)
+        assert eu.outgoing.flush()
+        asyncio.run(us.copies.step())
+        assert us.tiers.lookup(sent) is not None
+        home.links[1].cut()
+        assert us.tiers.lookup(sent) is not None  # asks nobody
+        assert us.cache.keep(late, us.cache.stamp(), fresh)
+        with pytest.raises(UnavailableError):
+            us.invalidator.invalidate(Scope("tag", "prices"))
+        assert not us.outgoing.flush()
+        eu.invalidator.invalidate(Scope("tag", "prices"))
+        home.links[1].mend()
+        deadline = time.monotonic() + 60
+        while not us.outgoing.flush():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        us.invalidator.refresh()
+        asyncio.run(eu.copies.step())
+        assert [each.tiers.lookup(key) for each in (eu, us) for key in (sent, late)] == [None] * 4

@@ -1,4 +1,5 @@
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from beast_ml.benchmarks import routing_bench
+from beast_ml.benchmarks.comparison import run
 from beast_ml.benchmarks.sets import load_set
 from beast_ml.cli.main import app
 from beast_ml.errors import InputError
@@ -69,3 +71,10 @@ def test_a_comparison_says_what_it_left_out_and_how_to_have_it(beast, tmp_path):
     code, _, err = beast("bench", "peers", "--fields", "speed", "--data", tmp_path)
     assert code == 2
     assert "routing, cache, service" in err
+
+
+def test_a_comparison_told_to_stop_ends_its_servers(beast, monkeypatch, tmp_path):
+    handlers = []
+    monkeypatch.setattr(run, "compare", lambda *_: (handlers.append(signal.getsignal(signal.SIGTERM)), ([], {}))[1])
+    assert beast("bench", "peers", "--data", tmp_path, "--out", tmp_path / "out")[0] == 0
+    assert handlers == [signal.default_int_handler]  # as Ctrl-C: context managers end their servers

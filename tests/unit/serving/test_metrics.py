@@ -11,6 +11,7 @@ from beast_ml.cache.neighbours.frames import Figures
 from beast_ml.cache.tier_stats import CacheStats, TierStats
 from beast_ml.operations.budgets.region_figures import RegionFigures
 from beast_ml.serving import metric_cells
+from beast_ml.serving.answer_cache.copy_figures import CopyFigures
 from beast_ml.serving.metrics import ServingMetrics, clear_metrics
 
 
@@ -315,3 +316,12 @@ def test_what_a_region_holds_no_more_is_shown_as_nothing(metrics):
     assert found["beast_region_held_usd", ("budget", "tenant:a:day")] == 1.0
     assert found["beast_region_held_usd", ("budget", "tenant:b:day")] == 0.0
     assert found["beast_region_home_up",] == 0.0
+
+
+def test_the_others_cached_answers_are_counted_and_their_home_is_seen(metrics):
+    metrics.region.copied(CopyFigures(away=False, silent_s=0.0, n_kept=3, n_left_out=1, n_waiting=7))
+    metrics.region.copied(CopyFigures(away=True, silent_s=4.0))
+    found = shown(metrics)
+    assert found["beast_region_copies_total", ("result", "kept")] == 3
+    assert found["beast_region_copies_total", ("result", "left_out")] == 1
+    assert (found["beast_region_copies_up",], found["beast_region_copies_lag_seconds",]) == (0, 4)
