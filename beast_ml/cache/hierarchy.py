@@ -1,6 +1,6 @@
 """One cache of several tiers: memory first, then those that are shared, the fastest first.
 
-    lookup_exact,   memory only: returns at once, for the serving loop
+    lookup_exact,   memory only: return at once
     lookup
     lookup_shared   the shared tiers, one after the other: blocks, for a worker thread (`asyncio.to_thread`)
     store, remove   memory at once; the shared tiers later, from a thread for each
@@ -20,7 +20,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from beast_ml.cache.entry import CacheEntry, CacheKey
+from beast_ml.cache.entry import CacheEntry, CacheKey, HitKind
 from beast_ml.cache.hit import Hit, own_hit
 from beast_ml.cache.negative import NegativeLives
 from beast_ml.cache.tier_health import TierHealth
@@ -120,7 +120,7 @@ class TieredCache:
         entry = self._memory.get(exact, count_miss=False)
         if entry is None or entry.key.exact != exact or entry.key.partition != partition or not self._holds(entry):
             return None
-        self._counts.count("exact")
+        self._count("exact")
         return Hit(entry, "exact", self._memory.name, 1.0)
 
     def lookup(self, key: CacheKey) -> Hit | None:
@@ -128,7 +128,7 @@ class TieredCache:
         hit = self._own(self._memory.get(key.exact), key, self._memory.name)
         if hit is None and key.normalised != key.exact:
             hit = self._own(self._memory.get(key.normalised), key, self._memory.name)
-        self._counts.count(None if hit is None else hit.kind)
+        self._count(None if hit is None else hit.kind)
         return hit
 
     def lookup_shared(self, key: CacheKey) -> Hit | None:
@@ -270,6 +270,10 @@ class TieredCache:
             shared.tier.close()
         self._memory.close()
         return all(written)
+
+    def _count(self, kind: HitKind | None) -> None:
+        with self._lock:
+            self._counts.count(kind)
 
     def _own(self, entry: CacheEntry | None, key: CacheKey, tier: str) -> Hit | None:
         return None if entry is None or not self._holds(entry) else own_hit(entry, key, tier)

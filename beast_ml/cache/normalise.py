@@ -69,12 +69,15 @@ _ABBREVIATED: Final = re.compile(r"\b(?:etc|inc|corp|ltd|approx|dept|misc|incl|v
 _FIRST: Final = re.compile(r"[A-Z][a-z]+(?:'[a-z]+)?(?=[ ,]|$)")
 _I: Final = re.compile(
     # The pronoun: after its verb in a question, or before it where a clause begins. Not the current, nor the numeral.
-    r"(?<=\bdo )I(?= )|(?<=\bam )I(?= )|(?<=\b(?:can|did|had) )I(?= )|(?<=\bhave )I(?= )"
-    r"|(?<=\b(?:could|would|shall) )I(?= )|(?<=\bshould )I(?= )"
-    r"|(?:^|(?<=\bif )|(?<=\b(?:how|why|and|but) )|(?<=\b(?:when|what|that) )|(?<=\bwhere )|(?<=\bbecause ))"
-    r"I(?= (?:am|can|do|did|have|had|was|want|need|could|should|would|don't|can't|get|use)\b)"
-    r"|\bI(?='(?:m|ve|d|ll)\b)"
+    # The letter stands first, for then nothing else is tried where there is none.
+    r"I(?:(?<=\bdo I)(?= )|(?<=\bam I)(?= )|(?<=\b(?:can|did|had) I)(?= )|(?<=\bhave I)(?= )"
+    r"|(?<=\b(?:could|would|shall) I)(?= )|(?<=\bshould I)(?= )"
+    r"|(?:(?<=^I)|(?<=\bif I)|(?<=\b(?:how|why|and|but) I)|(?<=\b(?:when|what|that) I)|(?<=\bwhere I)|(?<=\bbecause I))"
+    r"(?= (?:am|can|do|did|have|had|was|want|need|could|should|would|don't|can't|get|use)\b)"
+    r"|(?<=\bI)(?='(?:m|ve|d|ll)\b))"
 )
+_CLOSES: Final = "thanks", "thank you", "thx", "cheers", "much", "a lot", "advance", "please"
+"""How a text ends, marks aside, that `_CLOSING` can be found in."""
 _MIN_WORDS: Final = 3
 _ROUNDS: Final = 8
 
@@ -99,7 +102,9 @@ def normalised_text(text: str) -> str:
     trimmed = text.strip(" \u00a0\r\n")
     if "\n" in trimmed or "\r" in trimmed or _MARKED_UP.search(text):
         return _outer_lines_gone(text)
-    words = _APOSTROPHE.sub("'", _BLANKS.sub(" ", trimmed))
+    words = _BLANKS.sub(" ", trimmed)
+    if "’" in words:
+        words = _APOSTROPHE.sub("'", words)
     for _ in range(_ROUNDS):
         shorter = _without_mark(_without_closing(_without_opening(words)))
         if shorter == words:
@@ -131,6 +136,8 @@ def _without_opening(words: str) -> str:
 
 
 def _without_closing(words: str) -> str:
+    if not words.rstrip(".?! ")[-10:].lower().endswith(_CLOSES):
+        return words
     match = _CLOSING.search(words)
     if match is None or ":" in words:
         return words
@@ -151,8 +158,10 @@ def _opened(words: str) -> str:
 
 
 def _without_mark(words: str) -> str:
+    if not words.endswith((".", "!", "?")):
+        return words
     request = _opened(words)
-    if not _asks(request) or ":" in words or _ABBREVIATED.search(words):
+    if not _asks(request) or ":" in words or (words.endswith(".") and _ABBREVIATED.search(words)):
         return words
     mark = _FINAL.search(words)
     if mark is None or (_first_word(request) in _TELLING and request.count(" ") < _MIN_WORDS - 1):

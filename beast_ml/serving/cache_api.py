@@ -42,13 +42,13 @@ async def look_up_cached(services: Services, body: CacheQuestion, tenant: str) -
     cache = cache_of(services)
     services.limiter.take(tenant)
     stamp = str(cache.stamp())
-    key = await cache.full_key(_request(body, tenant), None)
-    if isinstance(key, tuple):
+    looked = await cache.find(_request(body, tenant), None)
+    if isinstance(looked, tuple):
         services.metrics.cache_result("bypass")
-        for reason in key:
+        for reason in looked:
             services.metrics.cache_bypassed(reason)
-        return CacheLookup(result="bypass", stamp=stamp, reasons=key)
-    hit = await cache.lookup(key) or await alike_hit(services, key)
+        return CacheLookup(result="bypass", stamp=stamp, reasons=looked)
+    hit = looked.hit or await alike_hit(services, looked.key)
     if hit is None:
         services.metrics.cache_result("miss")
         return CacheLookup(result="miss", stamp=stamp)

@@ -298,7 +298,7 @@ async def _cache(
     if verdicts is not None:
         stack.push_async_callback(verdicts.close)
     meanwhile: list[_Chore] = [] if opened.semantic is None else [opened.semantic.search.keep_rebuilt]
-    copies = opening.open_copies(config, cache, services.metrics.region.copied)
+    copies = opening.open_copies(cache, services.metrics.region.copied)
     if copies is not None:
         meanwhile.append(copies.run)
     if warmer is not None:

@@ -21,13 +21,13 @@ from beast_ml.cache.key import ExactKey, KeyMaker
 from beast_ml.cache.request import CacheRequest
 from beast_ml.cache.singleflight import Singleflight
 from beast_ml.cache.tier_stats import CacheStats
-from beast_ml.cache.write_back import WriteBack
 from beast_ml.errors import InputError, UnavailableError
 from beast_ml.events import events
 from beast_ml.serving.answer_cache.config import Lives
+from beast_ml.serving.answer_cache.region_link import RegionLink
 from beast_ml.serving.answer_cache.semantic import SemanticSearch
 
-__all__ = ["REPEATED_NAME", "UNFIT", "AnswerCache", "Fresh", "cache_threads", "reasons_of"]
+__all__ = ["REPEATED_NAME", "UNFIT", "AnswerCache", "Found", "Fresh", "cache_threads", "reasons_of"]
 
 _T = TypeVar("_T")
 
@@ -62,6 +62,21 @@ class Fresh(msgspec.Struct, frozen=True, kw_only=True):
     life_s: float | None = None
 
 
+class Found(msgspec.Struct, frozen=True):
+    """What there is for a request that the cache is not left out of.
+
+    Parameters
+    ----------
+    key
+        Of the request.
+    hit
+        What is under it; None: nothing.
+    """
+
+    key: CacheKey
+    hit: Hit | None
+
+
 class AnswerCache:
     """The cache of one worker; of its tiers and invalidations the others share what is shared.
 
@@ -76,7 +91,7 @@ class AnswerCache:
     search
         Finds answers to alike requests; None where only equal ones hit.
     regions
-        Brings what is kept here to other regions; None: there are none, or each has its own.
+        Sends what is kept here to other regions; None: it stays here.
     threads
         For what blocks; closed with it.
     clock
@@ -92,14 +107,14 @@ class AnswerCache:
         *,
         max_wait_s: float = 30.0,
         search: SemanticSearch | None = None,
-        regions: WriteBack | None = None,
+        regions: RegionLink | None = None,
         threads: ThreadPoolExecutor | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.keys, self.invalidator, self.search = keys, invalidator, search
         self.flights = Singleflight[CacheEntry](max_wait_s)
         self._tiers, self._lives, self._clock = tiers, lives or Lives(), clock
-        self._regions = regions
+        self.regions = regions
         self._threads = threads or cache_threads()
 
     @property
@@ -110,12 +125,12 @@ class AnswerCache:
     def stats(self) -> CacheStats:
         """Return what the tiers have done, and last what went to other regions, where there are any."""
         stats = self._tiers.stats()
-        return stats if self._regions is None else CacheStats((*stats.tiers, self._regions.stats()))
+        return stats if self.regions is None else CacheStats((*stats.tiers, self.regions.stats()))
 
     async def usage(self) -> dict[str, Mapping[str, tuple[int, int]] | None]:
         """Return (entries, bytes) by tenant, of each tier by its name; None: it is away."""
         usage = await self.off_loop(self._tiers.usage)
-        return usage if self._regions is None else usage | {self._regions.stats().tier: {}}
+        return usage if self.regions is None else usage | {self.regions.stats().tier: {}}
 
     def lookup_exact(self, exact: ExactKey) -> Hit | None:
         """Return what memory has under an exact key; takes microseconds."""
@@ -133,24 +148,26 @@ class AnswerCache:
         raw
             The body, where others are sent it as it is.
         """
+        return await self.off_loop(lambda: self._full_key(request, exact, raw))
 
-        def made() -> CacheKey | tuple[str, ...]:
-            if raw is not None and repeats_a_name(raw):
-                return (REPEATED_NAME,)
-            try:
-                key = self.keys.full(request, exact)
-            except InputError:
-                return (UNFIT,)
-            return reasons_of(key) if isinstance(key, Bypass) else key
+    async def find(
+        self, request: CacheRequest, exact: ExactKey | None, raw: bytes | None = None
+    ) -> Found | tuple[str, ...]:
+        """Return a request's keys with what any tier has under them, or the reasons to leave the cache out.
 
-        return await self.off_loop(made)
+        One way to a thread and back for `full_key` and `lookup`. A hit that was reported as false is none. Parameters
+        as of `full_key`.
+        """
+
+        def found() -> Found | tuple[str, ...]:
+            key = self._full_key(request, exact, raw)
+            return Found(key, self._lookup(key)) if isinstance(key, CacheKey) else key
+
+        return await self.off_loop(found)
 
     async def lookup(self, key: CacheKey) -> Hit | None:
         """Return what any tier has under a request's own keys, unless it is a hit that was reported as false."""
-        hit = self._allowed(key, self._tiers.lookup(key))
-        if hit is None:
-            hit = self._allowed(key, await self.off_loop(lambda: self._tiers.lookup_shared(key)))
-        return hit
+        return await self.off_loop(lambda: self._lookup(key))
 
     async def by_id(self, entry_id: str) -> CacheEntry | None:
         """Return the entry with an id, from whichever tier has it."""
@@ -193,8 +210,8 @@ class AnswerCache:
         )
         if not self.take_over(entry):
             return None
-        if self._regions is not None and entry.kind == "answer":
-            self._regions.put(entry)
+        if self.regions is not None:
+            self.regions.send(entry)
         return entry
 
     def take_over(self, entry: CacheEntry) -> bool:
@@ -234,10 +251,23 @@ class AnswerCache:
         """Write what waits, and let go of everything."""
         if not await self.off_loop(self._tiers.close):
             events.warning("cache.not_all_written")
-        if self._regions is not None:
-            await self.off_loop(self._regions.close)
+        if self.regions is not None:
+            await self.off_loop(self.regions.close)
         await self.off_loop(self.invalidator.close)
         self._threads.shutdown(wait=False)
+
+    def _full_key(self, request: CacheRequest, exact: ExactKey | None, raw: bytes | None) -> CacheKey | tuple[str, ...]:
+        if raw is not None and repeats_a_name(raw):
+            return (REPEATED_NAME,)
+        try:
+            key = self.keys.full(request, exact)
+        except InputError:
+            return (UNFIT,)
+        return reasons_of(key) if isinstance(key, Bypass) else key
+
+    def _lookup(self, key: CacheKey) -> Hit | None:
+        """Return what a tier has. Blocks."""
+        return self._allowed(key, self._tiers.lookup(key)) or self._allowed(key, self._tiers.lookup_shared(key))
 
     def _allowed(self, key: CacheKey, hit: Hit | None) -> Hit | None:
         if hit is None or not self.invalidator.table.allows(key, hit.entry, hit.kind):

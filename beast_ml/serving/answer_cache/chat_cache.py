@@ -18,7 +18,7 @@ from beast_ml.cache.tier_stats import CacheStats
 from beast_ml.errors import BeastError, InputError, RateLimitedError
 from beast_ml.events import events
 from beast_ml.logs.schema import CacheResult
-from beast_ml.serving.answer_cache.answers import UNFIT, AnswerCache, reasons_of
+from beast_ml.serving.answer_cache.answers import UNFIT, AnswerCache, Found, reasons_of
 from beast_ml.serving.answer_cache.asked import Asked, Make, Relayed, Write
 from beast_ml.serving.answer_cache.chat_keys import cache_request_of
 from beast_ml.serving.answer_cache.control import cache_control
@@ -128,14 +128,16 @@ class ChatCache:
         """
         if asked.exact is None or asked.request is None:
             return await self._made(asked, self._keeping(asked), make)
-        key = await self.cache.full_key(asked.request, asked.exact, asked.raw)
-        if not isinstance(key, CacheKey):
-            asked.reasons = key
-            return await self._made(asked, self._keeping(asked), make)
         if asked.control.no_cache:
-            asked.reasons = (_NO_CACHE,)
-            return await self._made(asked, self._keeping(asked, key), make)
-        if (served := self._served(asked, await self.cache.lookup(key))) is not None:
+            key = await self.cache.full_key(asked.request, asked.exact, asked.raw)
+            asked.reasons = (_NO_CACHE,) if isinstance(key, CacheKey) else key
+            return await self._made(asked, self._keeping(asked, key if isinstance(key, CacheKey) else None), make)
+        looked = await self.cache.find(asked.request, asked.exact, asked.raw)
+        if not isinstance(looked, Found):
+            asked.reasons = looked
+            return await self._made(asked, self._keeping(asked), make)
+        key = looked.key
+        if (served := self._served(asked, looked.hit)) is not None:
             return served
         found = await self.cache.flights.join(key.exact)
         if isinstance(found, Landed):

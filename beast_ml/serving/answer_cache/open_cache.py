@@ -15,21 +15,20 @@ from beast_ml.cache.negative import NegativeLives
 from beast_ml.cache.neighbours.client import NeighbourClient
 from beast_ml.cache.neighbours.command import NeighbourFiles
 from beast_ml.cache.region_stream import RegionStream
-from beast_ml.cache.tier_health import TierHealth
 from beast_ml.cache.tiers.contract import Tier
 from beast_ml.cache.tiers.memory import MemoryLimits, MemoryTier
 from beast_ml.cache.tiers.quota import TenantQuota
 from beast_ml.cache.tiers.sql import SqlTier
-from beast_ml.cache.write_back import WriteBack
 from beast_ml.errors import InputError, UnavailableError
 from beast_ml.serving.answer_cache.answers import AnswerCache, cache_threads
 from beast_ml.serving.answer_cache.audits import Audits
 from beast_ml.serving.answer_cache.chat_cache import ChatCache
-from beast_ml.serving.answer_cache.config import EQUAL, AnswerCacheConfig, CacheRegion
+from beast_ml.serving.answer_cache.config import EQUAL, AnswerCacheConfig
 from beast_ml.serving.answer_cache.copy_figures import CopyFigures
 from beast_ml.serving.answer_cache.freshness import AGES_FILE, Freshness
 from beast_ml.serving.answer_cache.judges import EqualAnswers, Judge, ModelJudge
 from beast_ml.serving.answer_cache.region_copies import RegionCopies
+from beast_ml.serving.answer_cache.region_link import RegionLink
 from beast_ml.serving.answer_cache.semantic import SemanticSearch
 from beast_ml.serving.answer_cache.semantic_parts import SemanticParts
 from beast_ml.serving.answer_cache.shared_vectors import SharedVectors
@@ -99,26 +98,14 @@ def open_answer_cache(config: AnswerCacheConfig) -> AnswerCache:
         config.lives,
         max_wait_s=config.max_wait_s,
         search=search,
-        regions=None if config.region is None else WriteBack(_stream(config, config.region), TierHealth()),
+        regions=_link(config),
         threads=threads,
     )
 
 
-def open_copies(
-    config: AnswerCacheConfig, cache: AnswerCache, told: Callable[[CopyFigures], None]
-) -> RegionCopies | None:
-    """Return what brings other regions' answers here; None where there are none.
-
-    Raises
-    ------
-    InputError
-        If the home's address is malformed.
-    MissingExtraError
-        If the driver is not installed.
-    """
-    if config.region is None:
-        return None
-    return RegionCopies(_stream(config, config.region), cache, told)
+def open_copies(cache: AnswerCache, told: Callable[[CopyFigures], None]) -> RegionCopies | None:
+    """Return what brings other regions' answers here; None where there are none."""
+    return None if cache.regions is None else RegionCopies(cache.regions.stream, cache, told)
 
 
 def open_semantic(config: AnswerCacheConfig, cache: AnswerCache, verdicts: Verdicts | None) -> SemanticParts | None:
@@ -173,5 +160,7 @@ def open_freshness(config: AnswerCacheConfig, verdicts: Verdicts | None) -> Fres
     return Freshness(verdicts, config.age_share, config.state / AGES_FILE)
 
 
-def _stream(config: AnswerCacheConfig, region: CacheRegion) -> RegionStream:
-    return RegionStream.open(region.home_url, region.name, config.secret)
+def _link(config: AnswerCacheConfig) -> RegionLink | None:
+    if config.region is None:
+        return None
+    return RegionLink(RegionStream.open(config.region.home_url, config.region.name, config.secret))

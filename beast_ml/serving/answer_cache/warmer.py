@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from beast_ml.cache.demand import WARMING
-from beast_ml.cache.entry import CacheKey
 from beast_ml.cache.warming import PlannedAnswer, WarmingPlan, execute_plan
 from beast_ml.errors import BeastError, InputError, ServingError, UnavailableError
 from beast_ml.events import events
+from beast_ml.serving.answer_cache.answers import Found
 from beast_ml.serving.answer_cache.chat_cache import ChatCache
 from beast_ml.serving.gateway.chat_request import decode_chat
 from beast_ml.serving.request_ids import RequestIds
@@ -136,8 +136,8 @@ class Warmer:
         asked = cache.ask(chat, raw, tenant, request_id, ())
         if asked.exact is None or asked.request is None:
             raise UnavailableError("what is planned is none for the cache")
-        key = await cache.cache.full_key(asked.request, asked.exact, raw)
-        if isinstance(key, CacheKey) and await cache.cache.lookup(key) is not None:
+        looked = await cache.cache.find(asked.request, asked.exact, raw)
+        if isinstance(looked, Found) and looked.hit is not None:
             return 0.0
         try:
             answer = await cache.answer(asked, partial(self._gateway.answer, chat, tenant, request_id))

@@ -21,12 +21,11 @@ from beast_ml.cache.invalidation.scopes import Scope
 from beast_ml.cache.invalidation.valkey_store import ValkeyInvalidations
 from beast_ml.cache.key import KeyMaker
 from beast_ml.cache.region_stream import RegionStream
-from beast_ml.cache.tier_health import TierHealth
 from beast_ml.cache.tiers.memory import MemoryTier
-from beast_ml.cache.write_back import WriteBack
 from beast_ml.errors import UnavailableError
 from beast_ml.serving.answer_cache.answers import AnswerCache, Fresh
 from beast_ml.serving.answer_cache.region_copies import RegionCopies
+from beast_ml.serving.answer_cache.region_link import RegionLink
 from beast_ml.testing.cache_entries import cache_key
 from beast_ml.testing.network_namespace import network_namespace, valkey_inside, why_not_permitted
 
@@ -47,12 +46,11 @@ class Region:
     """A region's worker, and what it must have heard and hold."""
 
     def __init__(self, name: str, url: str) -> None:
-        self.stream = RegionStream.open(url, name, SECRET)
-        self.outgoing = WriteBack(self.stream, TierHealth(), in_background=False)
+        self.link = RegionLink(RegionStream.open(url, name, SECRET), in_background=False)
         self.invalidator = Invalidator(ValkeyInvalidations.open(url))
         self.tiers = TieredCache(MemoryTier(), holds=self.invalidator.table.holds)
-        self.cache = AnswerCache(KeyMaker(SECRET), self.tiers, self.invalidator, regions=self.outgoing)
-        self.copies = RegionCopies(self.stream, self.cache)
+        self.cache = AnswerCache(KeyMaker(SECRET), self.tiers, self.invalidator, regions=self.link)
+        self.copies = RegionCopies(self.link.stream, self.cache)
         self.invalidator.refresh()
         self.heard = 0
         self.asked: list[tuple[int, str, int, int]] = []
@@ -63,7 +61,6 @@ class Region:
 
     def close(self) -> None:
         asyncio.run(self.cache.close())
-        self.stream.close()
 
 
 class Regions:
@@ -98,7 +95,7 @@ class Regions:
             self.invalidated.append(tag)
             here.heard = len(self.invalidated)
         elif what == "send":
-            assert here.outgoing.flush()
+            assert here.link.flush()
             there.coming |= here.unsent
             here.unsent = set()
         elif what == "hear":
@@ -161,7 +158,7 @@ def test_regions_agree_again_after_packets_between_network_namespaces_have_vanis
         sent, late = cache_key("acme", "sent"), cache_key("acme", "late")
         fresh = Fresh(answer=b"a", model="m", tags=("prices",))
         assert eu.cache.keep(sent, eu.cache.stamp(), fresh)
-        assert eu.outgoing.flush()
+        assert eu.link.flush()
         asyncio.run(us.copies.step())
         assert us.tiers.lookup(sent) is not None
         home.links[1].cut()
@@ -169,11 +166,11 @@ def test_regions_agree_again_after_packets_between_network_namespaces_have_vanis
         assert us.cache.keep(late, us.cache.stamp(), fresh)
         with pytest.raises(UnavailableError):
             us.invalidator.invalidate(Scope("tag", "prices"))
-        assert not us.outgoing.flush()
+        assert not us.link.flush()
         eu.invalidator.invalidate(Scope("tag", "prices"))
         home.links[1].mend()
         deadline = time.monotonic() + 60
-        while not us.outgoing.flush():
+        while not us.link.flush():
             assert time.monotonic() < deadline
             time.sleep(0.1)
         us.invalidator.refresh()
