@@ -69,6 +69,7 @@ class RegionStream:
     """
 
     name = "regions"
+    """What it is called in metrics; see `EntrySink`."""
 
     def __init__(self, client: Any, region: str, secret: bytes, *, clock: Callable[[], float] = time.time) -> None:
         self._client, self._region, self._clock = client, region, clock
