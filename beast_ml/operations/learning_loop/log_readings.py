@@ -187,9 +187,9 @@ def compared_in(store: LogStore, experiment: str, candidate: str, other: str, ap
         "SELECT variant, avg(CASE WHEN status = 'ok' THEN 0.0 ELSE 1.0 END) AS failed "
         f"{of_experiment} AND status IN ('ok', 'error', 'timeout') GROUP BY variant, {_UNIT}"
     ).to_pandas()
-    errors = compare_units(*(_of_variant(failed, name, "failed") for name in (candidate, other)))
+    errors = compare_units(_of_variant(failed, candidate, "failed"), _of_variant(failed, other, "failed"))
     harm = f"errors {errors.effect:+.3f}, at least {errors.low:+.3f}" if errors.low > _MOST_MORE_ERRORS else None
-    return compare_units(*(_of_variant(told, name, "told") for name in (candidate, other)), harm)
+    return compare_units(_of_variant(told, candidate, "told"), _of_variant(told, other, "told"), harm)
 
 
 def _told(rows: pa.Table, quality: Floats, candidate: str, apart: Apart) -> Floats:
