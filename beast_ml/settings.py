@@ -121,6 +121,8 @@ class LearningSettings(_Part):
         Days between regular cycles; drift does not wait.
     min_labelled
         New labelled requests before anything is learnt.
+    requests
+        A candidate learns from so many requests of the log at most; 0: all.
     canary_share, canary_margin
         Share of the users whom a candidate serves, and the harm in quality that they must exclude.
     watch_share, watch_days
@@ -134,6 +136,7 @@ class LearningSettings(_Part):
     state: Path = Path("data/learning")
     every_days: float = Field(7.0, gt=0, allow_inf_nan=False)
     min_labelled: int = Field(1_000, ge=1)
+    requests: int = Field(100_000, ge=0)
     canary_share: float = Field(0.2, gt=0, le=0.5)
     canary_margin: float = Field(0.02, ge=0, le=1)
     watch_share: float = Field(0.1, gt=0, le=0.5)

@@ -60,5 +60,6 @@ def live_loop(settings: Settings, store: Path | None = None) -> LiveSurroundings
             exploration=known_exploration(settings),
         ),
         prices=prices,
+        requests=told.requests,
         say=say,
     )

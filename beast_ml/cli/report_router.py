@@ -34,8 +34,12 @@ def bundle_of(router: str | None, settings: Settings) -> RouterBundle | None:
     from beast_ml.registry.config import TrackingConfig
     from beast_ml.registry.resolve import resolve
 
+    tracking = TrackingConfig(**settings.tracking.model_dump())
+    if router is None and tracking.database is not None and not tracking.database.exists():
+        say(f"no champion: there is no registry at {tracking.uri} yet")  # looking must not make one
+        return None
     try:
-        return read_bundle(resolve(address, TrackingConfig(**settings.tracking.model_dump())))
+        return read_bundle(resolve(address, tracking))
     except RegistryError as error:
         if router is not None:
             raise

@@ -12,6 +12,7 @@ from rich.markup import escape
 from beast_ml.cli.output import Bars, JsonOption, print_json, print_table, progress_bar, say, stdout
 from beast_ml.cli.past_time import past_time
 from beast_ml.cli.report_router import bundle_of
+from beast_ml.cli.training_data import log_store_at
 
 if TYPE_CHECKING:
     from beast_ml.operations.savings.report import SavingsReport
@@ -52,14 +53,13 @@ def report_savings(
     """
     from beast_ml.cli.known_prices import given_price, known_prices
     from beast_ml.features.distill import static_encoder
-    from beast_ml.logs.store import LogStore
     from beast_ml.operations.savings.report import savings_report
     from beast_ml.settings import load_settings
 
     settings = load_settings()
     start = None if since is None else past_time("--since", since)
     prices = dict(given_price(text) for text in price or ())
-    logged = LogStore(store or settings.logs.store).logged_outcomes(start).priced(known_prices(settings))
+    logged = log_store_at(store or settings.logs.store).logged_outcomes(start).priced(known_prices(settings))
     bundle = bundle_of(router, settings)
     with progress_bar() as progress:
         bars = Bars(progress)
@@ -114,7 +114,11 @@ def _show(report: SavingsReport) -> None:
         caption="95% intervals hold for all switches at once." + (f" And {more} more, see --json." if more > 0 else ""),
     )
     if report.price_change is not None:
-        stdout.print(f"The new prices alone change the cost by {report.price_change:+.1%}.", highlight=False)
+        stdout.print(
+            f"The new prices alone change the cost by {report.price_change:+.1%}. A router decides by them, untrained "
+            "anew, once they stand under `candidates` in mlflow.yaml.",
+            highlight=False,
+        )
     stdout.print(escape(report.sentence()), highlight=False, style="bold")
     if report.best is not None:
         stdout.print(f"  next  {escape(report.best.switch.how)}", highlight=False)

@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from beast_ml.cli.output import Bars, JsonOption, print_json, print_table, progress_bar, say, stdout
 from beast_ml.cli.past_time import past_time
+from beast_ml.cli.training_data import log_store_at
 from beast_ml.errors import InputError
 
 if TYPE_CHECKING:
@@ -91,13 +92,12 @@ def _of_log(since: str | None, epsilon: float, store: Path | None, seed: int) ->
     from beast_ml.cli.known_prices import known_prices
     from beast_ml.features.distill import static_encoder
     from beast_ml.features.kinds import KIND_TABLE
-    from beast_ml.logs.store import LogStore
     from beast_ml.operations.selection.report import selection_report
     from beast_ml.settings import load_settings
 
     settings = load_settings()
     start = None if since is None else past_time("--since", since)
-    log = LogStore(store or settings.logs.store)
+    log = log_store_at(store or settings.logs.store)
     logged = log.logged_outcomes(start).priced(known_prices(settings))
     failed = log.requests(["request_id", "attempts"], start, where="served_model IS DISTINCT FROM chosen_model")
     attempts = dict(zip(failed["request_id"].to_pylist(), failed["attempts"].to_pylist(), strict=True))

@@ -1,4 +1,4 @@
-"""What a router learns from: outcome tables and logs, wherever they lie, with what is to be said of them."""
+"""What is learnt from: outcome tables and logs, wherever they lie, with what is to be said of them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from beast_ml.evaluation.outcome_files import OutcomeSet
     from beast_ml.executors import Executor
     from beast_ml.logs.sample import LogSample
+    from beast_ml.logs.store import LogStore
 
-__all__ = ["read_log_at", "read_outcomes_at"]
+__all__ = ["log_store_at", "read_log_at", "read_outcomes_at"]
 
 
 def read_outcomes_at(*paths: Path, keep_every_query: bool = False) -> list[OutcomeSet]:
@@ -32,6 +33,22 @@ def read_outcomes_at(*paths: Path, keep_every_query: bool = False) -> list[Outco
     return named
 
 
+def log_store_at(path: Path) -> LogStore:
+    """Return the log store in a folder.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    from beast_ml.logs.store import LogStore
+
+    store = LogStore(path)
+    if not store.days():
+        raise InputError(f"no log store in {path}: `beast logs ingest FILE` makes one")
+    return store
+
+
 def read_log_at(path: Path, at_most: int | None, executor: Executor) -> LogSample:
     """Return the requests of a log store that are to be learnt from, and say so where they are not all.
 
@@ -41,12 +58,8 @@ def read_log_at(path: Path, at_most: int | None, executor: Executor) -> LogSampl
         If there is no log store.
     """
     from beast_ml.logs.sample import MOST_REQUESTS, sample_log
-    from beast_ml.logs.store import LogStore
 
-    store = LogStore(path)
-    if not store.days():
-        raise InputError(f"no log store in {path}: `beast logs ingest FILE` makes one")
-    sample = sample_log(store, MOST_REQUESTS if at_most is None else at_most, executor=executor)
+    sample = sample_log(log_store_at(path), MOST_REQUESTS if at_most is None else at_most, executor=executor)
     if sample.warning():
         say(f"warning: {sample.warning()}")
     return sample

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.errors import DataError, InputError
+from beast_ml.logs.sql_values import time_sql
 from beast_ml.logs.store import LogStore
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def count_errors(store: LogStore, since: datetime | None = None, until: datetime
             raise InputError(f"`{name}` == {time.isoformat()} has no time zone, give an aware time")
     if not store.days():
         raise DataError(f"{store.path} holds no log: beast logs ingest FILE... fills it")
-    before = "" if until is None else f"WHERE received_at < {_literal(until)}"
+    before = "" if until is None else f"WHERE received_at < {time_sql(until)}"
     known = store.sql(f"SELECT min(received_at) AS first, max(received_at) AS last FROM log {before}")  # noqa: S608
     first, last = known["first"][0].as_py(), known["last"][0].as_py()
     if last is None:
@@ -165,7 +166,7 @@ def _cube(start: datetime, end: datetime, bin_s: float) -> str:
     WITH requests AS (
         SELECT request_id, {position} AS bin, chosen_model, served_model, status, error_kind, attempts, endpoint,
             string_split(context['{ATTEMPT_ENDPOINTS}'], ',') AS endpoints, {_COLUMNS}
-        FROM log WHERE received_at >= {_literal(start)} AND received_at < {_literal(end)}
+        FROM log WHERE received_at >= {time_sql(start)} AND received_at < {time_sql(end)}
     ), attempted AS (
         SELECT *, unnest(attempts) AS attempt, generate_subscripts(attempts, 1) AS position FROM requests
     ), calls AS (
@@ -193,12 +194,8 @@ def _totals(since: datetime, end: datetime) -> str:
     SELECT count(*) AS n_requests, count(*) FILTER (WHERE {_FAILED}) AS n_failed,
         count(*) FILTER (WHERE status = 'ok' AND {failed_call}) AS n_recovered,
         count(*) FILTER (WHERE error_kind = 'unreported') AS n_unreported
-    FROM log WHERE received_at >= {_literal(since)} AND received_at < {_literal(end)}
+    FROM log WHERE received_at >= {time_sql(since)} AND received_at < {time_sql(end)}
     """  # noqa: S608 - times and constants only
-
-
-def _literal(time: datetime) -> str:
-    return f"TIMESTAMPTZ '{time.astimezone(UTC).isoformat()}'"
 
 
 def _us(time: datetime) -> int:

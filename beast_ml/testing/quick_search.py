@@ -51,11 +51,14 @@ class QuickTask(FoldTask):
         return FoldScores(worth.tolist(), quality.tolist(), (quality**2).tolist(), (1.0 / quality).tolist())
 
 
-def quick_search(storage: str, study: str, *, n_queries: int = 60, seconds: float = 0.0) -> RouterSearch:
+def quick_search(
+    storage: str, study: str, *, n_queries: int = 60, seconds: float = 0.0, only_gain: bool = False
+) -> RouterSearch:
     """Return a search over a small world; equal arguments share its study."""
     outcomes = make_world(np.random.default_rng(0), n_queries).outcomes
     task = QuickTask(outcomes, "cost_usd", np.array([0.01]), RouterLearner("hashing"), 0, seconds)
-    return RouterSearch(task, SearchSpace(("static", "hashing")), 2, open_storage(storage), study)
+    space = SearchSpace(("static", "hashing"))
+    return RouterSearch(task, space, 2, open_storage(storage), study, only_gain=only_gain)
 
 
 def run_together(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from beast_ml.domain import Price
 
-__all__ = ["literal", "nano_sql", "price_sql"]
+__all__ = ["nano_sql", "price_sql"]
 
 
 def nano_sql(amount: str) -> str:
@@ -35,11 +35,6 @@ def price_sql(price: Price) -> str:
     latency = "latency_s" if price.usd_per_s else "0.0"
     tokens = f"(CAST(input_tokens AS DOUBLE) * {per_input} + CAST(output_tokens AS DOUBLE) * {per_output}) / 1e6"
     return f"({tokens} + {_double(price.usd_per_request)} + {latency} * {_double(price.usd_per_s)})"
-
-
-def literal(text: str) -> str:
-    """Return a text as SQL."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _double(value: float) -> str:

@@ -9,7 +9,7 @@ from typing import Final, Literal, get_args
 
 from beast_ml.domain import Price
 from beast_ml.errors import InputError
-from beast_ml.operations.costs.amounts import literal
+from beast_ml.logs.sql_values import text_sql
 
 __all__ = ["DIMENSIONS", "FROM_CACHE", "UTC_DAY", "CostQuestion", "Dimension", "requests_where"]
 
@@ -84,7 +84,7 @@ def requests_where(since: datetime | None, until: datetime | None, tenant: str |
     InputError
         If a time has no zone.
     """
-    conditions = ["true"] if tenant is None else [f"tenant_id = {literal(tenant)}"]
+    conditions = ["true"] if tenant is None else [f"tenant_id = {text_sql(tenant)}"]
     for name, time, sign in (("since", since, ">="), ("until", until, "<")):
         if time is None:
             continue

@@ -13,8 +13,9 @@ from scipy.stats import t as student
 
 from beast_ml.domain import Price
 from beast_ml.domain.money import usd
+from beast_ml.logs.sql_values import text_sql
 from beast_ml.logs.store import LogStore
-from beast_ml.operations.costs.amounts import literal, nano_sql, price_sql
+from beast_ml.operations.costs.amounts import nano_sql, price_sql
 from beast_ml.operations.costs.question import DIMENSIONS, FROM_CACHE, CostQuestion
 
 __all__ = ["Spending", "read_spending"]
@@ -183,8 +184,8 @@ def _grouped(question: CostQuestion) -> str:
 def _repricing(prices: Mapping[str, Price]) -> str:
     if not prices:
         return ""
-    cases = " ".join(f"WHEN {literal(model)} THEN {price_sql(price)}" for model, price in prices.items())
-    models = ", ".join(map(literal, prices))
+    cases = " ".join(f"WHEN {text_sql(model)} THEN {price_sql(price)}" for model, price in prices.items())
+    models = ", ".join(map(text_sql, prices))
     return (
         f", coalesce(served_model IN ({models}), false) AND NOT {FROM_CACHE} AS asked, "
         f"CASE served_model {cases} END AS new_usd"

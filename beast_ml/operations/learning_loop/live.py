@@ -22,6 +22,7 @@ from beast_ml.experiments.definitions import Experiment, Variant
 from beast_ml.experiments.experiments_file import read_experiments
 from beast_ml.experiments.followed import FollowedExperiments
 from beast_ml.logs.logged import LoggedOutcomes
+from beast_ml.logs.sample import MOST_REQUESTS
 from beast_ml.logs.store import LogStore
 from beast_ml.operations.drift.advice import Finding, find_causes
 from beast_ml.operations.drift.monitor import DriftMonitor
@@ -35,6 +36,7 @@ from beast_ml.operations.learning_loop.log_readings import (
     broken_rows,
     compared_in,
     count_new,
+    learnable_in,
     shadowed_in,
     without_stale,
 )
@@ -91,6 +93,8 @@ class LiveSurroundings:
         The shares that are tried.
     learner, prices, seed
         How candidates are learnt.
+    requests
+        A candidate learns from so many at most, of which half may be the champion's own; 0: all.
     label_delay
         The drift monitor reads a request when it is that old: labels that come later are not seen by it.
     say
@@ -109,6 +113,7 @@ class LiveSurroundings:
     learner: RouterLearner = field(default_factory=RouterLearner)
     prices: Mapping[str, Price] = field(default_factory=dict)
     seed: int = 0
+    requests: int = MOST_REQUESTS
     label_delay: timedelta = timedelta(days=1)
     clock: Clock = field(default_factory=SystemClock)
     say: Callable[[str], None] = lambda _: None
@@ -152,18 +157,20 @@ class LiveSurroundings:
         if known is not None:
             return known
         champion = None if state.champion is None else digest_of(self.tracking, state.champion)
-        where = None if champion is None else f"policy_version = '{champion}' OR propensity IS NOT NULL"
-        logged = self.store.logged_outcomes(until=state.rows_until, where=where).priced(self.prices)
-        if state.champion is not None:
-            logged = _among(logged, self._bundle(state.champion).manifest.models)
+        models = None if state.champion is None else self._bundle(state.champion).manifest.models
+        sample = learnable_in(self.store, state.rows_until, champion, models, self.requests, salt=name)
+        if sample.warning():
+            self.say(f"{sample.warning('`learning.requests` in mlflow.yaml')}")
+        logged = sample.logged.priced(self.prices)
         result = train_from_log(
-            without_stale(logged, state.stale),
+            without_stale(logged if models is None else _among(logged, models), state.stale),
             tracking=self.tracking,
             learner=self.learner,
             policy_version=champion,
             seed=self.seed,
             name=name,
             source=str(self.store.path),
+            drawn_from=sample.n_usable,
             say=self.say,
         )
         return result.registered.version

@@ -13,6 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from beast_ml.logs.logged import LoggedOutcomes
+from beast_ml.logs.sample import LogSample, sample_log
+from beast_ml.logs.sql_values import text_sql, time_sql
 from beast_ml.logs.store import LogStore
 from beast_ml.operations.learning_loop.compare import compare_units, telling
 from beast_ml.operations.learning_loop.surroundings import Collected, Compared, Shadowed
@@ -20,7 +22,7 @@ from beast_ml.operations.learning_loop.surroundings import Collected, Compared, 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Apart", "Served", "broken_rows", "compared_in", "count_new", "shadowed_in", "without_stale"]
+__all__ = ["Apart", "Served", "broken_rows", "compared_in", "count_new", "learnable_in", "shadowed_in", "without_stale"]
 
 Floats = NDArray[np.float64]
 
@@ -52,6 +54,8 @@ Apart = Callable[[Served], tuple[Floats, Floats]]
 
 _CLOCKS_DIFFER: Final = timedelta(minutes=5)
 _MOST_MORE_ERRORS: Final = 0.02
+_MOST_COMPARED: Final = 100_000
+_UNIT: Final = "tenant_id || ' ' || coalesce('user ' || user_id, 'request ' || request_id)"
 
 
 def count_new(
@@ -66,12 +70,12 @@ def count_new(
 
     Labels count where they are of requests received from ``true_from`` on: what was known before is no longer so.
     """
-    conditions = [f"received_at < {_literal(until)}"]
+    conditions = [f"received_at < {time_sql(until)}"]
     if since is not None:
-        conditions.append(f"received_at >= {_literal(since)}")
+        conditions.append(f"received_at >= {time_sql(since)}")
     if policy is not None:
         conditions.append(f"policy_version = '{policy}'")
-    still_true = "" if true_from is None else f" FILTER (WHERE received_at >= {_literal(true_from)})"
+    still_true = "" if true_from is None else f" FILTER (WHERE received_at >= {time_sql(true_from)})"
     skew_s = _CLOCKS_DIFFER.total_seconds()
     found = store.sql(
         f"SELECT count(*) AS n, count(quality){still_true} AS n_labelled, "  # noqa: S608 - times, digits and constants only
@@ -81,7 +85,7 @@ def count_new(
         f"FROM log WHERE {' AND '.join(conditions)}"
     ).to_pylist()[0]
     # Their own times say that they are not there yet: counted whoever decided.
-    ahead = store.sql(f"SELECT count(*) AS n FROM log WHERE received_at > {_literal(now + _CLOCKS_DIFFER)}")  # noqa: S608
+    ahead = store.sql(f"SELECT count(*) AS n FROM log WHERE received_at > {time_sql(now + _CLOCKS_DIFFER)}")  # noqa: S608
     return Collected(
         until,
         int(found["n"]) + ahead["n"][0].as_py(),
@@ -90,6 +94,38 @@ def count_new(
         n_told_before=int(found["n_told_before"]),
         n_without_propensity=int(found["n_without_propensity"]),
     )
+
+
+def learnable_in(
+    store: LogStore, until: datetime | None, policy: str | None, models: Sequence[str] | None, at_most: int, salt: str
+) -> LogSample:
+    """Return at most so many of the requests that a candidate may learn from; without a policy, of all.
+
+    Those of the policy that is to be beaten and those that others decided are drawn apart, so that neither crowds the
+    other out: evidence is of the former alone, and the latter know models that the policy has no need to try. What came
+    lately is not preferred. The evidence is of the policy's whole time; and an old outcome tells as much of a model as
+    a new one until the model changes, which the drift monitor finds, and then takes the labels away (`without_stale`).
+
+    Parameters
+    ----------
+    until
+        They were received before.
+    policy
+        The version that is to be beaten; of others, only requests with a propensity are taken.
+    models
+        Which may have been chosen; None: any.
+    salt
+        Which of them are drawn, where there are more.
+    """
+    if policy is None:
+        strata = ["true"]
+    else:
+        own = f"policy_version = {text_sql(policy)}"
+        strata = [own, f"NOT coalesce({own}, false) AND propensity IS NOT NULL"]
+    if models is not None:
+        chosen = f"chosen_model IN ({', '.join(map(text_sql, models))})"
+        strata = [f"{stratum} AND {chosen}" for stratum in strata]
+    return sample_log(store, at_most, until=until, strata=strata, salt=salt)
 
 
 def broken_rows(quarantine: Path, since: datetime | None) -> int:
@@ -118,7 +154,7 @@ def shadowed_in(store: LogStore, since: datetime, policy: str) -> Shadowed:
     decided = f"context['shadow_policy_version'] = '{policy}'"
     found = store.sql(
         f"WITH recent AS (SELECT received_at, coalesce({decided}, false) AS decided FROM log "  # noqa: S608 - as above
-        f"WHERE received_at >= {_literal(since)} AND chosen_model IS NOT NULL) "
+        f"WHERE received_at >= {time_sql(since)} AND chosen_model IS NOT NULL) "
         "SELECT count(*) AS n_asked, count(*) FILTER (WHERE decided) AS n_decided FROM recent "
         "WHERE received_at >= (SELECT min(received_at) FROM recent WHERE decided)"
     ).to_pylist()[0]
@@ -130,36 +166,37 @@ def compared_in(store: LogStore, experiment: str, candidate: str, other: str, ap
 
     Units are users where the log knows them, else requests: as they were drawn. What both would have decided alike
     counts as no difference in quality; of prompts that were withheld nobody knows, and all counts. Errors count from
-    all requests.
+    all requests, quality from the first hundred thousand that are labelled: which those are follows from when they were
+    received, whatever came of them, so the interval holds as if the experiment had been stopped there.
 
     Parameters
     ----------
     apart
         Tells of requests how far the two policies would have decided differently.
     """
+    of_experiment = f"FROM log WHERE experiment_id = {text_sql(experiment)}"
     rows = store.sql(
-        "SELECT variant, tenant_id || ' ' || coalesce('user ' || user_id, 'request ' || request_id) AS unit, "  # noqa: S608 - as above
-        "tenant_id, prompt, map_entries(context) AS context, chosen_model, propensity, quality, "
-        "CASE WHEN status IN ('error', 'timeout') THEN 1.0 WHEN status = 'ok' THEN 0.0 END AS failed "
-        f"FROM log WHERE experiment_id = '{experiment}' ORDER BY received_at, request_id"
+        f"SELECT variant, {_UNIT} AS unit, tenant_id, prompt, map_entries(context) AS context, chosen_model, "
+        f"propensity, quality {of_experiment} AND quality IS NOT NULL ORDER BY received_at, request_id "
+        f"LIMIT {_MOST_COMPARED}"
     )
-    units = rows.select(["variant", "unit", "failed"]).to_pandas()
-    quality = _numbers(rows, "quality")
-    units["told"] = np.where(np.isfinite(quality), _told(rows, quality, candidate, apart), np.nan)
-    means = units.groupby(["variant", "unit"])[["told", "failed"]].mean().reset_index()
-    told, failed = ([_of_variant(means, name, column) for name in (candidate, other)] for column in ("told", "failed"))
-    errors = compare_units(failed[0], failed[1])
+    units = rows.select(["variant", "unit"]).to_pandas()
+    units["told"] = _told(rows, _numbers(rows, "quality"), candidate, apart)
+    told = units.groupby(["variant", "unit"])["told"].mean().reset_index()
+    failed = store.sql(
+        "SELECT variant, avg(CASE WHEN status = 'ok' THEN 0.0 ELSE 1.0 END) AS failed "
+        f"{of_experiment} AND status IN ('ok', 'error', 'timeout') GROUP BY variant, {_UNIT}"
+    ).to_pandas()
+    errors = compare_units(_of_variant(failed, candidate, "failed"), _of_variant(failed, other, "failed"))
     harm = f"errors {errors.effect:+.3f}, at least {errors.low:+.3f}" if errors.low > _MOST_MORE_ERRORS else None
-    return compare_units(told[0], told[1], harm)
+    return compare_units(_of_variant(told, candidate, "told"), _of_variant(told, other, "told"), harm)
 
 
 def _told(rows: pa.Table, quality: Floats, candidate: str, apart: Apart) -> Floats:
-    """Return (n,) what the qualities that are known tell."""
-    known = np.isfinite(quality)
-    expected = np.full(len(quality), float(quality[known].mean()) if known.any() else 0.0)
+    """Return (n,) what the qualities tell."""
+    expected = np.full(len(quality), float(quality.mean()) if len(quality) else 0.0)
     share = np.ones(len(quality))
-    prompts = rows["prompt"].to_pylist()
-    read = np.flatnonzero(known & np.array([prompt is not None for prompt in prompts], dtype=bool))
+    read = np.flatnonzero(rows["prompt"].is_valid().to_numpy())
     if len(read):
         there = rows.take(pa.array(read))
         served = Served(
@@ -181,7 +218,3 @@ def _numbers(rows: pa.Table, name: str) -> Floats:
 def _of_variant(units: pd.DataFrame, variant: str, column: str) -> Floats:
     values = units.loc[units["variant"] == variant, column].to_numpy(dtype=float, na_value=np.nan)
     return np.asarray(values[np.isfinite(values)])
-
-
-def _literal(time: datetime) -> str:
-    return f"TIMESTAMPTZ '{time.isoformat()}'"

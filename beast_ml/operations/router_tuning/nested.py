@@ -55,6 +55,8 @@ class TuningPlan:
         Name of the whole; its parts are named after it.
     seed
         Of the folds, the fits and the draws.
+    only_gain
+        Whether trials that will hardly be found to beat the defaults are given up: half the cost, a poorer frontier.
     """
 
     n_trials: int = 20
@@ -63,6 +65,7 @@ class TuningPlan:
     space: SearchSpace = field(default_factory=SearchSpace)
     study: str = "router"
     seed: int = 0
+    only_gain: bool = False
 
 
 @dataclass(frozen=True)
@@ -207,7 +210,7 @@ def tune_nested(
         test = folds == fold
         part = _task(outcomes.rows(~test), cost, learner, plan.seed)
         name = f"{plan.study}, without fold {fold + 1} of {plan.n_outer}"
-        search = RouterSearch(part, plan.space, plan.n_inner, storage, name)
+        search = RouterSearch(part, plan.space, plan.n_inner, storage, name, only_gain=plan.only_gain)
         trials = search.run(plan.n_trials, _of(progress, f"trials without fold {fold + 1} of {plan.n_outer}"))
         best = best_of(trials)
         outer.append(OuterFold(trials, best))
@@ -216,7 +219,8 @@ def tune_nested(
         progress("outer folds", fold + 1, plan.n_outer)
     trials, winner = (), None
     if final:
-        last = RouterSearch(everything, plan.space, plan.n_inner, storage, f"{plan.study}, on everything")
+        name = f"{plan.study}, on everything"
+        last = RouterSearch(everything, plan.space, plan.n_inner, storage, name, only_gain=plan.only_gain)
         trials = last.run(plan.n_trials, _of(progress, "trials on everything"))
         winner = best_of(trials)
     gain = _gain(everything, folds, judged)

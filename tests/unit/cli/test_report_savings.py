@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from beast_ml.cli.report_router import bundle_of
 from beast_ml.logs.store import LogStore
+from beast_ml.settings import Settings, TrackingSettings
 from beast_ml.testing.exploring_logs import exploring_requests
 from beast_ml.testing.worlds import make_world
 
@@ -22,7 +24,13 @@ def test_a_price_that_is_none_is_refused(beast, price) -> None:
 def test_an_empty_store_is_refused_with_the_way_out(beast, command) -> None:
     code, _, error = beast("report", command, "--store", "nowhere")
     assert code == 2
-    assert "log the prompts" in error
+    assert "no log store in nowhere" in error
+
+
+def test_looking_for_a_champion_makes_no_registry(tmp_path) -> None:
+    config = TrackingSettings(uri=f"sqlite:///{tmp_path}/mlflow.db")
+    assert bundle_of(None, Settings(tracking=config)) is None
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_model_of_a_price_is_refused_with_the_known_ones(beast, tmp_path, monkeypatch) -> None:

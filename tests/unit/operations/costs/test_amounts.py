@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from beast_ml.domain import Price
 from beast_ml.domain.money import nano_usd
-from beast_ml.operations.costs.amounts import literal, nano_sql, price_sql
+from beast_ml.logs.sql_values import text_sql
+from beast_ml.operations.costs.amounts import nano_sql, price_sql
 
 CONNECTION = duckdb.connect()
 
@@ -44,4 +45,4 @@ def test_tokens_cost_in_the_database_what_the_price_says(n_in, n_out, per_in, pe
 
 def test_a_text_cannot_leave_its_quotes() -> None:
     text = "a' OR tenant_id <> '"
-    assert in_sql(f"{literal(text)} = x", x=text)
+    assert in_sql(f"{text_sql(text)} = x", x=text)

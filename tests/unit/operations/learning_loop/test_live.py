@@ -33,24 +33,55 @@ def store(tmp_path) -> LogStore:
     return costly_log(tmp_path / "log", days=2, per_day=60, change=decide)
 
 
-def test_whatever_has_propensities_is_learnt_from_but_of_the_champions_models_alone(store, tmp_path, monkeypatch):
-    handed = []
+@pytest.fixture
+def train(store, tmp_path, monkeypatch):
+    """Let a cycle of a loop that takes so many requests learn; return what was handed to the training."""
 
-    def train(logged, **told):
-        handed.append((logged, told["policy_version"]))
-        return SimpleNamespace(registered=SimpleNamespace(version=2))
+    def trained(cycle: int = 1, requests: int = 100_000):
+        handed = []
 
-    monkeypatch.setattr(live, "train_from_log", train)
+        def take(logged, **told):
+            handed.append((logged, told))
+            return SimpleNamespace(registered=SimpleNamespace(version=2))
+
+        monkeypatch.setattr(live, "train_from_log", take)
+        heard: list[str] = []
+        places = (tmp_path / "quarantine", TrackingConfig(), tmp_path / "experiments", tmp_path)
+        around = LiveSurroundings(store, *places, requests=requests, say=heard.append)
+        until = datetime(2100, 1, 1, tzinfo=UTC)
+        assert around.train(LoopState(entered_at=AT, step="train", cycle=cycle, champion=1, rows_until=until)) == 2
+        ((logged, told),) = handed
+        return logged, told, heard
+
     monkeypatch.setattr(live, "close_killed", lambda *_: None)
     monkeypatch.setattr(live, "trained_version", lambda *_: None)
     monkeypatch.setattr(live, "digest_of", lambda *_: "now")
     manifest = SimpleNamespace(models=("kept", "never asked", "other"))
     monkeypatch.setattr(LiveSurroundings, "_bundle", lambda *_: SimpleNamespace(manifest=manifest))
-    around = LiveSurroundings(store, tmp_path / "quarantine", TrackingConfig(), tmp_path / "experiments", tmp_path)
-    until = datetime(2100, 1, 1, tzinfo=UTC)
-    assert around.train(LoopState(entered_at=AT, step="train", champion=1, rows_until=until)) == 2
-    ((logged, judged_by),) = handed
-    assert judged_by == "now"
+    return trained
+
+
+def test_whatever_has_propensities_is_learnt_from_but_of_the_champions_models_alone(train):
+    logged, told, heard = train()
+    assert told["policy_version"] == "now"
     assert logged.matrix.models == ("kept", "other")
     assert sorted(set(logged.policy_version.tolist())) == ["before", "now"]
     assert (logged.policy_version == "now").sum() == 60
+    assert told["drawn_from"] == logged.matrix.n_queries
+    assert heard == []
+
+
+def test_of_a_long_log_as_much_of_the_champion_as_of_the_others_and_the_same_when_done_again(train):
+    whole, _, _ = train()
+    logged, told, heard = train(requests=24)
+    assert [int((logged.policy_version == name).sum()) for name in ("now", "before")] == [12, 12]
+    assert told["drawn_from"] == whole.matrix.n_queries
+    assert "learning from 24 of 80 requests" in heard[0]
+    assert "`learning.requests` in mlflow.yaml takes more" in heard[0]
+    assert train(requests=24)[0].matrix.digest() == logged.matrix.digest()
+    assert set(train(cycle=2, requests=24)[0].matrix.query_ids) != set(logged.matrix.query_ids)
+
+
+def test_where_others_decided_less_than_half_the_champion_fills_what_they_leave(train):
+    logged, _, _ = train(requests=60)
+    assert [int((logged.policy_version == name).sum()) for name in ("now", "before")] == [40, 20]

@@ -9,7 +9,7 @@ import pytest
 
 from beast_ml.errors import InputError
 from beast_ml.operations.router_tuning.frontier import changes, draw_trials, trial_frontier
-from beast_ml.operations.router_tuning.search import best_of
+from beast_ml.operations.router_tuning.search import best_of, chance_of_a_find
 from beast_ml.operations.router_tuning.storage import PROCESS, open_storage
 from beast_ml.testing.quick_search import quick_search, run_together
 
@@ -64,6 +64,33 @@ def test_a_gain_within_noise_leaves_the_defaults(storage):
     # Two errors are beyond noise for one rival; of forty, one shows as much by luck.
     assert best_of((trials[0], *[rival] * 40)) is trials[0]
     assert best_of((trials[0], replace(rival, pruned=True))) is trials[0]
+
+
+def test_where_only_the_gain_counts_what_changes_nothing_is_given_up_and_the_best_is_found(storage):
+    trials = quick_search(storage, "s", only_gain=True).run(7, quiet)
+    changed = {next(iter(changes(each, trials[0]))): each for each in trials[1:6]}
+    assert {name: each.pruned for name, each in changed.items()} == {
+        "families": True, "encoder": True, "prior_queries": False, "hidden": True,
+    }  # fmt: skip
+    assert best_of(trials) is changed["prior_queries"]
+    with pytest.raises(InputError, match="begun with other"):
+        quick_search(storage, "s")  # whose trials are all asked for
+
+
+def test_few_trials_that_would_be_found_are_given_up_and_most_of_those_that_are_none():
+    rng = np.random.default_rng(0)
+    n, n_rivals, share = 4_000, 15, 1 / 3
+    needed = 2.713  # 1 - 0.05 / 15 of the normal
+    for truth, is_gain in ((0.0, False), (3.0, True)):  # in standard errors of the whole
+        first = truth + rng.normal(size=n) / share**0.5
+        rest = truth + rng.normal(size=n) / (1 - share) ** 0.5
+        found = share * first + (1 - share) * rest > needed
+        given_up = np.array([chance_of_a_find(each, share**-0.5, share, n_rivals) < 0.05 for each in first])
+        if is_gain:
+            assert found.mean() > 0.5
+            assert (given_up & found).mean() < 0.03 * found.mean()
+        else:
+            assert given_up.mean() > 0.5
 
 
 def test_the_frontier_holds_what_nothing_beats_and_is_drawn(storage, tmp_path):
