@@ -45,7 +45,8 @@ def draw_costs(path: Path, rows: Sequence[Mapping[str, Any]], forecast: MonthFor
         axes.set_axis_off()
         axes.text(0.5, 0.5, "nothing was spent", ha="center", color=_OTHERS)
     else:
-        axes.legend(frameon=False, fontsize=7, loc="upper left", ncols=2)
+        handles, labels = axes.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=7)
         axes.set_ylim(bottom=0)
         axes.xaxis_date()
         axes.tick_params(axis="x", rotation=20)

@@ -55,7 +55,8 @@ def draw_days(path: Path, now: Days, before: Days, period: Period) -> None:
         axes.grid(alpha=0.25, linewidth=0.6)
     for axes in panels[-2:]:
         axes.set_xlabel("day of the period")
-    panels[0].legend(frameon=False, fontsize=7)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     figure.savefig(path)
 
 
