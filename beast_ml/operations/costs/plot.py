@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from datetime import date
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +20,8 @@ __all__ = ["draw_costs"]
 
 _COLOURS: Final = ("#30638e", "#d98324", "#2a7f62", "#8f5aa5", "#b04a5a")
 _OTHERS: Final = "#8a8f98"
+_MOST_BARS: Final = 100
+_WEEK: Final = 7
 _HATCHES: Final = ("", "//", "..", "xx", "\\\\", "")
 
 
@@ -50,39 +52,50 @@ def draw_costs(path: Path, rows: Sequence[Mapping[str, Any]], forecast: MonthFor
         axes.set_ylim(bottom=0)
         axes.xaxis_date()
         axes.tick_params(axis="x", rotation=20)
-        axes.set_ylabel("USD a day")
         axes.set_xlabel("received (UTC days)")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, linewidth=0.6, axis="y")
+    axes.set_axisbelow(True)
     figure.savefig(path)
 
 
 def _stack(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Draw a bar a day; of a long time one a week, as high as its days are in the mean."""
     by_model: defaultdict[str, defaultdict[date, float]] = defaultdict(lambda: defaultdict(float))
     for row in rows:
         by_model[row["model"] or "no model"][date.fromisoformat(row["day"])] += row["cost_usd"]
     order = sorted(by_model, key=lambda name: -sum(by_model[name].values()))
-    named = order[: len(_COLOURS)]
-    days = sorted({day for spent in by_model.values() for day in spent})
-    bottom = dict.fromkeys(days, 0.0)
-    layers = [(name, by_model[name]) for name in named]
+    layers = [(name, [name]) for name in order[: len(_COLOURS)]]
     if rest := order[len(_COLOURS) :]:
-        layers.append(("others", defaultdict(float, {day: sum(by_model[n][day] for n in rest) for day in days})))
-    for i, (name, spent) in enumerate(layers):
-        heights = [spent[day] for day in days]
-        colour = _OTHERS if name == "others" else _COLOURS[i]
+        layers.append(("others", rest))
+    spans = _spans({day for spent in by_model.values() for day in spent})
+    at = [_number(span[0]) + (len(span) - 1) / 2 for span in spans]
+    bottom = np.zeros(len(spans))
+    for i, (label, names) in enumerate(layers):
+        spent = [sum(by_model[name][day] for name in names for day in span) / len(span) for span in spans]
         axes.bar(
-            [_number(day) for day in days],
-            heights,
-            bottom=[bottom[day] for day in days],
-            width=0.8,
-            color=colour,
-            label=name,
+            at,
+            spent,
+            bottom=bottom,
+            width=[0.8 * len(span) for span in spans],
+            color=_OTHERS if label == "others" else _COLOURS[i],
+            label=label,
             hatch=_HATCHES[i],
             edgecolor="white",
             linewidth=0.4,
         )
-        bottom = {day: bottom[day] + height for day, height in zip(days, heights, strict=True)}
+        bottom += spent
+    axes.set_ylabel("USD a day" if all(len(span) == 1 for span in spans) else "USD a day, mean of a week")
+
+
+def _spans(known: Collection[date]) -> list[tuple[date, ...]]:
+    """Return the days from the first to the last, one by one, or by week where there are many."""
+    if not known:
+        return []
+    first, n_days = min(known), (max(known) - min(known)).days + 1
+    days = tuple(first + timedelta(days=i) for i in range(n_days))
+    step = _WEEK if n_days > _MOST_BARS else 1
+    return [days[i : i + step] for i in range(0, n_days, step)]
 
 
 def _fan(axes: Axes, forecast: MonthForecast) -> None:
