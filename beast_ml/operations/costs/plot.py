@@ -40,9 +40,11 @@ def draw_costs(path: Path, rows: Sequence[Mapping[str, Any]], forecast: MonthFor
     FigureCanvasAgg(figure)
     figure.suptitle("\n".join(textwrap.wrap(title, 105)), x=0.01, ha="left", fontsize=9, parse_math=False)
     axes = figure.subplots()
-    _stack(axes, rows)
-    if forecast is not None:
-        _fan(axes, forecast)
+    spans = _spans({date.fromisoformat(row["day"]) for row in rows})
+    by_day = all(len(span) == 1 for span in spans)
+    _stack(axes, rows, spans)
+    if forecast is not None and forecast.days:
+        _fan(axes, forecast, by_day=by_day)
     if not rows:
         axes.set_axis_off()
         axes.text(0.5, 0.5, "nothing was spent", ha="center", color=_OTHERS)
@@ -53,14 +55,15 @@ def draw_costs(path: Path, rows: Sequence[Mapping[str, Any]], forecast: MonthFor
         axes.xaxis_date()
         axes.tick_params(axis="x", rotation=20)
         axes.set_xlabel("received (UTC days)")
+        axes.set_ylabel("USD a day" if by_day else "USD a day, mean of a week")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, linewidth=0.6, axis="y")
     axes.set_axisbelow(True)
     figure.savefig(path)
 
 
-def _stack(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Draw a bar a day; of a long time one a week, as high as its days are in the mean."""
+def _stack(axes: Axes, rows: Sequence[Mapping[str, Any]], spans: Sequence[tuple[date, ...]]) -> None:
+    """Draw a bar for each stretch of days, as high as they are in the mean."""
     by_model: defaultdict[str, defaultdict[date, float]] = defaultdict(lambda: defaultdict(float))
     for row in rows:
         by_model[row["model"] or "no model"][date.fromisoformat(row["day"])] += row["cost_usd"]
@@ -68,7 +71,6 @@ def _stack(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     layers = [(name, [name]) for name in order[: len(_COLOURS)]]
     if rest := order[len(_COLOURS) :]:
         layers.append(("others", rest))
-    spans = _spans({day for spent in by_model.values() for day in spent})
     at = [_number(span[0]) + (len(span) - 1) / 2 for span in spans]
     bottom = np.zeros(len(spans))
     for i, (label, names) in enumerate(layers):
@@ -85,7 +87,6 @@ def _stack(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
             linewidth=0.4,
         )
         bottom += spent
-    axes.set_ylabel("USD a day" if all(len(span) == 1 for span in spans) else "USD a day, mean of a week")
 
 
 def _spans(known: Collection[date]) -> list[tuple[date, ...]]:
@@ -98,21 +99,26 @@ def _spans(known: Collection[date]) -> list[tuple[date, ...]]:
     return [days[i : i + step] for i in range(0, n_days, step)]
 
 
-def _fan(axes: Axes, forecast: MonthForecast) -> None:
-    middle = np.array([mid for _, mid, _, _ in forecast.days])
-    below = middle - np.array([low for _, _, low, _ in forecast.days])
-    above = np.array([high for _, _, _, high in forecast.days]) - middle
+def _fan(axes: Axes, forecast: MonthForecast, *, by_day: bool) -> None:
+    """Draw what is expected of each day that is left; beside weeks, of all of them in the mean."""
+    if by_day:
+        expected, label = list(forecast.days), "expected (95%)"
+    else:
+        n, middle = len(forecast.days), forecast.days[len(forecast.days) // 2][0]
+        ends = (forecast.expected_usd, forecast.low_usd, forecast.high_usd)
+        mean, low, high = ((end - forecast.spent_usd) / n for end in ends)
+        expected, label = [(middle, mean, low, high)], "expected of the month's other days, mean (95%)"
     axes.errorbar(
-        [_number(day) for day, *_ in forecast.days],
-        middle,
-        yerr=np.stack([below, above]),
+        [_number(day) for day, *_ in expected],
+        [mean for _, mean, _, _ in expected],
+        yerr=np.array([(mean - low, high - mean) for _, mean, low, high in expected]).T,
         fmt="o",
         markersize=3.5,
         color="#222831",
         ecolor="#222831",
         elinewidth=0.9,
         capsize=2,
-        label="expected (95%)",
+        label=label,
     )
 
 

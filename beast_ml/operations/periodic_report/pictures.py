@@ -54,6 +54,8 @@ def draw_days(path: Path, now: Days, before: Days, period: Period) -> None:
         _line(axes, period.days, now, of, over, step, dashed=False)
         axes.set_title(title, loc="left", fontsize=9)
         axes.set_ylim(0, 1.08 * max((max(line.get_ydata(), default=0.0) for line in axes.lines), default=0.0) or 1.0)
+        if title.startswith("share"):
+            axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25, linewidth=0.6)
     for axes in panels[-2:]:
