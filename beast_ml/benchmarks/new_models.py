@@ -312,5 +312,6 @@ def draw_new_model_curve(curve: NewModelCurve, path: Path) -> None:
         axes.axhline(row["mean"], color="#30638e", linestyle=style, label=label)
     axes.set_xlabel("judged answers of the new model")
     axes.set_ylabel("share of the zero-to-oracle gap")
-    axes.legend(frameon=False)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
     figure.savefig(path, dpi=150)

@@ -126,6 +126,8 @@ def interval(figure: Figure | None) -> str:
     '.241 ± .003 [.210, .270]'
     >>> interval(Figure("savings", "s", "r", "saving_100", 0.2412))
     '24.1%'
+    >>> interval(Figure("savings", "s", "r", "cost_100", 0.000412))
+    '0.000412'
     """
     if figure is None or figure.value is None:
         return "-"
@@ -143,6 +145,8 @@ def _number(value: float, *, percent: bool) -> str:
         return f"{100 * value:z.1f}%"
     if abs(value) >= 1000:
         return f"{value:,.0f}"
+    if 0.0 < abs(value) < 0.001:  # such as the dollars of a request
+        return f"{value:.3g}"
     return f"{value:z.3f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.4g}"
 
 

@@ -21,9 +21,9 @@ def measure_savings(scored: ScoredSet) -> PartResult:
     """Return, for each share X (in percent) of the best single model's quality that was asked for, what came of it.
 
     ``quality_gain_X`` is quality minus that of the best single model, ``saving_X`` the fraction of its cost that is
-    saved, ``saving_vs_dearest_X`` the fraction of the cost of sending everything to the dearest model. The oracle's
-    are at the least cost at which its curve buys just that quality: the ceiling; of ``quality_gain_X`` it is what its
-    curve reaches at any cost. Nothing where there is no cost.
+    saved, ``saving_vs_dearest_X`` the fraction of the cost of sending everything to the dearest model, ``cost_X`` the
+    mean cost of a request. The oracle's are at the least cost at which its curve buys just that quality: the ceiling;
+    of ``quality_gain_X`` it is what its curve reaches at any cost. Nothing where there is no cost.
     """
     if scored.cost == "none":
         return PartResult("savings", (), (f"{scored.name} knows no cost: there is nothing to save",))
@@ -38,6 +38,7 @@ def measure_savings(scored: ScoredSet) -> PartResult:
         cost = _costs(curve.cost_of(share * quality) for curve, quality in zip(curves, best, strict=True))
         ceiling[f"saving_{target}"] = _saved(reference_cost, cost)
         ceiling[f"saving_vs_dearest_{target}"] = _saved(dearest_cost, cost)
+        ceiling[f"cost_{target}"] = cost
 
     def score(seed: SeedResult) -> Statistics:
         statistics: Statistics = {"oracle": ceiling}
@@ -48,6 +49,7 @@ def measure_savings(scored: ScoredSet) -> PartResult:
                 found[f"quality_gain_{target}"] = metrics["quality_gain"]
                 found[f"saving_{target}"] = metrics["saving"]
                 found[f"saving_vs_dearest_{target}"] = _saved(dearest_cost, metrics["cost"])
+                found[f"cost_{target}"] = metrics["cost"]
         return statistics
 
     models = scored.outcomes.models

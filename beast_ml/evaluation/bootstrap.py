@@ -48,6 +48,24 @@ class Estimate:
         low, high = np.percentile(resampled, _INTERVAL)
         return cls(value, float(low), float(high))
 
+    def within(self, lowest: float, highest: float) -> Estimate:
+        """Return the estimate cut to what the statistic can be; an interval that lies beyond that says nothing.
+
+        Examples
+        --------
+        >>> Estimate(-0.1, -0.3, 0.2).within(0.0, 1.0)
+        Estimate(value=0.0, low=0.0, high=0.2)
+        >>> Estimate(-0.2, -0.3, -0.1).within(0.0, 1.0)
+        Estimate(value=0.0, low=None, high=None)
+        """
+
+        def cut(end: float | None) -> float | None:
+            return None if end is None else min(max(end, lowest), highest)
+
+        if self.low is None or self.high is None or self.high < lowest or self.low > highest:
+            return Estimate(cut(self.value))
+        return Estimate(cut(self.value), cut(self.low), cut(self.high))
+
     def to_dict(self) -> dict[str, float | None]:
         """Return the estimate for a report."""
         return {"value": self.value, "low": self.low, "high": self.high}

@@ -130,7 +130,8 @@ def _finish(figure: Figure, axes: Axes, path: Path, title: str, *, legend: bool 
     axes.set_title(title, loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, linewidth=0.6)
-    if legend and axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=9)
+    handles, labels = axes.get_legend_handles_labels()
+    if legend and handles:
+        figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     axes.tick_params(labelsize=8)
     figure.savefig(path)

@@ -31,6 +31,8 @@ __all__ = ["compare_in_log"]
 Progress = Callable[[str, int, int], None]
 
 _FOLDS: Final = 5
+_SHARES: Final = ("quality", "errors")
+"""Measures that lie between 0 and 1; the others only are not negative."""
 
 
 def compare_in_log(
@@ -91,7 +93,7 @@ def compare_in_log(
         if not seen.any():
             notes.append(f"{measure} is not in the log")
             continue
-        highest = 1.0 if measure in ("quality", "errors") else float(np.nanmax(reward))
+        highest = 1.0 if measure in _SHARES else float(np.nanmax(reward))
         try:
             predicted = predict_outcomes(columns, reward, logged.chosen, len(known), folds, 0.0, highest)
         except NotEnoughDataError as error:
@@ -124,15 +126,27 @@ def _compared(
 ) -> list[Compared]:
     questions, n = Questions.of(rounds.question), len(rounds.chosen)
     found = [_value(rounds, np.full(n, j, dtype=np.intp)) for j in at]
-    rows = []
-    for model, each in zip(models, found, strict=True):
-        difference = None
-        if model != models[0]:
-            against = found[0]
-            gap = PerRound(each.numerator - against.numerator, each.denominator, min(each.effective, against.effective))
-            difference = _estimate(gap, questions)
-        rows.append(Compared(measure, kind, model, int(each.effective), _estimate(each, questions), difference))
+    means = [_possible(_estimate(each, questions), measure) for each in found]
+    rows = [Compared(measure, kind, models[0], int(found[0].effective), means[0], None)]
+    for model, each, mean in zip(models[1:], found[1:], means[1:], strict=True):
+        effective = min(each.effective, found[0].effective)
+        gap = PerRound(each.numerator - found[0].numerator, each.denominator, effective)
+        difference = _between(_estimate(gap, questions), mean, means[0])
+        rows.append(Compared(measure, kind, model, int(each.effective), mean, difference))
     return rows
+
+
+def _possible(mean: Estimate, measure: str) -> Estimate:
+    """Return a mean within what it can be: a doubly robust one may come out below zero, or a share above one."""
+    return mean.within(0.0, 1.0 if measure in _SHARES else float("inf"))
+
+
+def _between(gap: Estimate, mean: Estimate, reference: Estimate) -> Estimate:
+    """Return the difference that two means show; where one was cut, the interval grows to hold it."""
+    if gap.low is None or gap.high is None or mean.value is None or reference.value is None:
+        return gap
+    shown = mean.value - reference.value
+    return Estimate(shown, min(gap.low, shown), max(gap.high, shown))
 
 
 def _value(rounds: LoggedRounds, decisions: NDArray[np.intp]) -> PerRound:

@@ -70,16 +70,18 @@ def draw_learning_curves(path: Path, curves: Mapping[str, tuple[tuple[float, flo
         axes.set_title(target.replace("_", " "))
         axes.set_xlabel("epoch")
         axes.set_ylabel("loss")
-        axes.legend(frameon=False, fontsize=8)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     figure.savefig(path, dpi=120)
 
 
 def _square() -> tuple[Figure, Any]:
-    figure = Figure(figsize=(6.4, 5.2), layout="constrained")
+    figure = Figure(figsize=(8.2, 5.2), layout="constrained")
     return figure, figure.subplots()
 
 
 def _save(figure: Figure, axes: Any, path: Path) -> None:
-    axes.legend(frameon=False, fontsize=7, loc="best")
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=7)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)

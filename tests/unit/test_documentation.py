@@ -109,6 +109,18 @@ def test_every_endpoint_answer_header_and_field_is_described():
     check("endpoints and their fields", endpoints(), 450)
 
 
+def test_the_readme_takes_ten_minutes_without_its_recipes():
+    chapters = re.split(r"^## ", (PACKAGE.parent / "README.md").read_text(), flags=re.MULTILINE)
+    n_words = {chapter.partition("\n")[0]: len(chapter.split()) for chapter in chapters}
+    recipes = n_words.pop("Recipes")
+    print(f"README: {sum(n_words.values())} words, and recipes of {recipes}")  # noqa: T201 - the figure
+    assert sum(n_words.values()) / WORDS_A_MINUTE <= 10
+
+
+WORDS_A_MINUTE = 200
+"""Read by people who look at tables and code on the way; prose alone is read at about 240 (Brysbaert 2019)."""
+
+
 def commands(command: Any, where: str) -> Counted:
     yield where, bool(command.help)
     for option in command.params:

@@ -90,8 +90,8 @@ def draw_ladder(found: Figures, path: Path) -> None:
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         axes.set_title(f"{name}: hit rate by feature; dashed: 99%", fontsize=10, loc="left")
         axes.spines[["top", "right"]].set_visible(False)
-        if place == 1:
-            axes.legend(frameon=False, fontsize=8)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 

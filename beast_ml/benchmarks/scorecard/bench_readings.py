@@ -107,7 +107,7 @@ def cache_rate(setting: str, rate: str, of: str = "", ceiling: str = "") -> Read
 
 
 def figure(
-    part: str, dataset: str, name: str, router: str = "beast", *, ceiling: bool = False, at_best: float | None = None
+    part: str, dataset: str, name: str, router: str = "beast", *, best: float | tuple[str, str] | None = None
 ) -> Read:
     """Return what reads a figure of `beast bench routing` or `learning`.
 
@@ -115,18 +115,19 @@ def figure(
     ----------
     part, dataset, name, router
         Which.
-    ceiling
-        Whether the oracle's stands beside it, as the best that the data allow.
-    at_best
-        What the oracle reaches, where that is the same on all data.
+    best
+        The best that the data allow: a value, or the router and the name of the figure that tells it.
     """
 
     def read(report: Report) -> Reading | None:
         found = _figure(report, part, dataset, name, router)
         if found is None:
             return None
-        best = _figure(report, part, dataset, name, "oracle") if ceiling else None
-        top = at_best if best is None else best["value"]
+        if isinstance(best, tuple):
+            told = _figure(report, part, dataset, best[1], best[0])
+            top = None if told is None else float(told["value"])
+        else:
+            top = best
         return Reading(found["value"], found["low"], found["high"], top, dataset)
 
     return read
@@ -187,7 +188,10 @@ def adopted_changes(report: Report) -> Reading | None:
 
 
 def tuning_gain(dataset: str) -> Read:
-    """Return what reads what a search of settings gained, as a share of what the defaults reach on a set."""
+    """Return what reads what a search of settings gained, as a share of what the defaults reach on a set.
+
+    Both are shares of the gap to the oracle, so the ceiling is what it gains over the defaults.
+    """
 
     def read(report: Report) -> Reading | None:
         gain = _figure(report, "tuning", dataset, "share_of_gap", "gain")
@@ -195,7 +199,8 @@ def tuning_gain(dataset: str) -> Read:
         if gain is None or before is None or before["value"] <= 0.0:
             return None
         low, high = (None if gain[end] is None else gain[end] / before["value"] for end in ("low", "high"))
-        return Reading(gain["value"] / before["value"], low, high, None, dataset)
+        ceiling = (1.0 - before["value"]) / before["value"]
+        return Reading(gain["value"] / before["value"], low, high, ceiling, dataset)
 
     return read
 

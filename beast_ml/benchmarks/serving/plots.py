@@ -52,7 +52,7 @@ def _draw_capacity(path: Path, result: ServingResult) -> None:
     right.set_xlabel("latency at half of that, ms", fontsize=8)
     handles, labels = right.get_legend_handles_labels()
     known = dict(zip(labels, handles, strict=True))
-    right.legend(known.values(), known.keys(), fontsize=8, frameon=False)
+    figure.legend(known.values(), known.keys(), loc="outside lower right", ncols=len(known), fontsize=8, frameon=False)
     for axes in (left, right):
         tidy(axes)
     figure.savefig(path)
@@ -69,7 +69,8 @@ def _draw_soak(path: Path, result: ServingResult) -> None:
     axes.set_ylim(bottom=0)
     axes.set_xlabel(f"minutes at {one.rate:g} requests a second", fontsize=8)
     axes.set_ylabel("resident memory, MB", fontsize=8)
-    axes.legend(fontsize=8, frameon=False)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     tidy(axes)
     figure.savefig(path)
 

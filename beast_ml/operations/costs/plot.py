@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from datetime import date
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +20,8 @@ __all__ = ["draw_costs"]
 
 _COLOURS: Final = ("#30638e", "#d98324", "#2a7f62", "#8f5aa5", "#b04a5a")
 _OTHERS: Final = "#8a8f98"
+_MOST_BARS: Final = 100
+_WEEK: Final = 7
 _HATCHES: Final = ("", "//", "..", "xx", "\\\\", "")
 
 
@@ -38,67 +40,85 @@ def draw_costs(path: Path, rows: Sequence[Mapping[str, Any]], forecast: MonthFor
     FigureCanvasAgg(figure)
     figure.suptitle("\n".join(textwrap.wrap(title, 105)), x=0.01, ha="left", fontsize=9, parse_math=False)
     axes = figure.subplots()
-    _stack(axes, rows)
-    if forecast is not None:
-        _fan(axes, forecast)
+    spans = _spans({date.fromisoformat(row["day"]) for row in rows})
+    by_day = all(len(span) == 1 for span in spans)
+    _stack(axes, rows, spans)
+    if forecast is not None and forecast.days:
+        _fan(axes, forecast, by_day=by_day)
     if not rows:
         axes.set_axis_off()
         axes.text(0.5, 0.5, "nothing was spent", ha="center", color=_OTHERS)
     else:
-        axes.legend(frameon=False, fontsize=7, loc="upper left", ncols=2)
+        handles, labels = axes.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=7)
         axes.set_ylim(bottom=0)
         axes.xaxis_date()
         axes.tick_params(axis="x", rotation=20)
-        axes.set_ylabel("USD a day")
         axes.set_xlabel("received (UTC days)")
+        axes.set_ylabel("USD a day" if by_day else "USD a day, mean of a week")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, linewidth=0.6, axis="y")
+    axes.set_axisbelow(True)
     figure.savefig(path)
 
 
-def _stack(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+def _stack(axes: Axes, rows: Sequence[Mapping[str, Any]], spans: Sequence[tuple[date, ...]]) -> None:
+    """Draw a bar for each stretch of days, as high as they are in the mean."""
     by_model: defaultdict[str, defaultdict[date, float]] = defaultdict(lambda: defaultdict(float))
     for row in rows:
         by_model[row["model"] or "no model"][date.fromisoformat(row["day"])] += row["cost_usd"]
     order = sorted(by_model, key=lambda name: -sum(by_model[name].values()))
-    named = order[: len(_COLOURS)]
-    days = sorted({day for spent in by_model.values() for day in spent})
-    bottom = dict.fromkeys(days, 0.0)
-    layers = [(name, by_model[name]) for name in named]
+    layers = [(name, [name]) for name in order[: len(_COLOURS)]]
     if rest := order[len(_COLOURS) :]:
-        layers.append(("others", defaultdict(float, {day: sum(by_model[n][day] for n in rest) for day in days})))
-    for i, (name, spent) in enumerate(layers):
-        heights = [spent[day] for day in days]
-        colour = _OTHERS if name == "others" else _COLOURS[i]
+        layers.append(("others", rest))
+    at = [_number(span[0]) + (len(span) - 1) / 2 for span in spans]
+    bottom = np.zeros(len(spans))
+    for i, (label, names) in enumerate(layers):
+        spent = [sum(by_model[name][day] for name in names for day in span) / len(span) for span in spans]
         axes.bar(
-            [_number(day) for day in days],
-            heights,
-            bottom=[bottom[day] for day in days],
-            width=0.8,
-            color=colour,
-            label=name,
+            at,
+            spent,
+            bottom=bottom,
+            width=[0.8 * len(span) for span in spans],
+            color=_OTHERS if label == "others" else _COLOURS[i],
+            label=label,
             hatch=_HATCHES[i],
             edgecolor="white",
             linewidth=0.4,
         )
-        bottom = {day: bottom[day] + height for day, height in zip(days, heights, strict=True)}
+        bottom += spent
 
 
-def _fan(axes: Axes, forecast: MonthForecast) -> None:
-    middle = np.array([mid for _, mid, _, _ in forecast.days])
-    below = middle - np.array([low for _, _, low, _ in forecast.days])
-    above = np.array([high for _, _, _, high in forecast.days]) - middle
+def _spans(known: Collection[date]) -> list[tuple[date, ...]]:
+    """Return the days from the first to the last, one by one, or by week where there are many."""
+    if not known:
+        return []
+    first, n_days = min(known), (max(known) - min(known)).days + 1
+    days = tuple(first + timedelta(days=i) for i in range(n_days))
+    step = _WEEK if n_days > _MOST_BARS else 1
+    return [days[i : i + step] for i in range(0, n_days, step)]
+
+
+def _fan(axes: Axes, forecast: MonthForecast, *, by_day: bool) -> None:
+    """Draw what is expected of each day that is left; beside weeks, of all of them in the mean."""
+    if by_day:
+        expected, label = list(forecast.days), "expected (95%)"
+    else:
+        n, middle = len(forecast.days), forecast.days[len(forecast.days) // 2][0]
+        ends = (forecast.expected_usd, forecast.low_usd, forecast.high_usd)
+        mean, low, high = ((end - forecast.spent_usd) / n for end in ends)
+        expected, label = [(middle, mean, low, high)], "expected of the month's other days, mean (95%)"
     axes.errorbar(
-        [_number(day) for day, *_ in forecast.days],
-        middle,
-        yerr=np.stack([below, above]),
+        [_number(day) for day, *_ in expected],
+        [mean for _, mean, _, _ in expected],
+        yerr=np.array([(mean - low, high - mean) for _, mean, low, high in expected]).T,
         fmt="o",
         markersize=3.5,
         color="#222831",
         ecolor="#222831",
         elinewidth=0.9,
         capsize=2,
-        label="expected (95%)",
+        label=label,
     )
 
 

@@ -60,7 +60,9 @@ class DriftReport:
             return f"Nothing has drifted ({sure}).{labels}"
         n = sum(len(finding.alarms) for finding in self.findings)
         first = self.findings[0].sentence
-        return f"{first[0].upper()}{first[1:]}; {n} alarms in all ({sure}).{labels}"
+        alarms = "one alarm" if n == 1 else f"{n} alarms in all"
+        by_chance = ", so chance alone may have raised what is found" if n <= self.expected_false_alarms else ""
+        return f"{first[0].upper()}{first[1:]}; {alarms} ({sure}{by_chance}).{labels}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

@@ -65,7 +65,7 @@ class Measure:
 
 
 MEASURES: Final = (
-    Measure("requests a day", "requests", "days", "{:,.0f}"),
+    Measure("requests a day", "requests", "days", "{:.4g}"),
     Measure("quality of labelled answers", "quality", "labelled", "{:.3f}", "better"),
     Measure("cost a day, USD", "cost", "days", "{:,.4g}", "worse"),
     Measure("cost a request, USD", "cost", "priced", "{:.4g}", "worse"),

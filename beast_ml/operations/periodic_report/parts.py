@@ -25,6 +25,7 @@ from beast_ml.operations.periodic_report.document import (
 from beast_ml.operations.periodic_report.pictures import draw_days, drawn
 from beast_ml.operations.periodic_report.report import PeriodicReport
 from beast_ml.operations.savings.plot import draw_savings
+from beast_ml.operations.savings.report import SavingsReport
 
 __all__ = ["to_document"]
 
@@ -96,7 +97,7 @@ def _change_row(change: Change) -> tuple[str, ...]:
     now, before = ("-" if value is None else form.format(value) for value in (change.now, change.before))
     difference = "-"
     if change.difference is not None:
-        signed = form.replace("{:", "{:+")
+        signed = form.replace("{:", "{:+z")
         difference = signed.format(change.difference)
         if change.low is not None and change.high is not None:
             difference += f" [{signed.format(change.low)}, {signed.format(change.high)}]"
@@ -187,7 +188,28 @@ def _recommended(report: PeriodicReport) -> tuple[Block, ...]:
     if savings is not None:
         blocks.append(Paragraph(savings.sentence()))
         blocks.append(Picture(drawn(lambda p: draw_savings(p, savings)), f"What would save: {savings.sentence()}"))
+        if savings.ranked:
+            blocks.append(_switches(savings))
     return tuple(blocks)
+
+
+def _switches(savings: SavingsReport) -> Grid:
+    """Return what the numbers in the picture stand for."""
+    rows = tuple(
+        (
+            f"{number}. {each.switch.name}",
+            _percent(each.estimate.saving, each.estimate.saving_low, each.estimate.saving_high, 1),
+            _percent(each.estimate.quality, each.estimate.quality_low, each.estimate.quality_high, 2),
+            "yes" if each.estimate.recommended else "no" if each.estimate.trusted else "the log cannot tell",
+        )
+        for number, each in enumerate(savings.ranked, 1)
+    )
+    columns = ("switch", "saving, %", "quality, points", "recommended")
+    return Grid("The numbers in the picture; intervals hold for all at once", columns, rows, frozenset({1, 2}))
+
+
+def _percent(value: float, low: float, high: float, digits: int) -> str:
+    return f"{100 * value:+z.{digits}f} [{100 * low:+z.{digits}f}, {100 * high:+z.{digits}f}]"
 
 
 def _unknown(report: PeriodicReport) -> tuple[Block, ...]:

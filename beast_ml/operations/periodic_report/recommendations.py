@@ -131,12 +131,21 @@ def _errors(report: ErrorReport, n_days: int) -> list[Recommendation]:
             Recommendation(
                 f"{pattern.name[0].upper()}{pattern.name[1:]}: {pattern.cause.rstrip('.')}",
                 pattern.next_step,
-                f"up to {month:,.0f} failed calls a month fewer{over}",
+                f"{_fewer(month)}{over}",
                 requests_per_month=month,
                 by="failures",
             )
         )
     return found
+
+
+def _fewer(n: float) -> str:
+    """Return how many failed calls a month are spared, in words."""
+    return (
+        "not one failed call a month fewer"
+        if n < 0.5
+        else f"up to {n:,.0f} failed call{'s' * (n >= 1.5)} a month fewer"
+    )
 
 
 def _selection(report: SelectionReport, n_days: int) -> list[Recommendation]:

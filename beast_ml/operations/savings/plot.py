@@ -30,9 +30,11 @@ def draw_savings(path: Path, report: SavingsReport) -> None:
     FigureCanvasAgg(figure)
     figure.suptitle("\n".join(textwrap.wrap(report.sentence(), 105)), x=0.01, ha="left", fontsize=9, parse_math=False)
     axes = figure.subplots()
-    shown = [each for each in report.ranked if np.isfinite(each.estimate.saving + each.estimate.quality)]
-    for number, each in enumerate(shown, 1):
-        _draw(axes, number, each)
+    shown = []
+    for number, each in enumerate(report.ranked, 1):
+        if np.isfinite(each.estimate.saving + each.estimate.quality):
+            _draw(axes, number, each)
+            shown.append(each)
     told = [each for each in shown if each.estimate.trusted] or shown
     if told:  # what cannot be told may lie anywhere: it must not set the scale
         _limit(axes, told)

@@ -64,6 +64,8 @@ def test_savings_are_those_of_the_chosen_models_against_best_and_dearest(clairvo
     cost = np.take_along_axis(outcomes.cost_usd, chosen, axis=1).mean()
     large = outcomes.cost_usd[:, 0].mean()
     assert found["beast", "saving_100"] == pytest.approx(1 - cost / large)
+    assert found["beast", "cost_100"] == pytest.approx(cost)
+    assert found["oracle", "cost_100"] <= found["beast", "cost_100"]
     assert found["beast", "saving_vs_dearest_100"] == pytest.approx(1 - cost / large)
     assert found["beast", "quality_gain_100"] == pytest.approx(
         outcomes.quality.max(axis=1).mean() - outcomes.quality[:, 0].mean()

@@ -37,6 +37,20 @@ def test_a_log_without_exploration_says_that_it_cannot_tell():
     assert found.of("errors")
 
 
+def test_no_mean_leaves_what_it_can_be_and_differences_agree_with_the_means():
+    """A log that hardly explores gives doubly robust means of the model it avoids far below zero."""
+    found = compare_in_log(exploring_log(0, 300, epsilon=0.05), ("large", "small"), HashingEncoder())
+    assert {row.measure for row in found.rows if row.value.value == 0.0} >= {"quality", "cost_usd", "latency_s"}
+    for row in found.rows:
+        ends = (row.value.low, row.value.value, row.value.high)
+        assert all(end >= 0.0 for end in ends if end is not None)
+        assert row.measure not in ("quality", "errors") or all(end <= 1.0 for end in ends if end is not None)
+        if row.difference is not None:
+            reference = next(each for each in found.of(row.measure, row.kind) if each.model == "large")
+            assert row.difference.value == pytest.approx(row.value.value - reference.value.value)
+            assert row.difference.low <= row.difference.value <= row.difference.high
+
+
 def test_a_model_that_the_log_never_had_is_refused():
     with pytest.raises(UnknownModelError, match="huge"):
         compare_in_log(exploring_log(0, 200), ("large", "huge"), HashingEncoder())

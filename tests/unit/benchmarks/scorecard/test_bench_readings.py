@@ -81,10 +81,13 @@ def test_a_rate_of_the_cache_is_that_of_the_whole_ladder_with_the_right_number_o
 
 def test_the_oracle_is_the_ceiling():
     report = learning(("savings", "s", "beast", "saving", 0.4), ("savings", "s", "oracle", "saving", 0.8))
-    found = figure("savings", "s", "saving", ceiling=True)(report)
+    found = figure("savings", "s", "saving", best=("oracle", "saving"))(report)
     assert (found.value, found.ceiling) == (0.4, 0.8)
     assert figure("savings", "other", "saving")(report) is None
-    assert figure("savings", "s", "saving", at_best=1.0)(report).ceiling == 1.0
+    assert figure("savings", "s", "saving", best=1.0)(report).ceiling == 1.0
+    assert figure("savings", "s", "saving", best=("oracle", "unknown"))(report).ceiling is None
+    noisy = learning(("calibration", "s", "beast", "ece", 0.02), ("calibration", "s", "beast", "ece_floor", 0.015))
+    assert figure("calibration", "s", "ece", best=("beast", "ece_floor"))(noisy).ceiling == 0.015
 
 
 def test_cost_prediction_is_told_of_the_worst_set():
@@ -100,6 +103,7 @@ def test_what_tuning_gains_is_a_share_of_what_the_defaults_reach():
     found = tuning_gain("s")(learning(*rows))
     assert found.value == pytest.approx(0.25)
     assert (found.low, found.high) == (pytest.approx(-0.25), pytest.approx(0.75))
+    assert found.ceiling == pytest.approx(4.0)
     assert tuning_gain("s")(learning(("tuning", "s", "defaults", "share_of_gap", -0.1), rows[1])) is None
 
 

@@ -36,6 +36,38 @@ def test_every_target_has_a_source_a_command_and_a_definition(tmp_path):
     assert len({target.name for target in targets()}) == len(targets())
 
 
+ROADMAP = (
+    ("latency", "decision latency, p95"),
+    ("throughput", "throughput of one host"),
+    ("uptime", "uptime while things break"),
+    ("hit rate", "cache hits on common requests, ordinary stream"),
+    ("selection accuracy", "selection accuracy, mmlu_pro"),
+    ("quality prediction accuracy", "quality prediction, quickstart"),
+    ("cost prediction accuracy", "cost prediction"),
+    ("savings against the best single model", "savings against the best single model, quickstart"),
+    ("savings against the dearest model", "savings against the dearest model, quickstart"),
+    ("budget compliance", "budget overrun"),
+    ("cost per request", "cost of a request, quickstart"),
+    ("recovery", "recovery"),
+    ("deployment time", "deployment time"),
+    ("coverage", "test coverage"),
+    ("feedback coverage", "feedback coverage"),
+    ("imbalance", "imbalance of equal endpoints"),
+    ("fallback rate", "fallback rate"),
+    ("error rate", "error rate"),
+    ("satisfaction", "satisfaction"),
+    ("quality gain", "quality gained, quickstart"),
+    ("latency gain", "latency gained over a recorded baseline"),
+    ("throughput gain", "throughput gained over a recorded baseline"),
+    ("self-improvement", "self-improvement"),
+)
+
+
+def test_whatever_the_roadmap_names_has_a_line():
+    lines = {target.name for target in targets()}
+    assert [asked for asked, line in ROADMAP if line not in lines] == []
+
+
 def test_a_source_is_measured_once_and_found_again_by_the_next_run(tmp_path):
     told = {"budgets": {"limit": 1}}
     for asked in (["budgets"], []):
