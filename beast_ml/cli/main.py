@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from beast_ml.cli.backup import app as backup_app
 from beast_ml.cli.bench import app as bench_app
+from beast_ml.cli.budgets import app as budgets_app
 from beast_ml.cli.cache import app as cache_app
 from beast_ml.cli.dashboard import app as dashboard_app
 from beast_ml.cli.data import app as data_app
@@ -62,6 +63,7 @@ for _group in (
     dashboard_app,
     models_app,
     keys_app,
+    budgets_app,
     backup_app,
     experiment_app,
     report_app,

@@ -1,18 +1,21 @@
 """Parts worked on by the workers of a Dask cluster: several machines, or several processes of one.
 
 Workers run the same releases as this process, or nothing is begun: the same function of another version is another
-function. A worker that dies takes nothing with it, since its parts are given to another one.
+function. Each looks again before it works on a part, for one may join at any time. A worker that dies takes nothing
+with it, since its parts are given to another one.
 """
 
 from __future__ import annotations
 
 import socket
 import warnings
+import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from types import TracebackType
 from typing import Any, Final, TypeVar, TypeVarTuple
 from urllib.parse import urlsplit
@@ -32,6 +35,8 @@ _LOOK_EVERY_S: Final = 1.0
 _PARTS_PER_THREAD: Final = 2
 _TRIES: Final = 3
 
+_versions_here = cache(versions_here)
+
 
 class DaskExecutor:
     """Has parts worked on by a cluster, so not ``is_local``; a context manager that lets go of it.
@@ -49,7 +54,9 @@ class DaskExecutor:
     def __init__(self, client: Any, patience_s: float = _PATIENCE_S) -> None:
         self.client = client
         self._patience_s = patience_s
-        self._sent: list[tuple[Any, Any]] = []
+        self._sent: list[_Sent] = []
+        self._n_maps = 0
+        self._here = versions_here()
 
     @classmethod
     def connect(cls, address: str, *, timeout_s: float = _CONNECT_S, patience_s: float = _PATIENCE_S) -> DaskExecutor:
@@ -87,7 +94,8 @@ class DaskExecutor:
             ) from error
         executor = cls(client, patience_s)
         try:
-            executor._check_workers(address, timeout_s)
+            executor._wait_for_workers(address, timeout_s)
+            executor.check_workers()
         except BaseException:
             executor.close()
             raise
@@ -110,8 +118,11 @@ class DaskExecutor:
     def map(self, function: Callable[[P, *Shared], R], parts: Iterable[P], *shared: *Shared) -> Iterator[R]:
         """Yield ``function(part, *shared)`` of every part, in the order of the parts; see `Executor.map`.
 
-        A part whose worker dies goes to another worker. What a part raises on purpose is raised here as it is.
+        A part whose worker dies goes to another worker. What a part raises on purpose is raised here as it is. What is
+        shared stays on the workers for as long as the value is in use here, and no longer than this where that cannot
+        be seen, as with a dict.
         """
+        self._n_maps += 1
         waiting: deque[_Task] = deque()
         ahead = _PARTS_PER_THREAD * max(1, self._n_threads())
         try:
@@ -125,22 +136,48 @@ class DaskExecutor:
             if waiting:
                 with suppress(OSError, TimeoutError):
                     self.client.cancel([task.future for task in waiting], force=True)
+            self._n_maps -= 1
+            if not self._n_maps:
+                self._sent = [each for each in self._sent if each.is_watched]
+
+    def check_workers(self) -> None:
+        """See that all workers that there are run the same releases as this process.
+
+        Raises
+        ------
+        ClusterError
+            If one does not.
+        """
+        try:
+            found: dict[str, dict[str, str]] = self.client.run(versions_here)
+        except Exception as error:  # whatever unpickling says where beast-ml is absent or another
+            raise ClusterError(
+                f"the workers cannot run this beast-ml ({type(error).__name__}: {error}): install the same release "
+                "there"
+            ) from error
+        if told := differences(self._here, found):
+            raise _unlike(told)
 
     def _begin(self, function: Callable[..., Any], part: Any, shared: tuple[Any, ...], tries: int = 1) -> _Task:
         with self._talking(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sending large graph", UserWarning)  # a part may be some MB
             sent = [self._send(value) for value in shared]
-            future = self.client.submit(_answered, function, part, *sent, pure=False, retries=_TRIES - 1)
+            future = self.client.submit(_answered, self._here, function, part, *sent, pure=False, retries=_TRIES - 1)
         return _Task(function, part, shared, future, tries)
 
     def _send(self, value: Any) -> Any:
         """Return what stands for a value on the workers: sent to all of them, once."""
-        for kept, future in self._sent:
-            if kept is value and future.status == "finished":
-                return future
+        for each in self._sent:
+            if each.value() is value and each.future.status == "finished":
+                return each.future
         [future] = self.client.scatter([value], broadcast=True, hash=False)  # of a collection it sends the members
-        self._sent = [(kept, old) for kept, old in self._sent if kept is not value] + [(value, future)]
+        others = [each for each in self._sent if each.value() is not value and each.value() is not None]
+        self._sent = [*others, _Sent.of(value, future, self._forget)]
         return future
+
+    def _forget(self, gone: object) -> None:
+        """Let workers forget what stood for a value that is no more."""
+        self._sent = [each for each in self._sent if each.value is not gone]
 
     def _result(self, task: _Task) -> Any:
         """Wait for a part, as long as there is somebody who may finish it."""
@@ -173,6 +210,7 @@ class DaskExecutor:
     def _failed(self, task: _Task) -> ClusterError:
         from distributed import KilledWorker
 
+        self.check_workers()  # one of another release may fail in any way
         error = task.future.exception()
         if isinstance(error, KilledWorker):
             return ClusterError(
@@ -188,26 +226,13 @@ class DaskExecutor:
         with self._talking():
             return sum(self.client.nthreads().values())
 
-    def _check_workers(self, address: str, timeout_s: float) -> None:
+    def _wait_for_workers(self, address: str, timeout_s: float) -> None:
         try:
             self.client.wait_for_workers(1, timeout=timeout_s)
         except TimeoutError as error:
             raise ClusterError(
                 f"the scheduler at {address} has no worker: start some with `dask worker {address}`"
             ) from error
-        try:
-            found: dict[str, dict[str, str]] = self.client.run(versions_here)
-        except Exception as error:  # whatever unpickling says where beast-ml is absent or another
-            raise ClusterError(
-                f"the workers at {address} cannot run this beast-ml ({type(error).__name__}: {error}): install the "
-                "same release there"
-            ) from error
-        told = differences(versions_here(), found)
-        if told:
-            raise ClusterError(
-                f"workers at {address} run other versions: {'; '.join(told)}. Install the same ones there, since "
-                "results would not be the same"
-            )
 
     def _talking(self) -> _Talking:
         return _Talking(self.client)
@@ -222,6 +247,23 @@ class _Task:
     shared: tuple[Any, ...]
     future: Any
     tries: int
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """What stands for a value on the workers, and whether we are told when the value is no more."""
+
+    value: Callable[[], Any]
+    future: Any
+    is_watched: bool
+
+    @classmethod
+    def of(cls, value: Any, future: Any, gone: Callable[[object], None]) -> _Sent:
+        """Watch a value, where that is possible; keep it otherwise."""
+        try:
+            return cls(weakref.ref(value, gone), future, is_watched=True)
+        except TypeError:  # a dict, a number, a string
+            return cls(lambda: value, future, is_watched=False)
 
 
 class _Talking:
@@ -253,14 +295,30 @@ def _knock(address: str, timeout_s: float) -> None:
     socket.create_connection((found.hostname, port), timeout_s).close()
 
 
+def _unlike(told: list[str]) -> ClusterError:
+    return ClusterError(
+        f"workers run other versions: {'; '.join(told)}. Install the same ones there, since results would not be "
+        "the same"
+    )
+
+
 def _gone(what: str) -> ClusterError:
     return ClusterError(
         f"the Dask scheduler is gone ({what}): start it and its workers, and run this again; nothing was written"
     )
 
 
-def _answered(function: Callable[..., Any], part: Any, *shared: Any) -> tuple[Any, BeastError | None]:
-    """Return a part's result, or what it raised on purpose: trying that again would raise it again."""
+def _answered(
+    wanted: Mapping[str, str], function: Callable[..., Any], part: Any, *shared: Any
+) -> tuple[Any, BeastError | None]:
+    """Return a part's result, or what it raised on purpose: trying that again would raise it again.
+
+    A worker that runs other versions than those wanted works on nothing.
+    """
+    if wanted != _versions_here():
+        from distributed import get_worker
+
+        return None, _unlike(differences(wanted, {get_worker().address: _versions_here()}))
     try:
         return function(part, *shared), None
     except BeastError as error:

@@ -85,6 +85,10 @@ class Region:
         """Let time pass, for all regions, though their clocks stand still."""
         self._seconds[0] += seconds
 
+    def move(self, home: Ledger) -> None:
+        """Let its link lead to another ledger."""
+        self._home = self.link._ledger = home
+
     def held(self) -> dict[Charge, tuple[ShareRow, AccountState]]:
         """Return its shares, and where its own accounts stand; one that it leased ahead for has no account yet."""
         states = {(each.account, each.window): each for each in self.ledger.accounts(ended=True)}
@@ -97,10 +101,11 @@ class Region:
 
 
 class RegionMachine(RuleBasedStateMachine):
-    """Two regions reserve, settle, talk with the home over links that fail, die, and go by clocks that disagree.
+    """Two regions reserve, settle, talk with a home that forgets all, die, and go by clocks that disagree.
 
     What is checked: over both regions no account is ever overspent, by what requests have really cost; the home counts
-    at least that, and no more than the limit; and no region's workers hold more than its share.
+    at least that, and no more than the limit; and no region's workers hold more than its share. The last two do not
+    hold from when the home has lost its state until both regions have told it what they know.
     """
 
     def __init__(self) -> None:
@@ -108,17 +113,37 @@ class RegionMachine(RuleBasedStateMachine):
         self._folder = tempfile.TemporaryDirectory()
         folder = Path(self._folder.name)
         self._home_clock = FakeClock()
-        self._home = self.make_home(folder)
-        self._home.set_rules(_RULES)
+        self._n_homes, self._untold, self._may_count_more = 0, set[str](), False
+        self._home = self._new_home()
         self._seconds = [0.0]
         self._loop = asyncio.new_event_loop()
         self._regions = [Region(name, folder, self._home, FakeClock(), self._seconds) for name in ("us", "ap")]
         self._reserved: dict[str, tuple[int, int, tuple[Charge, ...]]] = {}
         self._told: dict[str, int] = {}
+        for each in (*self._regions, self._regions[0]):
+            each.steps.step()  # the home knows of both, and they of each other
 
     def make_home(self, folder: Path) -> Ledger:
-        """Return the home's empty ledger."""
+        """Return an empty ledger for the home; the folder is its own."""
         return SqlLedger.open(f"sqlite:///{folder / 'home.db'}", self._home_clock)
+
+    @rule()
+    def lose_home(self) -> None:
+        """Let the home forget all."""
+        self._home.close()
+        self._home = self._new_home()
+        for each in self._regions:
+            each.move(self._home)
+        self._untold = {each.name for each in self._regions}
+
+    @rule(region=_regions, tenant=_tenants, upper=_uppers)
+    def lose_home_and_reserve(self, region: int, tenant: str, upper: int) -> None:
+        """Let the home forget what a region holds and goes on to use, while another one asks for as much as it gets."""
+        self.reserve_with_help(region, tenant, upper)
+        self.lose_home()
+        for _ in range(3):
+            self.reserve_with_help(1 - region, tenant, 400)
+            self.reserve(region, tenant, upper)
 
     @rule(region=_regions, tenant=_tenants, upper=_uppers)
     def reserve(self, region: int, tenant: str, upper: int) -> None:
@@ -158,6 +183,8 @@ class RegionMachine(RuleBasedStateMachine):
             each.steps.step()
         except UnavailableError:
             assert each.link.before or each.link.after
+        else:
+            self._untold.discard(each.name)
 
     @rule(region=_regions, before=st.booleans(), after=st.booleans())
     def link(self, region: int, before: bool, after: bool) -> None:
@@ -167,6 +194,7 @@ class RegionMachine(RuleBasedStateMachine):
     @rule(region=_regions)
     def kill_worker(self, region: int) -> None:
         """Kill a region's worker; another one starts."""
+        self._may_count_more = True  # what is lost, and then settled for less
         each = self._regions[region]
         each.guard._steps._journal.close(delete=False)
         each.guard = each.begin_guard()
@@ -184,11 +212,13 @@ class RegionMachine(RuleBasedStateMachine):
     @rule()
     def expire_at_home(self) -> None:
         """Let the home count leases of silent regions as lost."""
-        self._home.expire(self._home_clock.now().timestamp(), 60.0)
+        if self._home.expire(self._home_clock.now().timestamp(), 60.0):
+            self._may_count_more = True  # what a silent region held, and gives back
 
     @rule(seconds=st.sampled_from([1.0, 100.0, 1000.0]))
     def wait(self, seconds: float) -> None:
         """Let time pass, everywhere."""
+        self._may_count_more = True  # reservations lapse, and are settled for less
         self._seconds[0] += seconds
         for clock in (self._home_clock, *(each.clock for each in self._regions)):
             clock.advance(seconds)
@@ -207,12 +237,16 @@ class RegionMachine(RuleBasedStateMachine):
                 truth[charge] += self._told.get(name, upper)
         counted = {(each.account, each.window): each for each in self._home.accounts(ended=True)}
         for charge, spent in truth.items():
+            assert spent <= _LIMITS[charge[0].split(":")[0]]
             home = counted.get(charge)
-            assert spent <= (0 if home is None else home.settled + home.lost + home.leased)
+            assert self._untold or spent <= (0 if home is None else home.settled + home.lost + home.leased)
         for (account, _), home in counted.items():
-            assert home.settled + home.lost + home.leased <= _LIMITS[account.split(":")[0]]
+            if self._n_homes == 1 or not self._may_count_more:
+                assert home.settled + home.lost + home.leased <= _LIMITS[account.split(":")[0]]
             assert min(home.settled, home.lost, home.leased, home.reserved) >= 0
         for region in self._regions:
+            if region.name in self._untold:
+                continue
             for share, state in region.held().values():
                 assert state.settled + state.lost + state.leased <= share.allowed
 
@@ -231,14 +265,26 @@ class RegionMachine(RuleBasedStateMachine):
                 told[charge] = [
                     a + b for a, b in zip(told[charge], (state.settled, state.lost, share.lease), strict=True)
                 ]
+        assert not self._home.awaited()
         for home in self._home.accounts(ended=True):
-            assert [home.settled, home.lost, home.leased] == told[home.account, home.window]
+            settled, lost, leased = told[home.account, home.window]
+            assert home.settled + home.lost >= settled + lost
+            if self._n_homes == 1 or not self._may_count_more:
+                assert [home.settled, home.lost, home.leased] == [settled, lost, leased]
         for each in self._regions:
             each.ledger.store.close()
         self._home.close()
         self._run(self._loop.shutdown_default_executor())
         self._loop.close()
         self._folder.cleanup()
+
+    def _new_home(self) -> Ledger:
+        self._n_homes += 1
+        folder = Path(self._folder.name) / f"home{self._n_homes}"
+        folder.mkdir()
+        home = self.make_home(folder)
+        home.set_rules(_RULES)
+        return home
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         self._loop.run_until_complete(work)

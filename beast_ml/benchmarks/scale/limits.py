@@ -12,7 +12,17 @@ from beast_ml.benchmarks.scale.paths import PROVIDER_PATHS
 from beast_ml.benchmarks.scale.site import Site
 from beast_ml.errors import InputError
 
-__all__ = ["FORWARDED_A_STEP", "POSTGRES", "Demand", "Limit", "demand", "limits_of", "unmeasured", "workers_for"]
+__all__ = [
+    "FORWARDED_A_STEP",
+    "POSTGRES",
+    "Demand",
+    "Limit",
+    "demand",
+    "limits_of",
+    "shown_us",
+    "unmeasured",
+    "workers_for",
+]
 
 FORWARDED_A_STEP: Final = 10_000.0
 """Outcomes that a worker is shown with one step on the ledger at most; it takes a step a second."""
@@ -158,9 +168,27 @@ def demand(deployment: Deployment, mix: Mapping[str, float]) -> Demand:
     )
 
 
-def workers_for(need: Demand, rate: float, load: float, site: Site) -> float:
-    """Return how many workers are busy to some share of their time at a rate; no whole number."""
-    return rate * need.worker_us / site.speed / 1e6 / load
+def workers_for(need: Demand, rate: float, load: float, site: Site, shown_us: float = 0.0) -> float:
+    """Return how many workers are busy to some share of their time at a rate; no whole number.
+
+    Parameters
+    ----------
+    shown_us
+        CPU time in which a worker is shown an outcome that came to another one; see `shown_us`.
+    """
+    free_us = load * site.speed * 1e6
+    alone = rate * need.worker_us / free_us
+    if alone <= 1.0:
+        return alone  # nobody else is told anything
+    free_us -= min(rate * need.outcomes, FORWARDED_A_STEP) * shown_us
+    return rate * need.worker_us / free_us if free_us > 0.0 else math.inf
+
+
+def shown_us(model: CostModel, deployment: Deployment, need: Demand) -> float:
+    """Return the CPU time in which each worker of a deployment is shown an outcome; 0 where it was not measured."""
+    service = _ledger_in(deployment, need)
+    lease = None if service is None else model.lease(service)
+    return 0.0 if lease is None else lease.worker_read_us
 
 
 def _ledger_in(deployment: Deployment, need: Demand) -> str | None:
@@ -203,7 +231,7 @@ def limits_of(model: CostModel, deployment: Deployment, need: Demand, load: floa
     """
 
     def workers(rate: float) -> float:
-        return workers_for(need, rate, load, site)
+        return workers_for(need, rate, load, site, shown_us(model, deployment, need))
 
     def forwarded(rate: float) -> float:
         """Return the outcomes a second that come to another worker than the one that decided."""

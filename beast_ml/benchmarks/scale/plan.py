@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.benchmarks.scale.cost_model import CostModel, Deployment
-from beast_ml.benchmarks.scale.limits import POSTGRES, Demand, Limit, demand, limits_of, workers_for
+from beast_ml.benchmarks.scale.limits import POSTGRES, Demand, Limit, demand, limits_of, shown_us, workers_for
 from beast_ml.benchmarks.scale.queueing import highest_load, response_us
 from beast_ml.benchmarks.scale.site import Site
 from beast_ml.errors import InputError
 
-__all__ = ["Part", "Plan", "make_plan", "service_times_us"]
+__all__ = ["Part", "Plan", "make_plan", "service_times_us", "why_no_plan"]
 
 _HOURS: Final = 730.0  # of a month, as cloud providers bill it
 _MONTH_S: Final = _HOURS * 3600.0
@@ -145,6 +145,27 @@ def service_times_us(
     return np.asarray(drawn * shape / shape.mean(), dtype=np.float64)
 
 
+def why_no_plan(
+    model: CostModel, deployment: Deployment, mix: Mapping[str, float], site: Site | None = None
+) -> str | None:
+    """Return why no number of machines keeps a mix to the limit of the p95; None where some does.
+
+    Raises
+    ------
+    InputError
+        If a path was not measured.
+    """
+    site = Site() if site is None else site
+    demand(deployment, mix)
+    service = service_times_us(deployment, mix, model.latency_us) / site.speed
+    if highest_load(service, site.p95_ms * 1e3) > 0:
+        return None
+    return (
+        f"`p95_ms` == {site.p95_ms:g}: even a request alone takes {np.quantile(service, 0.95) / 1e3:.3g} ms at its "
+        "p95; allow more"
+    )
+
+
 def make_plan(
     model: CostModel, deployment: Deployment, mix: Mapping[str, float], rate: float, site: Site | None = None
 ) -> Plan:
@@ -171,20 +192,18 @@ def make_plan(
     site = Site() if site is None else site
     if not rate > 0 or not math.isfinite(rate):
         raise InputError(f"`rate` == {rate!r}, must be requests a second, above 0")
+    if (why_not := why_no_plan(model, deployment, mix, site)) is not None:
+        raise InputError(why_not)
     need = demand(deployment, mix)
     service = service_times_us(deployment, mix, model.latency_us) / site.speed
     load = min(site.utilisation, highest_load(service, site.p95_ms * 1e3))
-    if load <= 0:
-        raise InputError(
-            f"`p95_ms` == {site.p95_ms:g}: even a request alone takes {np.quantile(service, 0.95) / 1e3:.3g} ms at its "
-            "p95; allow more"
-        )
     limits = limits_of(model, deployment, need, load, site)
     cells = max((each.needed(rate, site.utilisation) for each in limits if each.serves), default=1)
     stores = max(cells, *(each.needed(rate, site.utilisation) for each in limits if not each.serves), 1)
     mean_rate = rate / site.peak_to_mean
+    n_workers = cells * workers_for(need, rate / cells, load, site, shown_us(model, deployment, need))
     parts = (
-        _replicas(need, deployment, rate, load, model.compaction_us or 0.0, cells, site),
+        _replicas(need, deployment, rate, n_workers, model.compaction_us or 0.0, cells, site),
         _balancers(need, mix, rate, site),
         *_valkey(need, deployment, mean_rate, cells, site),
         *_postgres(need, deployment, limits, rate, cells, site),
@@ -216,9 +235,9 @@ def _part(name: str, units: int, per_unit: tuple[float, float, float], site: Sit
 
 
 def _replicas(
-    need: Demand, deployment: Deployment, rate: float, load: float, compaction_us: float, cells: int, site: Site
+    need: Demand, deployment: Deployment, rate: float, n_workers: float, compaction_us: float, cells: int, site: Site
 ) -> Part:
-    mean_rate, n_workers = rate / site.peak_to_mean, workers_for(need, rate, load, site)
+    mean_rate = rate / site.peak_to_mean
     # What is no worker shares the last core: supervisor, chores and the host's own compaction.
     beside_us = rate * need.host_us + mean_rate * need.rows * compaction_us + n_workers * need.idle_host_us
     by_network = rate * _wire_bytes(need) * 8 / 1e9 / (site.gbit_per_s * site.utilisation)

@@ -20,7 +20,7 @@ from beast_ml.benchmarks.scale.cost_part import Ground, measure_deployment
 from beast_ml.benchmarks.scale.lease_part import measure_leases
 from beast_ml.benchmarks.scale.limits import demand, unmeasured
 from beast_ml.benchmarks.scale.mix import with_hit_share
-from beast_ml.benchmarks.scale.plan import Plan, make_plan
+from beast_ml.benchmarks.scale.plan import Plan, make_plan, why_no_plan
 from beast_ml.benchmarks.scale.release_tree import release_tree
 from beast_ml.benchmarks.scale.releases_part import ReleasesResult, measure_releases
 from beast_ml.benchmarks.scale.site import Site
@@ -290,6 +290,9 @@ class ScaleBench:
                     if what not in self._left_out:
                         self._say(f"warning: {what}: {why}")
                     self._left_out[what] = why
+            able = [each for each in able if self._can_be_planned(cost, each, name, mix)]
+            if not able:
+                continue
             plans += [
                 Planned(each.name, name, make_plan(cost, each, mix, rate, config.site))
                 for each in able
@@ -300,8 +303,21 @@ class ScaleBench:
                 mixes = [(share, with_hit_share(mix, share)) for share in HIT_SHARES]
             except InputError:
                 continue
-            compared += [Sensitivity(name, s, make_plan(cost, of, each, middle, config.site)) for s, each in mixes]
+            compared += [
+                Sensitivity(name, share, make_plan(cost, of, each, middle, config.site))
+                for share, each in mixes
+                if why_no_plan(cost, of, each, config.site) is None
+            ]
         return tuple(plans), tuple(compared)
+
+    def _can_be_planned(self, cost: CostModel, deployment: Deployment, name: str, mix: Mapping[str, float]) -> bool:
+        """Return whether a mix can keep to the limit of the p95; if not, say so in the report, and go on."""
+        why_not = why_no_plan(cost, deployment, mix, self._config.site)
+        if why_not is not None:
+            what = f"plan of the mix {name} in the deployment {deployment.name}"
+            self._left_out[what] = f"it cannot be planned on this machine: {why_not}"
+            self._say(f"warning: {what}: {why_not}")
+        return why_not is None
 
     def _releases(self) -> ReleasesResult | None:
         config = self._config

@@ -170,6 +170,8 @@ class Replayed(msgspec.Struct):
         Nothing can be missing: the machine has not restarted since, and every line is readable.
     holder
         Whose journal it was.
+    reported
+        Number of the last step that was written down; the ones before it were applied.
     """
 
     holder: str
@@ -177,6 +179,7 @@ class Replayed(msgspec.Struct):
     open: dict[str, LostReservation]
     forwarded: dict[str, int]
     whole: bool
+    reported: int = 0
 
 
 def replay(content: bytes, applied: int) -> Replayed:
@@ -210,6 +213,7 @@ def _replay_line(
     elif sign == "!":
         number, _, text = rest.partition(b" ")
         report = msgspec.json.decode(text, type=_Report)
+        replayed.reported = int(number)
         if int(number) <= applied:
             for account, window, amount in report.settled:
                 replayed.settled[account, window] -= amount
@@ -234,6 +238,7 @@ def final_batch(
     forwarded: Mapping[str, int],
     *,
     lose_rest: bool,
+    forgotten: bool = False,
 ) -> Batch:
     """Return a holder's last step: what is settled is booked, what is open is lost, the rest goes back."""
     lost: defaultdict[Charge, int] = defaultdict(int)
@@ -245,7 +250,17 @@ def final_batch(
         Entry(account, window, settled.get((account, window), 0), lost[account, window])
         for account, window in sorted({*settled, *lost})
     )
-    return Batch(holder, seq, now_s, entries, reservations, tuple(forwarded.items()), final=True, lose_rest=lose_rest)
+    return Batch(
+        holder,
+        seq,
+        now_s,
+        entries,
+        reservations,
+        tuple(forwarded.items()),
+        final=True,
+        lose_rest=lose_rest,
+        forgotten=forgotten,
+    )
 
 
 def lock_abandoned(path: Path) -> int | None:

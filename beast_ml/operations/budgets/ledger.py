@@ -8,7 +8,7 @@ spent, or a worker itself sees that a request has cost more than it reserved: wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, Protocol
 
 import msgspec
@@ -22,6 +22,7 @@ __all__ = [
     "Balance",
     "Batch",
     "Charge",
+    "Claim",
     "Entry",
     "Ledger",
     "LostReservation",
@@ -75,6 +76,29 @@ class LostReservation(msgspec.Struct, frozen=True):
     charges: tuple[Charge, ...]
 
 
+class Claim(msgspec.Struct, frozen=True):
+    """What a region knows of one account, for a home that may have lost its state.
+
+    Parameters
+    ----------
+    account, window
+        Which one.
+    spent
+        Nano-dollars settled and lost since the window began, by who spent them: itself in all, the others as the home
+        last told; see `Answer`.
+    lost
+        Of its own, what is lost.
+    lease
+        What its workers have leased and may spend, whatever becomes of the home.
+    """
+
+    account: str
+    window: str
+    spent: Mapping[str, int]
+    lost: int = 0
+    lease: int = 0
+
+
 class Batch(msgspec.Struct, frozen=True):
     """One step of a holder: applied whole, and once however often it is sent.
 
@@ -102,6 +126,18 @@ class Batch(msgspec.Struct, frozen=True):
     life_s
         Seconds of silence, beyond those that any holder has, after which its leases count as lost: for so long a region
         spends what it leased without its home.
+    region
+        The holder is this region: what it spends is kept apart, so that it counts once however often it is told.
+    claims
+        What it knows was spent, where the home may not: more than is known there is booked. No entries beside them.
+    claims_more
+        More claims follow: the region is waited for.
+    others
+        With claims: regions that the home knew. Those it does not know (any more) are waited for, too.
+    windows
+        With claims: the latest day and month that the home had; no earlier one is opened again.
+    forgotten
+        With ``final``: the ledger has forgotten steps of this holder, so others may have told of what is settled here.
     """
 
     holder: str
@@ -115,6 +151,12 @@ class Batch(msgspec.Struct, frozen=True):
     final: bool = False
     lose_rest: bool = False
     life_s: float = 0.0
+    region: str = ""
+    claims: tuple[Claim, ...] = ()
+    claims_more: bool = False
+    others: tuple[str, ...] = ()
+    windows: tuple[str, str] = ("", "")
+    forgotten: bool = False
 
 
 class Balance(msgspec.Struct, frozen=True):
@@ -161,6 +203,13 @@ class Answer(msgspec.Struct, frozen=True):
         Seconds since 1970 by the ledger's own clock; 0 where it does not say.
     balances
         Of the accounts of the batch.
+    spent
+        To a region, beside each balance: settled and lost amounts by who spent them: regions by name, and the home's
+        own workers by the name of the home's state, which is another one when that was lost.
+    regions
+        To a region: those that the home knows.
+    awaited
+        To a region: those that have to say what they know before anything is lent again.
     """
 
     state: Literal["applied", "closed", "stale"]
@@ -170,6 +219,9 @@ class Answer(msgspec.Struct, frozen=True):
     settlements: tuple[tuple[int, str, int], ...] = ()
     last: int = 0
     clock_s: float = 0.0
+    spent: tuple[Mapping[str, int], ...] = ()
+    regions: tuple[str, ...] = ()
+    awaited: tuple[str, ...] = ()
 
 
 class AccountState(msgspec.Struct, frozen=True):
@@ -231,6 +283,20 @@ class Ledger(Protocol):
         """Return the accounts of a tenant and its users (None: all) in the windows that run, by name and window.
 
         With ``ended`` also those of windows that are over, as far as they are still kept.
+        """
+        ...
+
+    def awaited(self) -> tuple[str, ...]:
+        """Return the regions that have to say what they know before anything is lent again; see `Batch`."""
+        ...
+
+    def go_without(self, region: str) -> None:
+        """Lend again without hearing what a region knows: it may have spent, or hold, more than the limits then have.
+
+        Raises
+        ------
+        InputError
+            If it is not waited for.
         """
         ...
 

@@ -10,7 +10,7 @@ the region has said what it did with it. No clock takes part in this.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import msgspec
@@ -22,6 +22,7 @@ from beast_ml.operations.budgets.region_rows import (
     RegionState,
     ShareRow,
     drop_shares,
+    note_changed,
     region_state,
     set_region_state,
     shares,
@@ -82,8 +83,10 @@ class RegionLedger(SqlLedger):
         return self.copy_rules()
 
     def copy_rules(self) -> RuleBook:
-        """Take over the home's rules."""
+        """Take over the home's rules; a home that never had any is given those that it had before it lost its state."""
         book = self.home.rules()
+        if book.version == 0 and (known := super().rules()).rules:
+            book = self.home.set_rules(known.rules)
         taken = super().set_rules(book.rules)
         with self.store.writing() as stored:
             set_region_state(stored, msgspec.structs.replace(region_state(stored), rules_version=book.version))
@@ -108,6 +111,14 @@ class RegionLedger(SqlLedger):
             held = shares(stored, {(each.account, each.window) for each in states})
         return [_everywhere(each, held.get((each.account, each.window), _NO_SHARE)) for each in states]
 
+    def awaited(self) -> tuple[str, ...]:
+        """Return the regions that the home waits for; see `Ledger`."""
+        return self.home.awaited()
+
+    def go_without(self, region: str) -> None:
+        """Have the home wait for a region no more; see `Ledger`."""
+        self.home.go_without(region)
+
     def close(self) -> None:
         """Close the connections, to the home, too."""
         super().close()
@@ -123,6 +134,10 @@ class RegionLedger(SqlLedger):
             charge: None if limit is None else min(limit, held.get(charge, _NO_SHARE).allowed)
             for charge, limit in limits.items()
         }
+
+    def _changed(self, stored: LedgerRows, charges: Collection[Charge]) -> None:
+        """Have the next step on the home look at what workers' steps have changed."""
+        note_changed(stored, charges)
 
     def _told(
         self, stored: LedgerRows, entries: Sequence[Entry], balances: tuple[Balance, ...], clock_s: float
@@ -141,6 +156,7 @@ class RegionLedger(SqlLedger):
                 lacking[charge] = share
             told.append(_balance_everywhere(balance, share, limits[entry.account], state, clock_s))
         store_shares(stored, lacking)
+        note_changed(stored, (), [charge for charge, share in lacking.items() if share.wanted])
         return tuple(told)
 
 
@@ -162,11 +178,11 @@ def _balance_everywhere(
 ) -> Balance:
     """Return a balance as the only ledger would tell it.
 
-    Where the home cannot be asked, nothing is free but what other workers of the region give back, so that what the
-    region does not have is refused without waiting. Workers are asked to give back where the home has no more either,
-    and once the leases have ended.
+    Where the home cannot be asked, or lends nothing before other regions have said what they know, nothing is free but
+    what other workers of the region give back, so that what the region does not have is refused without waiting.
+    Workers are asked to give back where the home has no more either, and once the leases have ended.
     """
-    cut_off = state.away
+    cut_off = state.away or bool(state.awaited)
     at_home = (limit or 0) - share.spent_elsewhere - share.leased_elsewhere - share.settled - share.lost - share.lease
     contended = balance.contended and (cut_off or at_home <= share.wanted)
     return msgspec.structs.replace(

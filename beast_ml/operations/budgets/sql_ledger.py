@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import uuid
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -19,11 +20,30 @@ from beast_ml.operations.budgets.booking import (
     resize,
     revive,
 )
-from beast_ml.operations.budgets.ledger import AHEAD_S, AccountState, Answer, Balance, Batch, Charge, Entry, RuleBook
+from beast_ml.operations.budgets.ledger import (
+    AHEAD_S,
+    AccountState,
+    Answer,
+    Balance,
+    Batch,
+    Charge,
+    Claim,
+    Entry,
+    RuleBook,
+)
 from beast_ml.operations.budgets.rules import BudgetRule, rules_by_name, windows_at
+from beast_ml.operations.budgets.spenders import (
+    JOURNALS,
+    KnownRegions,
+    book_again,
+    book_by,
+    merge_claim,
+    not_awaited,
+    spent_by,
+)
 from beast_ml.operations.budgets.sql_rows import LedgerRows, some
 from beast_ml.operations.budgets.sql_store import SqlStore, ledger_engine
-from beast_ml.operations.budgets.sql_tables import ACCOUNTS, FORWARDED, HOLDERS, LEASES, LOST, RULES
+from beast_ml.operations.budgets.sql_tables import ACCOUNTS, FORWARDED, HOLDERS, LEASES, LOST, RULES, SPENDERS
 
 __all__ = ["SqlLedger"]
 
@@ -101,23 +121,36 @@ class SqlLedger:
             fresh = batch.seq == seq + 1
             if not fresh and (batch.final or batch.seq != seq):
                 return Answer("stale")
-            self._settle(stored, batch.settlements, batch.now_s)
+            corrected = self._settle(stored, batch.settlements, batch.now_s)
             leases = stored.leases(batch.holder)
-            asked = {(entry.account, entry.window) for entry in batch.entries}
+            asked = {*_charges(batch.entries), *_charges(batch.claims)}
             accounts = stored.accounts(asked | set(leases))
             if state == "expired":
                 for charge, lease in leases.items():
                     revive(accounts[charge], lease)
             meta = stored.meta()
             clock_s = self.clock_s(stored)
-            windows = _later_windows((meta.get("day", ""), meta.get("month", "")), batch.entries, clock_s)
+            latest = max(meta.get("day", ""), batch.windows[0]), max(meta.get("month", ""), batch.windows[1])
+            windows = _later_windows(latest, batch.entries, clock_s)
             if windows != (meta.get("day", ""), meta.get("month", "")):
                 stored.set_meta({"day": windows[0], "month": windows[1]})
             limits = self._limits(stored, batch.entries, clock_s)
+            known = stored.known_regions(meta)
+            if batch.region:
+                known = self._hear(stored, known, batch, clock_s)
+            spenders = stored.spenders(asked) if batch.region or batch.forgotten else {}
             if fresh:
+                for claim in batch.claims:
+                    charge = (claim.account, claim.window)
+                    merge_claim(accounts[charge], leases[charge], spenders[charge], claim, batch.region, known.state)
                 for entry in batch.entries:
                     charge = (entry.account, entry.window)
                     book(accounts[charge], leases[charge], entry)
+                    if batch.region:
+                        book_by(spenders[charge], batch.region, entry)
+                    elif batch.forgotten:
+                        book_again(accounts[charge], spenders[charge], entry)
+                stored.store_spenders(spenders)
                 self._lose(stored, batch, accounts)
             for entry in () if batch.final else batch.entries:
                 charge = (entry.account, entry.window)
@@ -126,7 +159,7 @@ class SqlLedger:
                     leases[charge],
                     entry,
                     limits[charge],
-                    may_grow=entry.window in windows,
+                    may_grow=entry.window in windows and not known.awaited,
                     now_s=batch.now_s,
                 )
             if batch.final:
@@ -151,6 +184,7 @@ class SqlLedger:
             )
             for part in some(batch.consumed):
                 stored.connection.execute(FORWARDED.delete().where(FORWARDED.c.n.in_(part)))
+            self._changed(stored, corrected | set(accounts))
             forwarded = stored.connection.execute(
                 FORWARDED.select().where(FORWARDED.c.n > batch.since).order_by(FORWARDED.c.n).limit(_MAX_FORWARDED)
             ).all()
@@ -162,6 +196,11 @@ class SqlLedger:
                 tuple((int(row.n), str(row.reservation_id), int(row.actual)) for row in forwarded),
                 max((int(row.n) for row in forwarded), default=batch.since),
                 clock_s,
+                tuple(spent_by(accounts[charge], spenders[charge], known.state) for charge in _charges(batch.entries))
+                if batch.region
+                else (),
+                tuple(sorted(known.seen)) if batch.region else (),
+                known.awaited if batch.region else (),
             )
 
     def applied(self, holder: str) -> int | None:
@@ -185,6 +224,7 @@ class SqlLedger:
                     lose_lease(accounts[charge], lease)
                 stored.store_accounts(accounts, now_s)
                 stored.store_leases(holder, leases)
+                self._changed(stored, set(accounts))
             for part in some(silent):
                 stored.connection.execute(HOLDERS.update().where(HOLDERS.c.holder.in_(part)).values(state="expired"))
             if abs(now_s - self._forgot_at) > _FORGET_S:
@@ -204,9 +244,34 @@ class SqlLedger:
             rows = stored.connection.execute(query.order_by(ACCOUNTS.c.account, ACCOUNTS.c.window)).all()
         return [AccountState(row.account, row.window, row.settled, row.lost, row.leased, row.reserved) for row in rows]
 
+    def awaited(self) -> tuple[str, ...]:
+        """Return the regions that have to say what they know; see `Ledger`."""
+        with self.store.writing() as stored:
+            return stored.known_regions(stored.meta()).awaited
+
+    def go_without(self, region: str) -> None:
+        """Lend again without hearing what a region knows; see `Ledger`."""
+        with self.store.writing() as stored:
+            known = stored.known_regions(stored.meta())
+            if region not in known.awaited:
+                raise not_awaited(region, known.awaited)
+            left = tuple(name for name in known.awaited if name != region)
+            stored.set_known_regions(msgspec.structs.replace(known, awaited=left))
+
     def close(self) -> None:
         """Close the connections."""
         self.store.close()
+
+    def _hear(self, stored: LedgerRows, known: KnownRegions, batch: Batch, clock_s: float) -> KnownRegions:
+        """Take note of a region's step, and whether it has said what it knows."""
+        if not known.state:
+            known = msgspec.structs.replace(known, state=JOURNALS + uuid.uuid4().hex[:8])
+        heard = known.hear(batch.region, batch.others, clock_s, more=batch.claims_more)
+        stored.set_known_regions(heard)
+        return heard
+
+    def _changed(self, stored: LedgerRows, charges: Collection[Charge]) -> None:
+        """Take note of accounts that a step has changed."""
 
     def _limits(self, stored: LedgerRows, entries: Sequence[Entry], clock_s: float) -> dict[Charge, int | None]:
         """Return up to what the entries' accounts may be spent, settled and lost amounts and leases together."""
@@ -225,9 +290,10 @@ class SqlLedger:
             return float(stored.connection.scalars(sa.select(sa.extract("epoch", sa.func.clock_timestamp()))).one())
         return (self._clock or SystemClock()).now().timestamp()
 
-    def _settle(self, stored: LedgerRows, settlements: Sequence[tuple[str, int]], now_s: float) -> None:
+    def _settle(self, stored: LedgerRows, settlements: Sequence[tuple[str, int]], now_s: float) -> set[Charge]:
         """Correct what is lost, up to what was reserved; keep the rest for the holder that has the reservation."""
         told: dict[str, int] = {}
+        corrected: set[Charge] = set()
         for reservation_id, actual in settlements:
             told.setdefault(reservation_id, actual)
         unknown = set(told)
@@ -236,6 +302,7 @@ class SqlLedger:
                 unknown.discard(row.reservation_id)
                 actual = min(told[row.reservation_id], row.upper)
                 for account, window in _CHARGES.decode(row.charges):
+                    corrected.add((account, window))
                     stored.connection.execute(
                         ACCOUNTS.update()
                         .where(ACCOUNTS.c.account == account, ACCOUNTS.c.window == window)
@@ -250,6 +317,7 @@ class SqlLedger:
                 if reservation_id in unknown
             ],
         )
+        return corrected
 
     def _lose(self, stored: LedgerRows, batch: Batch, accounts: dict[Charge, AccountRow]) -> None:
         """Remember lost reservations; those whose settlement has come by another worker are settled at once."""
@@ -283,6 +351,10 @@ class SqlLedger:
         )
         old = ACCOUNTS.c.touched_at < now_s - _KEEP_WINDOWS_S
         stored.connection.execute(ACCOUNTS.delete().where(old, ~leased.exists()))
+        kept = sa.select(ACCOUNTS.c.account).where(
+            ACCOUNTS.c.account == SPENDERS.c.account, ACCOUNTS.c.window == SPENDERS.c.window
+        )
+        stored.connection.execute(SPENDERS.delete().where(~kept.exists()))
 
 
 def _later_windows(latest: tuple[str, str], entries: Iterable[Entry], clock_s: float) -> tuple[str, str]:
@@ -301,6 +373,10 @@ def _later_windows(latest: tuple[str, str], entries: Iterable[Entry], clock_s: f
             elif entry.window <= last_day:
                 day = max(day, entry.window)
     return day, month
+
+
+def _charges(entries: Iterable[Entry | Claim]) -> list[Charge]:
+    return [(entry.account, entry.window) for entry in entries]
 
 
 def _balance(

@@ -14,11 +14,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from beast_ml.operations.budgets.booking import AccountRow, LeaseRow
 from beast_ml.operations.budgets.ledger import Charge, Entry, RuleBook
 from beast_ml.operations.budgets.rules import BudgetRule, rules_of_account, tenant_of_account
-from beast_ml.operations.budgets.sql_tables import ACCOUNTS, LEASES, META, RULES
+from beast_ml.operations.budgets.spenders import KnownRegions, SpenderRow, Spenders
+from beast_ml.operations.budgets.sql_tables import ACCOUNTS, LEASES, META, RULES, SPENDERS
 
 __all__ = ["LedgerRows", "some"]
 
 _MAX_NAMES: Final = 500
+_REGIONS: Final = "regions"
 
 _T = TypeVar("_T")
 
@@ -124,6 +126,33 @@ class LedgerRows:
                 ),
                 ended,
             )
+
+    def spenders(self, charges: set[Charge]) -> defaultdict[Charge, Spenders]:
+        """Return who spent what of accounts, as far as that is kept."""
+        found: defaultdict[Charge, Spenders] = defaultdict(dict)
+        for part in some(sorted({account for account, _ in charges})):
+            for row in self.connection.execute(SPENDERS.select().where(SPENDERS.c.account.in_(part))):
+                if (row.account, row.window) in charges:
+                    found[row.account, row.window][row.spender] = SpenderRow(row.spent, row.lost)
+        return found
+
+    def store_spenders(self, spenders: dict[Charge, Spenders]) -> None:
+        """Write down who spent what."""
+        rows = [
+            {"account": account, "window": window, "spender": name, "spent": row.spent, "lost": row.lost}
+            for (account, window), of_account in spenders.items()
+            for name, row in of_account.items()
+        ]
+        self.put(SPENDERS, rows)
+
+    def known_regions(self, meta: dict[str, str]) -> KnownRegions:
+        """Return the regions that this ledger knows as their home."""
+        text = meta.get(_REGIONS)
+        return KnownRegions() if text is None else msgspec.json.decode(text, type=KnownRegions)
+
+    def set_known_regions(self, known: KnownRegions) -> None:
+        """Write them down."""
+        self.set_meta({_REGIONS: msgspec.json.encode(known).decode()})
 
     def add(self, table: sa.Table, rows: list[dict[str, Any]]) -> None:
         """Insert rows whose key is new."""

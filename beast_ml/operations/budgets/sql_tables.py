@@ -6,7 +6,20 @@ from typing import Final
 
 import sqlalchemy as sa
 
-__all__ = ["ACCOUNTS", "FORWARDED", "HOLDERS", "LEASES", "LOST", "META", "RULES", "SCHEMA_VERSION", "SHARES", "TABLES"]
+__all__ = [
+    "ACCOUNTS",
+    "CHANGED",
+    "FORWARDED",
+    "HOLDERS",
+    "LEASES",
+    "LOST",
+    "META",
+    "RULES",
+    "SCHEMA_VERSION",
+    "SHARES",
+    "SPENDERS",
+    "TABLES",
+]
 
 SCHEMA_VERSION: Final = "1"
 """Of the tables; another one is refused."""
@@ -102,3 +115,23 @@ SHARES: Final = sa.Table(
     sa.Column("reserved_elsewhere", sa.BigInteger, nullable=False),
 )
 """What a region that is not the budgets' home has of each account; empty at the home."""
+
+CHANGED: Final = sa.Table(
+    "budget_changed",
+    TABLES,
+    sa.Column("account", sa.Text, primary_key=True),
+    sa.Column("window", sa.Text, primary_key=True),
+    sa.Column("wanted", sa.Boolean, nullable=False),
+)
+"""Shares to look at in a region's next step on its home, and whether workers lack money of them; empty at the home."""
+
+SPENDERS: Final = sa.Table(
+    "budget_spenders",
+    TABLES,
+    sa.Column("account", sa.Text, primary_key=True),
+    sa.Column("window", sa.Text, primary_key=True),
+    sa.Column("spender", sa.Text, primary_key=True),
+    sa.Column("spent", sa.BigInteger, nullable=False),
+    sa.Column("lost", sa.BigInteger, nullable=False),
+)
+"""Who spent what is settled and lost, and what of it is lost: at the home as it is, in another region as it heard."""

@@ -7,6 +7,7 @@ that has lost its state is noticed, and refuses requests until the workers resta
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from beast_ml.errors import InputError, UnavailableError
 from beast_ml.operations.budgets import valkey_scripts
 from beast_ml.operations.budgets.ledger import AccountState, Answer, Balance, Batch, RuleBook
 from beast_ml.operations.budgets.rules import BudgetRule, rules_by_name, rules_of_account, tenant_of_account
+from beast_ml.operations.budgets.spenders import JOURNALS, not_awaited
 
 __all__ = ["ValkeyLedger"]
 
@@ -38,7 +40,7 @@ class ValkeyLedger:
         self._client = client
         self._scripts = {
             name: client.register_script(valkey_scripts.PRELUDE + getattr(valkey_scripts, name))
-            for name in ("RULES", "SET_RULES", "EXCHANGE", "APPLIED", "EXPIRE", "ACCOUNTS")
+            for name in ("RULES", "SET_RULES", "EXCHANGE", "APPLIED", "EXPIRE", "ACCOUNTS", "AWAITED", "GO_WITHOUT")
         }
 
     @classmethod
@@ -76,8 +78,9 @@ class ValkeyLedger:
         asked = msgspec.to_builtins(batch)
         for entry in asked["entries"]:
             entry["rules"] = rules_of_account(entry["account"])
-            entry["tenant"] = tenant_of_account(entry["account"])
-        found = self._run("EXCHANGE", batch=asked)
+        for each in (*asked["entries"], *asked["claims"]):
+            each["tenant"] = tenant_of_account(each["account"])
+        found = self._run("EXCHANGE", batch=asked, state=JOURNALS + uuid.uuid4().hex[:8])
         if found["state"] != "applied":
             return Answer(found["state"])
         balances = []
@@ -104,6 +107,9 @@ class ValkeyLedger:
             tuple((int(n), name, int(actual)) for n, name, actual in found["settlements"]),
             int(found["last"]),
             float(found["clock"]),
+            tuple({name: int(spent) for name, spent in each.items()} for each in found["spent"]),
+            tuple(sorted(found["regions"])),
+            tuple(found["awaited"]),
         )
 
     def applied(self, holder: str) -> int | None:
@@ -122,6 +128,15 @@ class ValkeyLedger:
             (AccountState(account, window, *map(int, amounts)) for account, window, *amounts in rows),
             key=lambda each: (each.account, each.window),
         )
+
+    def awaited(self) -> tuple[str, ...]:
+        """Return the regions that have to say what they know; see `Ledger`."""
+        return tuple(self._run("AWAITED")["awaited"])
+
+    def go_without(self, region: str) -> None:
+        """Lend again without hearing what a region knows; see `Ledger`."""
+        if not self._run("GO_WITHOUT", region=region)["n"]:
+            raise not_awaited(region, self.awaited())
 
     def close(self) -> None:
         """Close the connections."""

@@ -2,13 +2,15 @@
 
 Keys, all under one hash tag so that a cluster keeps them together:
 
-    meta                   hash: rules_version, declared, day, month, forwarded (the last number given)
+    meta                   hash: rules_version, declared, day, month, forwarded (the last number given), state (name)
     rules, limits          list of rules as JSON; hash of rule name -> nano-dollars
     a:ACCOUNT|WINDOW       hash: settled, lost, leased, reserved, wanted_at
     t:TENANT, tenants      sets: the accounts of a tenant ("" for global ones) as ACCOUNT|WINDOW; the tenants
     h:HOLDER, seen         hash: seq, state; sorted set of living holders by when they were seen
     l:HOLDER               hash: ACCOUNT|WINDOW -> [amount, open, expired]
     r:RESERVATION          lost reservation: {upper, charges}
+    s:ACCOUNT|WINDOW       hash: who spent of it -> [spent, lost]; see `beast_ml.operations.budgets.spenders`
+    regions, awaited       hash: region -> when it was last seen; set of regions that have to say what they know
     f, fa                  forwarded settlements: sorted set of reservations by number; hash -> [number, actual, at]
 
 Old windows, holders and lost reservations end by themselves (`EXPIRE`); a window earlier than the latest is closed.
@@ -20,10 +22,14 @@ from typing import Final
 
 from beast_ml.operations.budgets.booking import BUFFER_SHARE, CONTENDED_S
 from beast_ml.operations.budgets.ledger import AHEAD_S
+from beast_ml.operations.budgets.spenders import JOURNALS, KEEP_REGIONS_S
 
-__all__ = ["ACCOUNTS", "APPLIED", "EXCHANGE", "EXPIRE", "PRELUDE", "RULES", "SET_RULES"]
+__all__ = ["ACCOUNTS", "APPLIED", "AWAITED", "EXCHANGE", "EXPIRE", "GO_WITHOUT", "PRELUDE", "RULES", "SET_RULES"]
 
-_CONSTANTS: Final = f"local BUFFER_SHARE, CONTENDED_S, AHEAD_S = {BUFFER_SHARE}, {CONTENDED_S}, {AHEAD_S:.0f}"
+_CONSTANTS: Final = f"""
+local BUFFER_SHARE, CONTENDED_S, AHEAD_S = {BUFFER_SHARE}, {CONTENDED_S}, {AHEAD_S:.0f}
+local JOURNALS, KEEP_REGIONS_S = '{JOURNALS}', {KEEP_REGIONS_S:.0f}
+"""
 
 _FUNCTIONS: Final = """
 local DAY = 86400
@@ -81,6 +87,63 @@ local function store_leases(holder, leases)
       call('HDEL', key, charge)
     end
   end
+end
+
+local spenders = {}
+local function spenders_of(charge)
+  local found = spenders[charge]
+  if not found then
+    found = {}
+    local flat = call('HGETALL', P..'s:'..charge)
+    for i = 1, #flat, 2 do
+      local row = cjson.decode(flat[i + 1])
+      found[flat[i]] = {spent=row[1], lost=row[2]}
+    end
+    spenders[charge] = found
+  end
+  return found
+end
+local function spender(charge, name)
+  local rows = spenders_of(charge)
+  rows[name] = rows[name] or {spent=0, lost=0}
+  return rows[name]
+end
+local function store_spenders()
+  for charge, rows in pairs(spenders) do
+    for name, row in pairs(rows) do
+      call('HSET', P..'s:'..charge, name, '['..int(row.spent)..','..int(row.lost)..']')
+      call('EXPIRE', P..'s:'..charge, 100 * DAY)
+    end
+  end
+end
+local function counted(charge)
+  local states, regions, journals = 0, 0, 0
+  for name, row in pairs(spenders_of(charge)) do
+    if name == JOURNALS then
+      journals = row.spent
+    elseif string.sub(name, 1, #JOURNALS) == JOURNALS then
+      states = states + row.spent
+    else
+      regions = regions + row.spent
+    end
+  end
+  return regions + math.max(states, journals)
+end
+local function own(charge)
+  local others = 0
+  for name, row in pairs(spenders_of(charge)) do
+    if name ~= JOURNALS then others = others + row.spent end
+  end
+  return account(charge).settled + account(charge).lost - others
+end
+local function awaited()
+  local names = call('SMEMBERS', P..'awaited')
+  table.sort(names)
+  return names
+end
+local function names_of(x)
+  for i, name in ipairs(x) do x[i] = cjson.encode(name) end
+  return array(x)
 end
 
 local function rule_book()
@@ -155,7 +218,27 @@ if state == 'expired' then
   end
 end
 
-local clock = tonumber(call('TIME')[1])  -- a clock that is wrong opens nothing; what one has opened is closed again
+local clock = tonumber(call('TIME')[1])
+local is_region, state_name = batch.region ~= '', ''
+if is_region then
+  if meta('state') == '' then call('HSET', P..'meta', 'state', asked.state) end
+  state_name = meta('state')
+  for _, name in ipairs(batch.others) do
+    if name ~= batch.region and call('HEXISTS', P..'regions', name) == 0 then
+      call('HSET', P..'regions', name, int(clock))
+      call('SADD', P..'awaited', name)
+    end
+  end
+  call(batch.claims_more and 'SADD' or 'SREM', P..'awaited', batch.region)
+  call('HSET', P..'regions', batch.region, int(clock))
+  local flat = call('HGETALL', P..'regions')
+  for i = 1, #flat, 2 do
+    if clock - tonumber(flat[i + 1]) >= KEEP_REGIONS_S then call('HDEL', P..'regions', flat[i]) end
+  end
+end
+local is_waiting = call('SCARD', P..'awaited') > 0
+
+-- a clock that is wrong opens nothing; what one has opened is closed again
 local function civil(seconds)  -- there is no os.date in a script
   local z = math.floor(seconds / DAY) + 719468
   local era = math.floor(z / 146097)
@@ -171,6 +254,8 @@ end
 local last_day, last_month = civil(clock + AHEAD_S)
 local today, this_month = civil(clock)
 local day, month = meta('day'), meta('month')
+if batch.windows[1] > day then day = batch.windows[1] end
+if batch.windows[2] > month then month = batch.windows[2] end
 if day > last_day then day = today end
 if month > last_month then month = this_month end
 for _, e in ipairs(batch.entries) do
@@ -185,6 +270,25 @@ end
 call('HSET', P..'meta', 'day', day, 'month', month)
 
 if fresh then
+  for _, c in ipairs(batch.claims) do
+    local charge = c.account..'|'..c.window
+    local a, l = account(charge, c.tenant), lease(charge)
+    for name, spent in pairs(c.spent) do
+      if name == state_name then
+        a.settled = a.settled + math.max(spent - own(charge), 0)
+      else
+        local before, row = counted(charge), spender(charge, name)
+        row.spent = math.max(row.spent, spent)
+        a.settled = a.settled + counted(charge) - before
+      end
+    end
+    local row = spender(charge, batch.region)
+    a.lost = a.lost + c.lost - row.lost
+    a.settled = a.settled - c.lost + row.lost
+    row.lost = c.lost
+    l.amount = l.amount + c.lease
+    a.leased = a.leased + c.lease
+  end
   for _, e in ipairs(batch.entries) do
     local charge = e.account..'|'..e.window
     local a, l = account(charge, e.tenant), lease(charge)
@@ -193,6 +297,17 @@ if fresh then
     a.lost = a.lost + e.lost
     a.leased = a.leased + left - l.amount
     l.amount = left
+    if is_region then
+      if e.settled ~= 0 or e.lost ~= 0 then
+        local row = spender(charge, batch.region)
+        row.spent = row.spent + e.settled + e.lost
+        row.lost = row.lost + e.lost
+      end
+    elseif batch.forgotten then
+      local before, row = counted(charge), spender(charge, JOURNALS)
+      row.spent = row.spent + e.settled + e.lost
+      a.settled = a.settled - e.settled - e.lost + counted(charge) - before
+    end
   end
   for _, each in ipairs(batch.lost) do
     local text = call('HGET', P..'fa', each.reservation_id)
@@ -230,7 +345,7 @@ for i, e in ipairs(batch.entries) do
   l.open = e.open
   local change = batch.final and 0 or e.target - l.amount  -- a holder that ends keeps what is left for below
   if change > 0 then
-    local may_grow = e.window == day or e.window == month
+    local may_grow = (e.window == day or e.window == month) and not is_waiting
     local free = 0
     if may_grow then free = math.max(math.max(limits[i], 0) - a.settled - a.lost - a.leased, 0) end
     local need = math.max(e.least - l.amount, 0)
@@ -260,7 +375,18 @@ for i, e in ipairs(batch.entries) do
                                    int(limits[i]), contended}, ',')..']'
 end
 
+local spent = {}
+for i, e in ipairs(is_region and batch.entries or {}) do
+  local charge, told = e.account..'|'..e.window, {}
+  for name, row in pairs(spenders_of(charge)) do
+    if name ~= JOURNALS then told[#told + 1] = cjson.encode(name)..':'..int(row.spent) end
+  end
+  told[#told + 1] = cjson.encode(state_name)..':'..int(math.max(own(charge), 0))
+  spent[i] = '{'..table.concat(told, ',')..'}'
+end
+
 store_accounts()
+store_spenders()
 store_leases(batch.holder, leases)
 call('HSET', hkey, 'seq', int(batch.seq), 'state', batch.final and 'closed' or 'live')
 if batch.final then
@@ -284,7 +410,9 @@ for i, name in ipairs(call('ZRANGEBYSCORE', P..'f', '('..int(batch.since), '+inf
 end
 return '{"state":"applied","version":'..int(num(meta('rules_version')))..',"balances":'..array(balances)
   ..',"day":'..cjson.encode(day)..',"month":'..cjson.encode(month)..',"settlements":'..array(settlements)
-  ..',"last":'..int(last)..',"clock":'..int(clock)..'}'
+  ..',"last":'..int(last)..',"clock":'..int(clock)..',"spent":'..array(spent)
+  ..',"regions":'..names_of(is_region and call('HKEYS', P..'regions') or {})
+  ..',"awaited":'..names_of(is_region and awaited() or {})..'}'
 """
 """Apply one step of a holder."""
 
@@ -319,6 +447,14 @@ end
 return '{"n":'..#silent..'}'
 """
 """End the leases of holders that are silent."""
+
+AWAITED: Final = "return '{\"awaited\":'..names_of(awaited())..'}'"
+"""The regions that have to say what they know."""
+
+GO_WITHOUT: Final = """
+return '{"n":'..call('SREM', P..'awaited', asked.region)..'}'
+"""
+"""Wait for one no more."""
 
 ACCOUNTS: Final = """
 local found, day, month = {}, meta('day'), meta('month')

@@ -12,6 +12,7 @@ _USUAL_WEIGHT: Final = 1 / 200
 _USUAL_WEIGHT_OF_TRIALS: Final = 1 / 5
 _MIN_CALLS: Final = 8
 _STALE_S: Final = 120.0
+_RETRY_S: Final = 120.0
 _SURE: Final = 4.0
 _LEAST_DIFFERENCE: Final = math.log(1.25)
 _FASTEST_S: Final = 1e-4
@@ -32,12 +33,13 @@ class LatencyEstimate:
         Monotonic seconds.
     """
 
-    __slots__ = ("_n", "_usual", "_variance", "looked_at", "mean")
+    __slots__ = ("_n", "_n_again", "_usual", "_variance", "looked_at", "mean")
 
     def __init__(self, now: float) -> None:
         self.mean = self._usual = 0.0
         self._variance = 0.0
         self._n = 0
+        self._n_again = round(1.0 / _WEIGHT)
         self.looked_at = now
         """When it was observed the last time, or a call was sent to observe it again."""
 
@@ -61,6 +63,15 @@ class LatencyEstimate:
         difference = self.mean - math.log(max(seconds, _FASTEST_S))
         return difference >= _LEAST_DIFFERENCE and difference * difference > _SURE * _SURE * self._uncertainty(now)
 
+    def is_due(self, now: float) -> bool:
+        """Return whether nobody has looked for so long that it may have changed."""
+        return self.is_known and now - self.looked_at >= _RETRY_S
+
+    def look_again(self, now: float) -> None:
+        """Take note that it is tried again: what is observed next counts for more than what was before."""
+        self._n_again = 0
+        self.looked_at = now
+
     def observe(self, latency_s: float, now: float, *, trial: bool = False) -> bool:
         """Learn from a call that was answered; return whether it was slow: five times the usual, and 10 seconds.
 
@@ -69,7 +80,8 @@ class LatencyEstimate:
         """
         value = math.log(max(latency_s, _FASTEST_S))
         self._n += 1
-        weight = max(1.0 / self._n, _WEIGHT)
+        self._n_again += 1
+        weight = max(1.0 / self._n, 1.0 / (_MIN_CALLS + self._n_again), _WEIGHT)
         change = value - self.mean
         self.mean += weight * change
         self._variance = (1.0 - weight) * (self._variance + weight * change * change)

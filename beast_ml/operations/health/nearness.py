@@ -2,6 +2,9 @@
 
 What is measured of a farther endpoint has the way to it in it. Of one that was hardly called yet, it is expected to
 take what the near ones usually do and the way beside; so a region that slows down beyond that is left for the next.
+
+What was measured once does not hold for ever: a region that is left, or passed over, for what it took is tried again
+when nobody has looked for two minutes, with the calls of a moment, and these count for more than what was before.
 """
 
 from __future__ import annotations
@@ -63,6 +66,9 @@ class RegionDistances(msgspec.Struct, frozen=True):
 def near_seats(seats: Sequence[_S], now: float) -> list[_S]:
     """Return those of the nearest region, or of the next one that is surely faster than all of them; there must be one.
 
+    Of those that would be passed over for what was measured long ago, the nearest are returned, once: they are tried
+    again.
+
     Parameters
     ----------
     seats
@@ -77,10 +83,24 @@ def near_seats(seats: Sequence[_S], now: float) -> list[_S]:
     usual_s = min(seat.latency.usual_s for seat in near)
     for distance_s in sorted({seat.distance_s for seat in seats} - {nearest_s}):
         far = [seat for seat in seats if seat.distance_s == distance_s]
-        expected_s = min(_expected_s(seat, usual_s + distance_s - nearest_s) for seat in far)
-        if all(seat.latency.is_surely_above(expected_s, now) for seat in near):
-            return far
+        otherwise_s = usual_s + distance_s - nearest_s
+        if _are_slower(near, min(_expected_s(seat, otherwise_s) for seat in far), now):
+            return _tried_again(near, now) or far
+        if _are_slower(near, otherwise_s, now) and (again := _tried_again(far, now)):
+            return again
     return near
+
+
+def _are_slower(near: Sequence[_S], seconds: float, now: float) -> bool:
+    return all(seat.latency.is_surely_above(seconds, now) for seat in near)
+
+
+def _tried_again(seats: Sequence[_S], now: float) -> list[_S]:
+    """Return those at which nobody has looked for long; there is one look now."""
+    due = [seat for seat in seats if seat.latency.is_due(now)]
+    for seat in due:
+        seat.latency.look_again(now)
+    return due
 
 
 def _expected_s(seat: Seat, otherwise_s: float) -> float:

@@ -43,7 +43,7 @@ def grow_distributed(
     MissingExtraError
         If LightGBM or Dask's arrays are not installed.
     ClusterError
-        If a worker dies, or refuses: a tree is grown by all of them or not at all.
+        If a worker dies, refuses, or runs other releases: a tree is grown by all of them or not at all.
     """
     try:
         import dask.array as da
@@ -51,6 +51,7 @@ def grow_distributed(
         from lightgbm import DaskLGBMRegressor
     except ImportError as error:
         raise MissingExtraError("trees grown by several machines", "dask") from error
+    executor.check_workers()
     client = executor.client
     held = client.map(read, parts, pure=False)
     shapes = client.gather(client.map(_shape, held))

@@ -2,6 +2,9 @@
 
 import dataclasses
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -137,6 +140,53 @@ def test_trees_grown_by_all_workers_together_are_close_to_local_ones(executor):
     assert np.array_equal(again.predict(made.rows), together.predict(made.rows))
     apart = again.predict(made.rows) - local.predict(made.rows)
     assert np.sqrt(np.mean(apart**2)) < 0.1 * y.std()
+
+
+def kept_by_workers(executor) -> int:
+    """Return bytes of arrays that the workers keep."""
+    return sum(
+        executor.client.run(
+            lambda dask_worker: sum(getattr(v, "nbytes", 0) for v in dask_worker.data.values())
+        ).values()
+    )
+
+
+def test_what_is_shared_is_sent_once_and_let_go_when_nobody_has_it_any_more(executor):
+    def work(part: int, array: np.ndarray, more: dict[str, np.ndarray]) -> float:
+        return part + array[0] + more["a"][0]
+
+    before = kept_by_workers(executor)
+    array = np.ones(1_000_000)
+    for _ in range(2):
+        assert list(executor.map(work, range(3), array, {"a": np.ones(500_000)})) == [2.0, 3.0, 4.0]
+        assert len(executor._sent) == 1  # a dict is let go at once, since nobody can tell whether it is used
+    del array
+    assert executor._sent == []
+    ends = time.monotonic() + 30.0
+    while kept_by_workers(executor) > before and time.monotonic() < ends:
+        time.sleep(0.05)
+    assert kept_by_workers(executor) <= before
+
+
+def test_a_worker_of_another_release_that_joins_later_works_on_nothing(cluster, executor, tmp_path):
+    told = tmp_path / "duckdb-0.0.1.dist-info"
+    told.mkdir()
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: duckdb\nVersion: 0.0.1\n")
+    path = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    command = [sys.executable, "-m", "dask", "worker", cluster.address, "--no-dashboard", "--nthreads", "1"]
+    more = ["--local-directory", str(tmp_path), "--name", "other"]
+    with (tmp_path / "log").open("wb") as log:
+        worker = subprocess.Popen([*command, *more], stdout=log, stderr=log, env=os.environ | {"PYTHONPATH": path})
+    try:
+        executor.client.wait_for_workers(3, timeout=60)
+        with pytest.raises(ClusterError, match=r"workers run other versions: duckdb 0\.0\.1 on tcp://"):
+            list(executor.map(abs, range(50)))
+        with pytest.raises(ClusterError, match=r"duckdb 0\.0\.1"):
+            grow_distributed(executor, lambda cut: cut, [1], {})
+    finally:
+        worker.terminate()
+        worker.wait(30)
+    assert list(executor.map(abs, range(3))) == [0, 1, 2]
 
 
 def test_a_worker_that_dies_takes_no_part_with_it(executor, tmp_path):

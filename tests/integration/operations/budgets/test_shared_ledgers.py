@@ -8,10 +8,11 @@ from beast_ml.errors import InputError, UnavailableError
 from beast_ml.operations.budgets.ledger import Ledger
 from beast_ml.operations.budgets.open_ledger import open_ledger
 from beast_ml.operations.budgets.rules import BudgetRule
+from beast_ml.testing.home_conformance import HomeConformance
 from beast_ml.testing.ledger_conformance import LedgerConformance
 
 
-class TestPostgresLedger(LedgerConformance):
+class TestPostgresLedger(LedgerConformance, HomeConformance):
     @pytest.fixture
     def ledger(self, postgres_url: str, tmp_path: Path) -> Iterator[Ledger]:
         ledger = open_ledger(postgres_url, None, tmp_path)
@@ -19,7 +20,7 @@ class TestPostgresLedger(LedgerConformance):
         ledger.close()
 
 
-class TestValkeyLedger(LedgerConformance):
+class TestValkeyLedger(LedgerConformance, HomeConformance):
     @pytest.fixture
     def ledger(self, valkey_url: str, tmp_path: Path) -> Iterator[Ledger]:
         with redis.Redis.from_url(valkey_url) as client:

@@ -276,3 +276,15 @@ def test_the_peak_of_a_trace_is_its_busiest_whole_window_over_their_mean(tmp_pat
     at_s = [0.0] * 10 + [61.0] * 30 + [125.0]  # the third minute is not whole
     pq.write_table(pa.table({"timestamp_s": at_s}), tmp_path / "trace.parquet")
     assert peak_to_mean(tmp_path / "trace.parquet") == pytest.approx(1.5)
+
+
+def test_workers_take_longer_where_each_is_shown_what_came_to_others(model):
+    mix = {"unseen": 1.0, "outcomes": 1.0}
+    dear = msgspec.structs.replace(
+        model, leases=tuple(msgspec.structs.replace(each, worker_read_us=20.0) for each in model.leases)
+    )
+    of = model.deployment("shared")
+    plan, dear_plan = (make_plan(each, of, mix, 1e5, LAX) for each in (model, dear))
+    assert dear_plan.part("replicas").units > plan.part("replicas").units
+    one = 100.0  # requests a second that one worker takes: nobody else is told
+    assert make_plan(dear, of, mix, one, LAX).cores == make_plan(model, of, mix, one, LAX).cores

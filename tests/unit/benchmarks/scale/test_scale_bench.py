@@ -1,5 +1,6 @@
 import json
 import signal
+from contextlib import nullcontext
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ from beast_ml.benchmarks.scale.checks import Checked
 from beast_ml.benchmarks.scale.meters import spent
 from beast_ml.benchmarks.scale.paths import PATHS, bodies_of, chosen_paths
 from beast_ml.benchmarks.scale.releases_part import ReleasesResult
+from beast_ml.benchmarks.scale.report import to_markdown
 from beast_ml.benchmarks.scale.scale_bench import ScaleBench, ScaleConfig, choose_rates
 from beast_ml.benchmarks.scale.site import Site
 from beast_ml.benchmarks.serving.cases import Effort
@@ -88,6 +90,21 @@ def test_what_cannot_be_measured_is_left_out_with_its_reason(measured, tmp_path,
     result = ScaleBench(config(tmp_path / "out")).run()
     assert result.left_out == {"cost shared": "no PostgreSQL\nhere"}
     assert [each.deployment for each in result.plans] == ["alone"]
+
+
+def test_a_mix_that_cannot_keep_to_the_p95_is_said_and_the_rest_goes_on(measured, tmp_path, monkeypatch):
+    released = ReleasesResult(commit="abc", paths=(), mixes=(), left_out={})
+    monkeypatch.setattr(scale_bench, "release_tree", lambda first, tree: nullcontext(released))
+    monkeypatch.setattr(scale_bench, "measure_releases", lambda *_: released)
+    mixes = {"slow": {"unseen": 1.0}, "quick": {"unseen": 1e-3, "hit": 1.0}}
+    asked = config(tmp_path / "out", parts=("cost", "plan", "releases"), mixes=mixes, site=Site(p95_ms=0.3))
+    result = ScaleBench(asked).run()
+    assert {(each.deployment, each.mix) for each in result.plans} == {("shared", "quick")}
+    assert set(result.left_out) == {f"plan of the mix slow in the deployment {name}" for name in ("alone", "shared")}
+    assert result.releases == released
+    text = to_markdown(asked, result, "beast bench scale")
+    assert "Left out: plan of the mix slow in the deployment alone (it cannot be planned on this machine: `p95" in text
+    assert "even a request alone takes" in text
 
 
 def test_nothing_to_measure_is_an_error(measured, tmp_path, monkeypatch):

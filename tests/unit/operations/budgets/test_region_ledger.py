@@ -11,38 +11,10 @@ from beast_ml.operations.budgets.region_steps import RegionSteps
 from beast_ml.operations.budgets.rules import BudgetRule
 from beast_ml.operations.budgets.sql_ledger import SqlLedger
 from beast_ml.operations.budgets.valkey_ledger import ValkeyLedger
-from beast_ml.testing.clock import FakeClock
 from beast_ml.testing.ledger_conformance import state_of
-from beast_ml.testing.region_machine import LIFE_S, Region
+from beast_ml.testing.region_machine import LIFE_S
 
 ACCOUNT, DAY = "tenant:acme:day", "2026-01-01"
-
-
-@pytest.fixture
-def clock():
-    return FakeClock()
-
-
-@pytest.fixture
-def home(tmp_path, clock):
-    ledger = SqlLedger.open(f"sqlite:///{tmp_path / 'home.db'}", clock)
-    ledger.set_rules([BudgetRule(scope="tenant", limit_nano=10_000)])
-    yield ledger
-    ledger.close()
-
-
-@pytest.fixture
-def make_region(tmp_path, home, clock):
-    made, seconds = [], [0.0]
-
-    def make(name):
-        made.append(Region(name, tmp_path, home, clock, seconds))
-        return made[-1]
-
-    yield make
-    for each in made:
-        asyncio.run(each.guard.close())
-        each.ledger.store.close()
 
 
 def reserve(region, name, upper):
@@ -147,19 +119,6 @@ def test_idle_leases_go_back_when_another_region_lacks_money(make_region, home):
     region.steps.step()  # it hears that another one lacks money, ...
     region.steps.step()  # ... and gives back
     reserve_helped(other, "o1", 9_000)
-
-
-def test_a_home_that_has_lost_its_state_lends_anew(make_region, home, tmp_path, clock):
-    region = make_region("us")
-    reserve_helped(region, "r0", 100)
-    region.link._ledger = again = SqlLedger.open(f"sqlite:///{tmp_path / 'again.db'}", clock)
-    again.set_rules([BudgetRule(scope="tenant", limit_nano=10_000)])
-    region.steps.step()  # it is not known there any more
-    region.guard.settle("r0", 90)
-    asyncio.run(region.guard.beat())
-    reserve_helped(region, "r1", 2_000)
-    assert state_of(again, ACCOUNT).settled == 90
-    again.close()
 
 
 def test_a_region_out_of_a_backup_spends_nothing_before_the_home_lends_anew(make_region, clock):

@@ -13,10 +13,11 @@ from beast_ml.operations.budgets.open_ledger import open_ledger
 from beast_ml.operations.budgets.rules import BudgetRule
 from beast_ml.operations.budgets.sql_ledger import SqlLedger
 from beast_ml.testing.clock import FakeClock
+from beast_ml.testing.home_conformance import HomeConformance
 from beast_ml.testing.ledger_conformance import ACCOUNT, DAY, LedgerConformance
 
 
-class TestSqliteLedger(LedgerConformance):
+class TestSqliteLedger(LedgerConformance, HomeConformance):
     @pytest.fixture
     def ledger(self, tmp_path: Path) -> Iterator[Ledger]:
         ledger = open_ledger(None, None, tmp_path / "state")

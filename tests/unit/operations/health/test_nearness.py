@@ -91,6 +91,43 @@ def test_the_own_region_is_tried_again_after_a_while(clock):
     assert picked(fleet, 1) == {"us"}
 
 
+def test_another_region_that_was_slow_once_is_tried_again_for_a_moment_and_taken_when_it_is_quick(clock):
+    fleet = make_fleet(clock, "us", "eu")
+    answer(fleet, "1-eu", 6.0, n=100)
+    answer(fleet, "0-us", 1.0, n=200)
+    answer(fleet, "0-us", 3.0, n=40)
+    assert picked(fleet) == {"us"}
+    clock.now += 121.0
+    answer(fleet, "0-us", 3.0)
+    assert picked(fleet) == {"eu"}
+    assert picked(fleet) == {"us"}  # nothing was heard of it yet
+    answer(fleet, "1-eu", 6.0)
+    assert picked(fleet) == {"us"}  # it is slow still
+    clock.now += 121.0
+    answer(fleet, "0-us", 3.0)
+    assert picked(fleet) == {"eu"}
+    answer(fleet, "1-eu", 1.1, n=20)
+    assert [picked(fleet) for _ in range(3)] == [{"eu"}] * 3
+
+
+def test_the_own_region_is_tried_again_however_alike_its_answers_were(clock):
+    fleet = make_fleet(clock, "us", "eu")
+    for seconds, n in ((1.0, 200), (3.0, 200)):
+        for _ in range(n):
+            fleet.started("0-us")
+            fleet.finished("0-us", None, seconds)
+    answer(fleet, "1-eu", 1.1)
+    assert picked(fleet) == {"eu"}
+    clock.now += 121.0
+    answer(fleet, "1-eu", 1.1)
+    assert [picked(fleet), picked(fleet)] == [{"us"}, {"eu"}]
+    clock.now += 121.0
+    answer(fleet, "1-eu", 1.1)
+    assert picked(fleet) == {"us"}
+    answer(fleet, "0-us", 1.0, n=40)
+    assert picked(fleet) == {"us"}
+
+
 def test_a_distance_is_the_same_both_ways_and_a_tenth_of_a_second_where_nobody_said():
     assert [HERE.of(region) for region in ("us", "eu", "ap", "sa", "")] == [0.0, 0.08, 0.2, 0.1, 0.0]
     assert RegionDistances("eu", {"eu": {"us": 0.08}}).of("us") == 0.08
