@@ -27,9 +27,9 @@ def budget_home(settings: Settings) -> BudgetHome | None:
     """
     from beast_ml.operations.budgets.open_ledger import BudgetHome
 
-    if settings.home_ledger is None:
+    if settings.home_redis_url is None:
         return None
-    return BudgetHome(settings.home_ledger, settings.region == settings.home_region, settings.home_life_s)
+    return BudgetHome(settings.home_redis_url, settings.region == settings.home_region, settings.home_life_s)
 
 
 def ledger_accounts(settings: Settings, tenant: str | None = None) -> Sequence[AccountState] | None:

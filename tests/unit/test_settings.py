@@ -107,8 +107,9 @@ def test_other_variables_of_ours_are_no_settings(tmp_path, monkeypatch):
         ("candidates: [{name: m, listed_as: a/b, usd_per_request: 2}]", "which goes with prices by token"),
         ("candidates: [{name: m, input_usd_per_mtok: .inf, output_usd_per_mtok: 1}]", "finite number"),
         ("candidates: [{name: m, input_usd_per_mtok: -1, output_usd_per_mtok: 1}]", "greater than or equal to 0"),
-        ("{home_region: eu, region: us}", "`home_region` and `home_ledger` go together"),
-        ("{home_region: eu, home_ledger: 'redis://h'}", r"has no region: set `region` \(BEAST_REGION\)"),
+        ("{home_region: eu, region: us}", "`home_region` and `home_redis_url` go together"),
+        ("{home_region: eu, home_redis_url: 'redis://h'}", r"has no region: set `region` \(BEAST_REGION\)"),
+        ("cache: {regions: true}", "`cache.regions` is true, but there are none: set `home_region`"),
         ("region: a/b", "`region` in .*match pattern"),
         ("1: 2", "`1` in .*not permitted"),
         ("- a\n- b", "holds a list, must be a mapping of settings"),
@@ -125,9 +126,9 @@ def test_a_wrong_file_is_one_sentence(tmp_path, text, message):
 @pytest.mark.parametrize(
     "text",
     [
-        "home_region: eu\nhome_ledger: redis://:hidden@h:1\ndatabase_url: postgresql://u:hidden@h/db",
-        "home_ledger: redis://:hidden@h:1\nregion: us",
-        "home_ledger: [redis://:hidden@h:1]",
+        "home_region: eu\nhome_redis_url: redis://:hidden@h:1\ndatabase_url: postgresql://u:hidden@h/db",
+        "home_redis_url: redis://:hidden@h:1\nregion: us",
+        "home_redis_url: [redis://:hidden@h:1]",
         "secret: hidden",
     ],
 )

@@ -43,7 +43,7 @@ class BudgetHome:
 
     def __post_init__(self) -> None:
         if not self.url.startswith(_VALKEY):
-            raise InputError("`home_ledger` is no address of a Valkey or Redis, must be like redis://host:port")
+            raise InputError("`home_redis_url` is no address of a Valkey or Redis, must be like redis://host:port")
 
 
 def open_ledger(database_url: str | None, redis_url: str | None, state: Path, home: BudgetHome | None = None) -> Ledger:

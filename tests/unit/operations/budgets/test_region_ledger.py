@@ -199,7 +199,7 @@ def test_the_home_has_the_ledger_and_every_other_region_one_of_its_own(tmp_path)
         ledger = open_ledger(None, None, tmp_path, BudgetHome("redis://localhost:1", is_here))
         assert type(ledger) is kind
         ledger.close()
-    with pytest.raises(InputError, match="home_ledger"):
+    with pytest.raises(InputError, match="home_redis_url"):
         BudgetHome("postgresql://h/budgets", is_here=True)
 
 

@@ -1,0 +1,13 @@
+"""What all parts of the settings are: frozen, and closed to names that nobody knows."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = ["Part"]
+
+
+class Part(BaseModel):
+    """One part of the settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
