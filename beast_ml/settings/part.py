@@ -10,4 +10,5 @@ __all__ = ["Part"]
 class Part(BaseModel):
     """One part of the settings."""
 
+    # A name that nobody knows is refused: a mistyped one would otherwise be passed over in silence.
     model_config = ConfigDict(frozen=True, extra="forbid")
