@@ -8,14 +8,21 @@ import pytest
 # two threads, and waiting for a second one costs more.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Minutes each, so no process may begin one when the others have nothing left to do.
+# A minute and more each, the longest first, so that no process begins one when the others have nothing left to do.
 DEAREST = (
     "test_notebooks.py",
-    "test_log_training.py",
+    "test_partial_feedback.py",
+    "test_zero_overruns_under_kills.py",
     "test_first_hour.py",
+    "test_killed_logging.py",
+    "test_killed_learning_loop.py",
+    "test_log_training.py",
+    "test_hot_swap.py",
+    "test_fuzzing.py",
+    "test_real_outcomes.py",
     "test_learning_loop.py",
+    "test_replay_part.py",
     "test_train_and_register.py",
-    "test_new_models_part.py",
 )
 
 

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from beast_ml.cli.bench_chaos import chaos
+from beast_ml.cli.bench_options import (
+    FoldsDrawnOption,
+    FoldsOption,
+    LiteLLMOption,
+    MorePromptsOption,
+    PartsOption,
+    RepeatsOption,
+    ResumedOutOption,
+    SecondsOption,
+    command_line,
+    say_written,
+)
 from beast_ml.cli.bench_peers import peers
 from beast_ml.cli.bench_scale import scale
 from beast_ml.cli.data import PublicSetsOption, data_folder
-from beast_ml.cli.output import Bars, JsonOption, one_of, print_json, print_table, progress_bar, say, stdout
+from beast_ml.cli.output import Bars, JsonOption, one_of, print_json, print_table, progress_bar, say
 from beast_ml.cli.told_to_stop import stopped_like_ctrl_c
 
 __all__ = ["app"]
@@ -36,9 +45,9 @@ def _bench() -> None:
 @app.command()
 def routing(
     sets: Annotated[str | None, typer.Option(help="Sets, separated by commas; default: all that are there.")] = None,
-    parts: Annotated[str | None, typer.Option(help="Parts, separated by commas; default: all.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How often folds are drawn.")] = 3,
-    folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")] = 5,
+    parts: PartsOption = None,
+    seeds: FoldsDrawnOption = 3,
+    folds: FoldsOption = 5,
     encoder: Annotated[str, typer.Option(help="static, or minilm (slower).")] = "static",
     peers: Annotated[bool, typer.Option("--peers", help="Run installed external routers as well.")] = False,
     data: Annotated[
@@ -47,9 +56,7 @@ def routing(
             envvar="BEAST_DATA_DIR", help="Folder of the public sets, as for `beast data`; sets not in it are left out."
         ),
     ] = None,
-    out: Annotated[
-        Path, typer.Option(help="Folder for the report; what an interrupted run left there is used.")
-    ] = Path("beast-out/bench-routing"),
+    out: ResumedOutOption = Path("beast-out/bench-routing"),
     quick: Annotated[bool, typer.Option("--quick", help="A rough look: 3 folds, 1 seed, fewer resamples.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -81,7 +88,7 @@ def routing(
     )
     with progress_bar() as progress:
         result = run_bench(config, say, Bars(progress).advance)
-    command = shlex.join(["beast", *sys.argv[1:]])
+    command = command_line()
     report = describe(config, result, command)
     write_json(out / "report.json", report)
     write_bytes(out / "report.md", to_markdown(config, result, command).encode())
@@ -108,7 +115,7 @@ def routing(
         ],
         caption="Mean over seeds ± standard error over seeds [95% interval over queries].",
     )
-    _say_written(out, pictures)
+    say_written(out, [picture.name for picture in pictures])
 
 
 @app.command()
@@ -119,22 +126,16 @@ def serving(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Most workers, measured from 1 on; default: one a core, at most 4.")
     ] = None,
-    seconds: Annotated[float, typer.Option(min=1, help="Length of each measurement.")] = 10.0,
-    repeats: Annotated[int, typer.Option(min=1, help="Of each case, on fresh servers; medians are reported.")] = 5,
+    seconds: SecondsOption = 10.0,
+    repeats: RepeatsOption = 5,
     generator: Annotated[str, typer.Option(help="Of closed loops: wrk, own, or auto: wrk where installed.")] = "auto",
     faults: Annotated[str | None, typer.Option(help="Faults, separated by commas; default: all.")] = None,
     fault_rate: Annotated[float, typer.Option(min=1, help="Requests a second while something breaks.")] = 200.0,
     soak_minutes: Annotated[float, typer.Option(min=0, help="Length of the soak; 0: none.")] = 0.0,
     soak_rate: Annotated[float, typer.Option(min=1, help="Requests a second of the soak.")] = 500.0,
-    litellm: Annotated[
-        Path | None, typer.Option(help="A Python with LiteLLM and uvicorn, to run its router beside ours.")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(envvar="BEAST_DATA_DIR", help="Folder of public sets to take more prompts from.")
-    ] = None,
-    out: Annotated[
-        Path, typer.Option(help="Folder for the report; what an interrupted run left there is used.")
-    ] = Path("beast-out/bench-serving"),
+    litellm: LiteLLMOption = None,
+    data: MorePromptsOption = None,
+    out: ResumedOutOption = Path("beast-out/bench-serving"),
     quick: Annotated[bool, typer.Option("--quick", help="A rough look: 2 seconds, 1 repetition.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -170,7 +171,7 @@ def serving(
     )
     with stopped_like_ctrl_c(), progress_bar() as progress:
         result = ServingBench(config, say, Bars(progress).advance).run()
-    command = shlex.join(["beast", *sys.argv[1:]])
+    command = command_line()
     report = describe(config, result, command)
     write_json(out / "report.json", report)
     write_bytes(out / "report.md", to_markdown(config, result, command).encode())
@@ -186,7 +187,7 @@ def serving(
         [(one.name, one.wanted, measured(one), words[one.met]) for one in found if one.met is not None],
         caption="Median over repetitions, and from the lowest to the highest.",
     )
-    _say_written(out, pictures)
+    say_written(out, [picture.name for picture in pictures])
 
 
 @app.command()
@@ -201,9 +202,7 @@ def cache(
     most_pairs: Annotated[int, typer.Option(min=200, help="At most so many pairs of a set, drawn.")] = 12_000,
     peers: Annotated[bool, typer.Option("--peers", help="Run GPTCache as well, where it is installed.")] = False,
     data: PublicSetsOption = None,
-    out: Annotated[
-        Path, typer.Option(help="Folder for the report; what an interrupted run left there is used.")
-    ] = Path("beast-out/bench-cache"),
+    out: ResumedOutOption = Path("beast-out/bench-cache"),
     quick: Annotated[
         bool, typer.Option("--quick", help="A rough look: 3 splits, 1,500 pairs, a short replay.")
     ] = False,
@@ -236,7 +235,7 @@ def cache(
     with progress_bar() as progress:
         found = PairsBench(config, OnnxEncoder.minilm(), static_encoder(), say, Bars(progress).advance).run()
     write_json(out / "report.json", found)
-    write_bytes(out / "report.md", to_markdown(found, shlex.join(["beast", *sys.argv[1:]])).encode())
+    write_bytes(out / "report.md", to_markdown(found, command_line()).encode())
     replayed = found["sets"].get("replay")
     pictures: list[Path] = []
     if replayed is not None:
@@ -247,17 +246,15 @@ def cache(
         return
     for sheet in sheets(found):
         print_table(sheet.title, sheet.columns, sheet.rows)
-    _say_written(out, pictures)
+    say_written(out, [picture.name for picture in pictures])
 
 
 @app.command()
 def learning(
-    parts: Annotated[str | None, typer.Option(help="Parts, separated by commas; default: all.")] = None,
+    parts: PartsOption = None,
     encoder: Annotated[str, typer.Option(help="static, or minilm (slower).")] = "static",
     data: PublicSetsOption = None,
-    out: Annotated[
-        Path, typer.Option(help="Folder for the report; what an interrupted run left there is used.")
-    ] = Path("beast-out/bench-learning"),
+    out: ResumedOutOption = Path("beast-out/bench-learning"),
     quick: Annotated[bool, typer.Option("--quick", help="A rough look: fewer logs of everything.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -287,7 +284,7 @@ def learning(
         say=say,
     )
     results = run_parts(choose("--parts", parts, tuple(LEARNING_PARTS)), context)
-    command = shlex.join(["beast", *sys.argv[1:]])
+    command = command_line()
     report = describe(results, command)
     write_json(out / "report.json", report)
     write_bytes(out / "report.md", to_markdown(results, command).encode())
@@ -297,9 +294,4 @@ def learning(
     for one in results:
         for title, columns, rows in tables(one):
             print_table(title, columns, rows)
-    _say_written(out)
-
-
-def _say_written(out: Path, pictures: Sequence[Path] = ()) -> None:
-    names = ", ".join(("report.md", "report.json", *(picture.name for picture in pictures)))
-    stdout.print(f"wrote {out}/{names}", highlight=False, markup=False)
+    say_written(out)

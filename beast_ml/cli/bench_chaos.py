@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from beast_ml.cli.bench_options import MorePromptsOption, command_line, say_written
 from beast_ml.cli.output import Bars, JsonOption, print_json, print_table, progress_bar, say, stdout
 from beast_ml.cli.told_to_stop import stopped_like_ctrl_c
 
@@ -30,9 +29,7 @@ def chaos(
     rate: Annotated[float, typer.Option(min=1, help="Requests a second all the time.")] = 20.0,
     broken_s: Annotated[float, typer.Option(min=1, help="Seconds from a fault to its mending.")] = 6.0,
     workers: Annotated[int, typer.Option(min=2, help="Of the server.")] = 2,
-    data: Annotated[
-        Path | None, typer.Option(envvar="BEAST_DATA_DIR", help="Folder of public sets to take more prompts from.")
-    ] = None,
+    data: MorePromptsOption = None,
     out: Annotated[Path, typer.Option(help="Folder for the report, the routers and the logs.")] = Path(
         "beast-out/bench-chaos"
     ),
@@ -73,7 +70,7 @@ def chaos(
     )
     with stopped_like_ctrl_c(), progress_bar() as progress:
         result = Chaos(config, say, Bars(progress).advance).run()
-    command = shlex.join(["beast", *sys.argv[1:]])
+    command = command_line()
     report = describe(config, result, command)
     write_json(out / "report.json", report)
     write_bytes(out / "report.md", to_markdown(config, result, command).encode())
@@ -83,6 +80,6 @@ def chaos(
         print_table(summary(result, uptime(config.faults, result.rows)), COLUMNS, table(result))
         for what in result.wrong:
             stdout.print(f"broken: {what}", highlight=False, markup=False)
-        stdout.print(f"wrote {out}/report.md, report.json, logs", highlight=False, markup=False)
+        say_written(out, ["logs"])
     if not result.holds:
         raise typer.Exit(1)

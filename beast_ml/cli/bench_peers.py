@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from beast_ml.cli.bench_options import (
+    FoldsDrawnOption,
+    FoldsOption,
+    LiteLLMOption,
+    ResumedOutOption,
+    command_line,
+    say_written,
+)
 from beast_ml.cli.data import PublicSetsOption, data_folder
-from beast_ml.cli.output import Bars, JsonOption, print_json, print_table, progress_bar, say, stdout
+from beast_ml.cli.output import Bars, JsonOption, print_json, print_table, progress_bar, say
 from beast_ml.cli.told_to_stop import stopped_like_ctrl_c
 
 __all__ = ["peers"]
@@ -25,16 +31,12 @@ def peers(
     sets: Annotated[
         str, typer.Option(help="Sets of outcomes for routers, separated by commas.")
     ] = "quickstart,routerbench3,bfcl,mmlu,gsm8k",
-    seeds: Annotated[int, typer.Option(min=1, help="How often folds are drawn.")] = 1,
-    folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")] = 5,
+    seeds: FoldsDrawnOption = 1,
+    folds: FoldsOption = 5,
     splits: Annotated[int, typer.Option(min=2, help="Random splits of each set of pairs for caches.")] = 20,
-    litellm: Annotated[
-        Path | None, typer.Option(help="A Python with LiteLLM and uvicorn, to run its router beside ours.")
-    ] = None,
+    litellm: LiteLLMOption = None,
     data: PublicSetsOption = None,
-    out: Annotated[
-        Path, typer.Option(help="Folder for the report; what an interrupted run left there is used.")
-    ] = Path("beast-out/bench-peers"),
+    out: ResumedOutOption = Path("beast-out/bench-peers"),
     quick: Annotated[bool, typer.Option("--quick", help="A rough look: 3 folds, 3 splits, fewer pairs.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -68,7 +70,7 @@ def peers(
     )
     with stopped_like_ctrl_c(), progress_bar() as progress:
         contests, left_out = compare(config, say, Bars(progress).advance)
-    command = shlex.join(["beast", *sys.argv[1:]])
+    command = command_line()
     report = describe(contests, left_out, command)
     write_json(out / "report.json", report)
     write_bytes(out / "report.md", to_markdown(contests, left_out, command).encode())
@@ -78,4 +80,4 @@ def peers(
     print_table(summary(contests), COLUMNS, rows(contests))
     for name, why in left_out.items():
         say(f"left out: {name} ({why})")
-    stdout.print(f"wrote {out}/report.md, report.json", highlight=False, markup=False)
+    say_written(out)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from beast_ml.cli.output import Bars, JsonOption, print_json, print_table, progress_bar, say, stdout
+from beast_ml.cli.bench_options import (
+    MorePromptsOption,
+    RepeatsOption,
+    ResumedOutOption,
+    SecondsOption,
+    command_line,
+    say_written,
+)
+from beast_ml.cli.output import Bars, JsonOption, print_json, print_table, progress_bar, say
 from beast_ml.cli.told_to_stop import stopped_like_ctrl_c
 from beast_ml.errors import InputError
 
@@ -25,8 +31,8 @@ def scale(
         str | None, typer.Option(help="alone, shared, valkey, separated by commas; default: all.")
     ] = None,
     paths: Annotated[str | None, typer.Option(help="Paths, separated by commas; default: all.")] = None,
-    seconds: Annotated[float, typer.Option(min=0.5, help="Length of each measurement.")] = 4.0,
-    repeats: Annotated[int, typer.Option(min=1, help="Of each, on fresh servers; medians are reported.")] = 3,
+    seconds: SecondsOption = 4.0,
+    repeats: RepeatsOption = 3,
     rates: Annotated[str, typer.Option(help="Requests a second to plan for, at the peak.")] = "10000,100000,1000000",
     mix: Annotated[
         list[str] | None,
@@ -53,12 +59,8 @@ def scale(
     trained: Annotated[
         Path | None, typer.Option(help="Folder of `beast cache build`: alike requests are looked for, too.")
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option(envvar="BEAST_DATA_DIR", help="Folder of public sets to take more prompts from.")
-    ] = None,
-    out: Annotated[
-        Path, typer.Option(help="Folder for the report; what an interrupted run left there is used.")
-    ] = Path("beast-out/bench-scale"),
+    data: MorePromptsOption = None,
+    out: ResumedOutOption = Path("beast-out/bench-scale"),
     quick: Annotated[bool, typer.Option("--quick", help="A rough look: 1 second, 1 repetition.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -120,7 +122,7 @@ def scale(
             known = read_cost_model(cost or out / "report.json")
     with stopped_like_ctrl_c(), progress_bar() as progress:
         result = ScaleBench(config, known, say, Bars(progress).advance).run()
-    command = shlex.join(["beast", *sys.argv[1:]])
+    command = command_line()
     report = describe(config, result, command)
     write_json(out / "report.json", report)
     write_bytes(out / "report.md", to_markdown(config, result, command).encode())
@@ -132,5 +134,4 @@ def scale(
         print_table("What a rate takes", PLAN_COLUMNS, list(plan_rows(result.plans)))
     if result.releases is not None:
         print_table("Beside the first release that serves", RELEASE_COLUMNS, list(release_rows(result.releases)))
-    names = ", ".join(("report.md", "report.json", *(picture.name for picture in pictures)))
-    stdout.print(f"wrote {out}/{names}", highlight=False, markup=False)
+    say_written(out, [picture.name for picture in pictures])

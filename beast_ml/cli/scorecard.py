@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from beast_ml.cli.bench_options import command_line
 from beast_ml.cli.data import data_folder
 from beast_ml.cli.output import Bars, JsonOption, print_json, print_table, progress_bar, say, stdout
 from beast_ml.cli.told_to_stop import stopped_like_ctrl_c
@@ -61,7 +60,7 @@ def scorecard(
     plan = Plan(out.absolute(), data_folder(data), log, None if baseline is None else _baseline(baseline), quick)
     with stopped_like_ctrl_c(), progress_bar() as progress:
         scores = measure_all(Sources(plan, say), names, Bars(progress).advance)
-    command = shlex.join(["beast", *sys.argv[1:]])
+    command = command_line()
     report = describe(scores, command)
     write_json(out / "scorecard.json", report)
     write_bytes(out / "scorecard.md", to_markdown(scores, command).encode())

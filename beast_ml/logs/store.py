@@ -13,24 +13,23 @@ read: the latest wins.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import duckdb
 import pyarrow as pa
 
-from beast_ml.errors import DataError, InputError
+from beast_ml.errors import InputError
 from beast_ml.executors import Executor, LocalExecutor
 from beast_ml.logs.arrow_schema import REQUEST_SCHEMA
-from beast_ml.logs.bounded import bounded_connection
 from beast_ml.logs.late_tables import LATE_SCHEMAS, LATE_TIMES, SIGNAL_SCHEMA, checked_late_table
 from beast_ml.logs.logged import LoggedOutcomes
 from beast_ml.logs.schema import OUTCOME_COLUMNS
 from beast_ml.logs.store_files import StoreWriter, duckdb_files, late_files, request_files, stored_days
 from beast_ml.logs.store_query import joined_log
-from beast_ml.places import connect_place, listed
+from beast_ml.logs.store_reader import StoreReader, as_log, aware_utc, known_columns, touches
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,9 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["LogStore"]
 
 R = TypeVar("R")
-
-_BATCH_ROWS: Final = 65_536
-_TRIES: Final = 3
 
 
 class LogStore:
@@ -54,6 +50,7 @@ class LogStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._reader = StoreReader(path)
 
     def __repr__(self) -> str:
         return f"LogStore({str(self.path)!r})"
@@ -64,7 +61,7 @@ class LogStore:
 
     def count(self, since: datetime | None = None, until: datetime | None = None, where: str | None = None) -> int:
         """Return the number of requests; see `requests` for the arguments."""
-        counted = self._query([], since, until, where, select="count(*) AS n", order="")
+        counted = self._reader.query([], since, until, where, select="count(*) AS n", order="")
         return int(counted["n"][0].as_py())
 
     def requests(
@@ -95,11 +92,11 @@ class LogStore:
         DataError
             If a file of the store is damaged.
         """
-        names = _known(columns)
+        names = known_columns(columns)
         if executor is not None and not executor.is_local:
             empty = pa.schema([REQUEST_SCHEMA.field(name).with_nullable(True) for name in names]).empty_table()
             return pa.concat_tables([empty, *self.by_day(_itself, names, since, until, where, executor)])
-        return _as_log(self._query(names, since, until, where), names)
+        return as_log(self._reader.query(names, since, until, where), names)
 
     def by_day(
         self,
@@ -126,9 +123,11 @@ class LogStore:
         InputError, DataError
             As `requests` does.
         """
-        names = _known(columns)
-        days = [day for day in self.days() if _touches(day, since, until)]
-        of_day = partial(_of_day, store=self, names=names, bounds=(since, until), where=where, function=function)
+        names = known_columns(columns)
+        days = [day for day in self.days() if touches(day, since, until)]
+        of_day = partial(
+            _of_day, reader=self._reader, names=names, bounds=(since, until), where=where, function=function
+        )
         yield from (executor or LocalExecutor()).map(of_day, days)
 
     def batches(
@@ -139,10 +138,10 @@ class LogStore:
         where: str | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """Yield what `requests` returns, in batches: neither the log nor one of its days need fit into memory."""
-        names = _known(columns)
+        names = known_columns(columns)
         for day in self.days():
-            if _touches(day, since, until):
-                yield from self._batches_of(day, names, since, until, where)
+            if touches(day, since, until):
+                yield from self._reader.batches_of(day, names, since, until, where)
 
     def sql(self, query: str) -> pa.Table:
         """Return the answer to a query in DuckDB's SQL; the table ``log`` is the requests as `requests` returns them.
@@ -165,7 +164,7 @@ class LogStore:
             except duckdb.Error as error:
                 raise InputError(f"the query is wrong: {error}") from error
 
-        return self._read(read)
+        return self._reader.read(read)
 
     def append_requests(self, table: pa.Table) -> int:
         """Add requests and return their number; they must keep the contract and be new (`beast_ml.logs.ingest`)."""
@@ -222,7 +221,7 @@ class LogStore:
             If a file of the store is damaged.
         """
         time = LATE_TIMES["signals"]
-        bounds = [_utc(bound) for bound in (since, until) if bound is not None]
+        bounds = [aware_utc(bound) for bound in (since, until) if bound is not None]
         conditions = [f"{time} {sign} ?" for bound, sign in ((since, ">="), (until, "<")) if bound is not None]
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
 
@@ -234,7 +233,7 @@ class LogStore:
             query = f"SELECT * FROM {source} {where} ORDER BY {time}, request_id, kind"  # noqa: S608 - fixed names, escaped paths
             return connection.sql(query, params=bounds).to_arrow_table().cast(SIGNAL_SCHEMA)
 
-        return self._read(read)
+        return self._reader.read(read)
 
     def logged_outcomes(
         self,
@@ -271,7 +270,7 @@ class LogStore:
         propensity = "CASE WHEN served_model = chosen_model THEN propensity END AS propensity"
         answered = "status = 'ok' AND served_model IS NOT NULL AND prompt IS NOT NULL"
         condition = f"({where}) AND {answered}" if where else answered
-        table = self._query([], since, until, condition, select=f"{columns}, {propensity}")
+        table = self._reader.query([], since, until, condition, select=f"{columns}, {propensity}")
         frame: pd.DataFrame = table.to_pandas()
         numbers = [name for name, (kind, _) in OUTCOME_COLUMNS.items() if kind == "float"]
         return frame.astype(dict.fromkeys(numbers, float))
@@ -282,143 +281,17 @@ class LogStore:
             writer.add_late(kind, table)
         return int(table.num_rows)
 
-    def _batches_of(
-        self, day: date, names: Sequence[str], since: datetime | None, until: datetime | None, where: str | None
-    ) -> Iterator[pa.RecordBatch]:
-        """Yield a day's requests; where files went away in between, it begins again after what was yielded."""
-        done = 0
-        with self._connected() as connection:
-            for tries_left in reversed(range(_TRIES)):
-                before = self._files()
-                try:
-                    relation = self._selected(connection, names, since, until, where, day=_start(day))
-                    skipped = 0
-                    for batch in relation.to_arrow_reader(_BATCH_ROWS):
-                        fresh = batch.slice(min(batch.num_rows, done - skipped))
-                        skipped += batch.num_rows - fresh.num_rows
-                        if fresh.num_rows:
-                            done += fresh.num_rows
-                            skipped += fresh.num_rows
-                            yield from _as_log(pa.Table.from_batches([fresh]), names).to_batches()
-                    return
-                except (duckdb.Error, pa.ArrowException, OSError) as error:
-                    if not tries_left or before <= self._files():
-                        raise self._damaged(error) from error
-
-    def _query(
-        self,
-        columns: Sequence[str],
-        since: datetime | None,
-        until: datetime | None,
-        where: str | None,
-        *,
-        select: str | None = None,
-        day: datetime | None = None,
-        order: str = "ORDER BY received_at, request_id",
-    ) -> pa.Table:
-        """Select from the log joined with what became known later; ``day`` restricts it to a partition."""
-
-        def read(connection: duckdb.DuckDBPyConnection) -> pa.Table:
-            chosen = self._selected(connection, columns, since, until, where, select=select, day=day, order=order)
-            return chosen.to_arrow_table()
-
-        return self._read(read)
-
-    def _selected(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        columns: Sequence[str],
-        since: datetime | None,
-        until: datetime | None,
-        where: str | None,
-        *,
-        select: str | None = None,
-        day: datetime | None = None,
-        order: str = "ORDER BY received_at, request_id",
-    ) -> duckdb.DuckDBPyRelation:
-        conditions = [f"({where})"] if where else []
-        bounds = [_utc(bound) for bound in (since, until) if bound is not None]
-        conditions += [f"received_at {sign} ?" for bound, sign in ((since, ">="), (until, "<")) if bound is not None]
-        condition = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-        chosen = select or ", ".join(f'"{name}"' for name in columns)
-        _check_condition(connection, where)
-        files = request_files(self.path, since, until) if day is None else request_files(self.path, day, day)
-        log = joined_log(self.path, files, only_of_these=day is not None)
-        # The condition is the caller's own Python, as it would be in a data frame's query.
-        query = f"SELECT {chosen} FROM ({log}) {condition} {order}"  # noqa: S608
-        return connection.sql(query, params=bounds)
-
-    def _read(self, read: Callable[[duckdb.DuckDBPyConnection], pa.Table]) -> pa.Table:
-        """Read, and read again where a compaction or a retention took files away in between."""
-        with self._connected() as connection:
-            for tries_left in reversed(range(_TRIES)):
-                before = self._files()
-                try:
-                    return read(connection)
-                except duckdb.Error as error:
-                    if not tries_left or before <= self._files():
-                        raise self._damaged(error) from error
-        raise AssertionError  # the last try returns or raises
-
-    def _files(self) -> set[Path]:
-        return set(listed(self.path, "*/part-*.parquet"))
-
-    def _connected(self) -> duckdb.DuckDBPyConnection:
-        connection = bounded_connection()
-        connection.execute("SET TimeZone = 'UTC'")
-        connect_place(connection, self.path)
-        connection.register("nothing", REQUEST_SCHEMA.empty_table())
-        return connection
-
-    def _damaged(self, error: Exception) -> DataError:
-        return DataError(f"the log store {self.path} cannot be read: {error}")
-
 
 def _of_day(
     day: date,
-    store: LogStore,
+    reader: StoreReader,
     names: Sequence[str],
     bounds: tuple[datetime | None, datetime | None],
     where: str | None,
     function: Callable[[pa.Table], R],
 ) -> R:
-    return function(_as_log(store._query(names, *bounds, where, day=_start(day)), names))
-
-
-def _start(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
-def _touches(day: date, since: datetime | None, until: datetime | None) -> bool:
-    return (since is None or day >= _utc(since).date()) and (until is None or day <= _utc(until).date())
+    return function(as_log(reader.query(names, *bounds, where, day=day), names))
 
 
 def _itself(table: pa.Table) -> pa.Table:
     return table
-
-
-def _check_condition(connection: duckdb.DuckDBPyConnection, where: str | None) -> None:
-    try:
-        if where:
-            connection.execute(f"SELECT 1 FROM nothing WHERE ({where})")  # noqa: S608 - the caller's own, as above
-    except duckdb.Error as error:
-        raise InputError(f"`where` == {where!r} is no condition on the columns of the log: {error}") from error
-
-
-def _as_log(table: pa.Table, names: Sequence[str]) -> pa.Table:
-    return table.cast(pa.schema([REQUEST_SCHEMA.field(name).with_nullable(True) for name in names]))
-
-
-def _utc(time: datetime) -> datetime:
-    if time.tzinfo is None:
-        raise InputError(f"{time} has no time zone, must be aware: add tzinfo=datetime.UTC")
-    return time.astimezone(UTC)
-
-
-def _known(columns: Sequence[str] | None) -> list[str]:
-    if columns is None:
-        return list(REQUEST_SCHEMA.names)
-    unknown = [name for name in columns if name not in REQUEST_SCHEMA.names]
-    if unknown:
-        raise InputError(f"the log has no column {unknown[0]!r}, only {', '.join(REQUEST_SCHEMA.names)}")
-    return list(columns)

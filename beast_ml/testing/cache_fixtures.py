@@ -15,6 +15,7 @@ from beast_ml.cache.known_vectors import TrainedVectors
 from beast_ml.cache.verifier.labelled import LabelledPairs
 from beast_ml.cache.verifier.trained import TrainedVerifier
 from beast_ml.features.distill import minilm_folder, static_encoder
+from beast_ml.testing.made_once import made_once
 
 __all__ = ["cache_pairs", "cache_questions", "minilm_onnx", "onnx_folder", "trained_cache", "verified_cache"]
 
@@ -35,9 +36,11 @@ def cache_questions() -> tuple[str, ...]:
 @pytest.fixture(scope="session")
 def onnx_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with MiniLM's ONNX file and tokenizer; a test that changes it copies it first."""
-    folder = tmp_path_factory.mktemp("cache") / "minilm"
-    write_onnx_encoder(minilm_folder(), folder)
-    return folder
+    return made_once(
+        "minilm-onnx",
+        lambda folder: write_onnx_encoder(minilm_folder(), folder),
+        tmp_path_factory.mktemp("cache") / "minilm",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +66,11 @@ def trained_cache(
     tmp_path_factory: pytest.TempPathFactory, minilm_onnx: OnnxEncoder, cache_questions: tuple[str, ...]
 ) -> Path:
     """Return the folder of a cache trained on these questions; a test that changes it copies it first."""
-    return _written(tmp_path_factory.mktemp("caches") / "trained", minilm_onnx, cache_questions)
+    return made_once(
+        "trained-cache",
+        lambda folder: _write(folder, minilm_onnx, cache_questions),
+        tmp_path_factory.mktemp("caches") / "trained",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -74,13 +81,17 @@ def verified_cache(
     cache_pairs: LabelledPairs,
 ) -> Path:
     """Return the folder of one that has a verifier, fitted on `cache_pairs`."""
-    verifier = TrainedVerifier.fit(cache_pairs, minilm_onnx, static_encoder())
-    return _written(tmp_path_factory.mktemp("caches") / "verified", minilm_onnx, cache_questions, verifier)
+
+    def make(folder: Path) -> None:
+        verifier = TrainedVerifier.fit(cache_pairs, minilm_onnx, static_encoder())
+        _write(folder, minilm_onnx, cache_questions, verifier)
+
+    return made_once("verified-cache", make, tmp_path_factory.mktemp("caches") / "verified")
 
 
-def _written(
+def _write(
     folder: Path, encoder: OnnxEncoder, questions: tuple[str, ...], verifier: TrainedVerifier | None = None
-) -> Path:
+) -> None:
     vectors: np.ndarray[tuple[int, int], np.dtype[np.float32]] = encoder.encode(questions)
     write_cache(
         folder,
@@ -92,4 +103,3 @@ def _written(
         headline={"gate/skipped": 0.5},
         verifier=verifier,
     )
-    return folder

@@ -1,15 +1,18 @@
-"""A pytest fixture that runs the command line in this process; a conftest imports it."""
+"""pytest fixtures that run the command line in this process; a conftest imports them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from beast_ml.cli import main as command_line
+from beast_ml.policy import learner
+from beast_ml.testing.router_fixtures import TINY
 
-__all__ = ["Run", "beast"]
+__all__ = ["Run", "beast", "tiny_routers"]
 
 Run = Callable[..., tuple[int, str, str]]
 """Runs a command; gives exit code, and what it printed on both streams."""
@@ -28,3 +31,9 @@ def beast(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
         return int(caught.value.code or 0), printed.out, printed.err
 
     return run
+
+
+@pytest.fixture
+def tiny_routers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the commands of this process fit hardly any weights: for what is told of a router, not how good it is."""
+    monkeypatch.setattr(learner, "RouterLearner", partial(learner.RouterLearner, families=TINY))

@@ -19,6 +19,7 @@ from beast_ml.registry.connection import connect
 from beast_ml.registry.evidence import Evidence
 from beast_ml.registry.models import RegisteredRouter, register_router
 from beast_ml.registry.tracking import training_run
+from beast_ml.testing.made_once import made_once
 from beast_ml.testing.outcome_sets import random_outcomes
 from beast_ml.testing.registry import make_evidence
 from beast_ml.testing.router_fixtures import QUICK
@@ -26,12 +27,22 @@ from beast_ml.testing.router_fixtures import QUICK
 __all__ = ["Bundle", "config", "flip", "make_bundle", "migrated_store", "register", "small_bundle"]
 
 
+def _make_store(folder: Path) -> None:
+    folder.mkdir()
+    connect(TrackingConfig(f"sqlite:///{folder}/mlflow.db"))
+
+
+def _make_small(folder: Path) -> None:
+    outcomes = random_outcomes(np.random.default_rng(0), 60, 2, missing=0.0, models=("large", "small"))
+    router = RouterLearner("hashing", families=QUICK).fit(outcomes)
+    write_bundle(router, folder / "small")
+    np.save(folder / "features.npy", router.rows(outcomes.prompts[:2]))
+
+
 @pytest.fixture(scope="session")
 def migrated_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Path of an empty SQLite store whose tables exist: creating them costs seconds, copying them nothing."""
-    database = tmp_path_factory.mktemp("template") / "mlflow.db"
-    connect(TrackingConfig(f"sqlite:///{database}"))
-    return database
+    return made_once("mlflow-store", _make_store, tmp_path_factory.mktemp("template") / "store") / "mlflow.db"
 
 
 @pytest.fixture
@@ -57,11 +68,8 @@ class Bundle(msgspec.Struct, frozen=True):
 @pytest.fixture(scope="session")
 def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """Return a real router for the candidates large and small, fitted once on made-up outcomes."""
-    outcomes = random_outcomes(np.random.default_rng(0), 60, 2, missing=0.0, models=("large", "small"))
-    router = RouterLearner("hashing", families=QUICK).fit(outcomes)
-    folder = tmp_path_factory.mktemp("bundle") / "small"
-    write_bundle(router, folder)
-    return Bundle(folder, np.asarray(router.rows(outcomes.prompts[:2])))
+    made = made_once("small-router", _make_small, tmp_path_factory.mktemp("bundle") / "made")
+    return Bundle(made / "small", np.load(made / "features.npy"))
 
 
 @pytest.fixture

@@ -1,11 +1,12 @@
 """pytest fixtures for whatever stands on a fitted router; a conftest imports the ones it needs.
 
-What takes seconds is made once a test session, also when several conftests import the fixture.
+What takes seconds is made once for all test processes (`beast_ml.testing.made_once`).
 """
 
 from __future__ import annotations
 
 import functools
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from beast_ml.predictors.contract import TrainingSet
 from beast_ml.predictors.families.selection import FamiliesConfig
 from beast_ml.predictors.network import NetworkConfig
 from beast_ml.predictors.pool import PoolFamilies
+from beast_ml.testing.made_once import made_once
 from beast_ml.testing.worlds import World, make_world
 
 __all__ = [
@@ -49,6 +51,7 @@ _SMALL: Final = NetworkConfig(hidden=(16,), dropout=0.1, epochs=3, learning_rate
 TINY: Final = PoolFamilies(*[FamiliesConfig(("network",), _SMALL, student=_SMALL)] * 2)
 """The same with hardly any weights: for tests that fit many routers, or on thousands of rows."""
 
+_PAYING: Final = PolicySpec("router", "large", Objective(willingness_to_pay=0.03))
 _N_QUERIES = 300
 _N_FOLDS = 5
 
@@ -58,22 +61,22 @@ def _world() -> World:
     return make_world(np.random.default_rng(7), _N_QUERIES)
 
 
-@functools.cache
-def _fitted() -> FittedRouter:
+def _make_router(folder: Path) -> None:
     outcomes = replace(_world().outcomes, ttft_s=0.2 * _world().outcomes.latency_s)
     failed = (np.random.default_rng(3).random(outcomes.quality.shape) < (0.02, 0.05, 0.2)).astype(float)
-    return RouterLearner("hashing", families=QUICK).fit(outcomes, failed=failed)
+    router = RouterLearner("hashing", families=QUICK).fit(outcomes, failed=failed)
+    write_bundle(router, folder / "bundle", policy=_PAYING, headline={"share_of_gap": 0.25})
+    served = {name: replace(target, undistilled=None) for name, target in router.pool.targets.items()}
+    (folder / "router.pickle").write_bytes(pickle.dumps(replace(router, pool=replace(router.pool, targets=served))))
 
 
-@functools.cache
-def _distilled() -> StaticEncoder:
-    return static_encoder()
+def _make_static(folder: Path) -> None:
+    outcomes = make_world(np.random.default_rng(8), 120).outcomes
+    write_bundle(RouterLearner("static", families=QUICK).fit(outcomes), folder)
 
 
-@functools.cache
-def _static() -> FittedRouter:
-    _distilled()
-    return RouterLearner("static", families=QUICK).fit(make_world(np.random.default_rng(8), 120).outcomes)
+def _router(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_once("router", _make_router, tmp_path_factory.mktemp("routers") / "hashing")
 
 
 @pytest.fixture(scope="session")
@@ -85,35 +88,33 @@ def world() -> World:
 @pytest.fixture(scope="session")
 def distilled() -> StaticEncoder:
     """Return the static encoder from the user's cache; distilling it there first takes half a minute."""
-    return _distilled()
+    return static_encoder()
 
 
 @pytest.fixture(scope="session")
-def fitted() -> FittedRouter:
-    """Return a router for that world with predictors of every target, on hashed words."""
-    return _fitted()
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> FittedRouter:
+    """Return a router for that world with predictors of every target as they are served, on hashed words."""
+    pickled = (_router(tmp_path_factory) / "router.pickle").read_bytes()
+    router: FittedRouter = pickle.loads(pickled)  # noqa: S301 - this very code has made it
+    return router
 
 
 @pytest.fixture(scope="session")
 def paying_policy() -> PolicySpec:
     """Return a policy under which more than one model of the world is chosen."""
-    return PolicySpec("router", "large", Objective(willingness_to_pay=0.03))
+    return _PAYING
 
 
 @pytest.fixture(scope="session")
-def router_folder(tmp_path_factory: pytest.TempPathFactory, paying_policy: PolicySpec) -> Path:
+def router_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the bundle of `fitted`; a test that changes it copies it first."""
-    folder = tmp_path_factory.mktemp("routers") / "hashing"
-    write_bundle(_fitted(), folder, policy=paying_policy, headline={"share_of_gap": 0.25})
-    return folder
+    return _router(tmp_path_factory) / "bundle"
 
 
 @pytest.fixture(scope="session")
 def static_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a bundle with a static encoder in it."""
-    folder = tmp_path_factory.mktemp("routers") / "static"
-    write_bundle(_static(), folder)
-    return folder
+    return made_once("static-router", _make_static, tmp_path_factory.mktemp("routers") / "static")
 
 
 @pytest.fixture(scope="session")
@@ -123,11 +124,11 @@ def loaded(router_folder: Path) -> RouterBundle:
 
 
 @pytest.fixture(scope="session")
-def training_set() -> Callable[[World], TrainingSet]:
+def training_set(fitted: FittedRouter) -> Callable[[World], TrainingSet]:
     """Return a function that makes a training set of a world, with the hashed words as features."""
 
     def make(world: World) -> TrainingSet:
-        rows = _fitted().features.matrix(world.outcomes.prompts)
+        rows = fitted.features.matrix(world.outcomes.prompts)
         return TrainingSet(rows, world.outcomes, query_fold(world.outcomes.prompts, _N_FOLDS, 0))
 
     return make

@@ -75,10 +75,18 @@ def test_the_champion_routes_and_explains(home):
     table = beast(folder, "route", "-", "--max-cost-usd", "0.001", stdin="What is 2 + 2?")
     assert "fallbacks:" in table
     assert f"kind of request: {decision['request_kind']}" in table
-    estimate = json.loads(beast(folder, "estimate", "What is 2 + 2?", "--json"))
-    for candidate in estimate["candidates"]:
+
+
+def test_what_each_candidate_would_cost_is_told_before_anything_is_sent(home, beast, monkeypatch):  # in this process
+    folder, _ = home
+    monkeypatch.chdir(folder)
+    code, estimate, error = beast("estimate", "What is 2 + 2?", "--json")
+    assert code == 0, error
+    for candidate in json.loads(estimate)["candidates"]:
         assert candidate["cost_usd"]["low"] <= candidate["cost_usd"]["high"]
-    assert "cost, USD" in beast(folder, "estimate", "What is 2 + 2?")
+    table = beast("estimate", "What is 2 + 2?")[1]
+    assert "USD" in table
+    assert "mean [90% interval]" in " ".join(table.split())
 
 
 @pytest.mark.parametrize(
@@ -111,23 +119,30 @@ def test_own_outcomes_train_promote_and_roll_back(tmp_path):
     assert trained["version"] == 1
     assert {"beast-encoder", "beast-quality", "beast-cost", "beast-latency"} == set(trained["parts"])
     first = json.loads(beast(tmp_path, "promote", "--json"))
-    other = outcome_table(tmp_path / "other.parquet", seed=1)
-    shown = beast(tmp_path, "train", "--outcomes", str(table), "--test", str(other), "--encoder", "hashing")
-    assert "next: beast promote" in shown
     assert json.loads(beast(tmp_path, "route", "please sort this list", "--context", "task=code", "--json"))["model"]
     assert first["champion"] >= 1
 
 
-def test_one_model_is_nothing_to_route_between(tmp_path):
+@pytest.mark.usefixtures("tiny_routers")
+def test_a_training_judged_on_a_table_of_its_own_says_what_is_next(beast, tmp_path):  # the fixture: in this process
+    table, other = outcome_table(tmp_path / "mine.parquet"), outcome_table(tmp_path / "other.parquet", seed=1)
+    code, shown, error = beast("train", "--outcomes", table, "--test", other, "--encoder", "hashing")
+    assert code == 0, error
+    assert "next: beast promote" in shown
+
+
+def test_one_model_is_nothing_to_route_between(beast, tmp_path):
     table = outcome_table(tmp_path / "mine.parquet", n_queries=60)
-    error = beast(tmp_path, "train", "--outcomes", str(table), "--pool", "large", "--encoder", "hashing", code=2)
+    code, _, error = beast("train", "--outcomes", table, "--pool", "large", "--encoder", "hashing")
+    assert code == 2
     assert "at least two" in error
 
 
-def test_an_mlflow_server_that_is_down_is_said_and_nothing_is_written(tmp_path):
+def test_an_mlflow_server_that_is_down_is_said_and_nothing_is_written(beast, tmp_path):
     table = outcome_table(tmp_path / "mine.parquet", n_queries=60)
     (tmp_path / "mlflow.yaml").write_text("tracking: {uri: 'http://127.0.0.1:9'}\n")
     before = sorted(tmp_path.iterdir())
-    error = beast(tmp_path, "train", "--outcomes", str(table), "--encoder", "hashing", code=1)
+    code, _, error = beast("train", "--outcomes", table, "--encoder", "hashing")
+    assert code == 1
     assert "127.0.0.1:9" in error
     assert sorted(tmp_path.iterdir()) == before

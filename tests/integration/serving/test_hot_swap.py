@@ -66,7 +66,7 @@ def open_runtime(config, files, cache):
 
 @asynccontextmanager
 async def deciding(runtime):
-    """Decide without a break, and follow the registry; counts are handed out."""
+    """Decide all the time, and follow the registry; counts are handed out."""
     counts = SimpleNamespace(decided=0, failed=0, versions=set())
 
     async def decide():
@@ -78,7 +78,7 @@ async def deciding(runtime):
                 counts.decided += 1
             except Exception:  # noqa: BLE001 - what a client would get as an error
                 counts.failed += 1
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.005)
 
     tasks = [asyncio.create_task(decide()), asyncio.create_task(runtime.follow())]
     try:

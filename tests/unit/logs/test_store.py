@@ -314,7 +314,7 @@ def test_reading_the_store_needs_no_pandas() -> None:
 
 
 def test_batches_go_on_where_files_went_away_in_the_middle(tmp_path, monkeypatch):
-    monkeypatch.setattr("beast_ml.logs.store._BATCH_ROWS", 2_048)
+    monkeypatch.setattr("beast_ml.logs.store_reader._BATCH_ROWS", 2_048)
     n = 5_000
     many = store_of(tmp_path, routed_request()).requests().take([0] * n)
     store = LogStore(tmp_path / "many")

@@ -21,7 +21,7 @@ from beast_ml.testing.registry_fixtures import (  # noqa: F401 - fixtures are us
     migrated_store,
     small_bundle,
 )
-from beast_ml.testing.router_fixtures import QUICK
+from beast_ml.testing.router_fixtures import TINY
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_bundle_with_every_target_and_a_history_is_registered_too(config, worl
     outcomes = world.outcomes
     spec = HistorySpec(outcomes.models, by=())
     rows = np.zeros((outcomes.n_queries, spec.dim), dtype=np.float32)
-    router = RouterLearner("hashing", families=QUICK).fit(outcomes, history=LoggedHistory(spec, rows, HistoryState()))
+    router = RouterLearner("hashing", families=TINY).fit(outcomes, history=LoggedHistory(spec, rows, HistoryState()))
     write_bundle(router, tmp_path / "whole")
     evidence = make_evidence(data_digest=outcomes.digest())
     result = register_bundle(tmp_path / "whole", evidence, tracking=config, name="whole")

@@ -37,14 +37,15 @@ def folder(tmp_path: Path, migrated_store: Path, monkeypatch: pytest.MonkeyPatch
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Run a pipeline in that directory, in this process: importing everything anew would take seconds each time.
 
-    What train.py trains is of tiny networks: it passes on what it was told, and `beast train` proves the full families.
+    What train.py and evaluate.py fit are tiny networks: they pass on what they were told, and `beast train` and `beast
+    evaluate` prove the full families.
     """
 
     def run(name: str, *arguments: object) -> Result:
         spec = importlib.util.spec_from_file_location(f"pipeline_{Path(name).stem}", PIPELINES / name)
         pipeline = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(pipeline)
-        if name == "train.py":
+        if name in ("train.py", "evaluate.py"):
             monkeypatch.setattr(pipeline, "RouterLearner", partial(RouterLearner, families=TINY))
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -27,7 +27,7 @@ JSON = st.recursive(
     max_leaves=12,
 )
 MOST_BYTES = 100_000
-FUZZ = settings(max_examples=40, deadline=None, database=None, derandomize=True, suppress_health_check=[*HealthCheck])
+FUZZ = settings(max_examples=25, deadline=None, database=None, derandomize=True, suppress_health_check=[*HealthCheck])
 
 
 def cache_of(path, folder):

@@ -39,7 +39,7 @@ def printed(beast, *arguments):
     return out
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("tiny_routers")
 @pytest.mark.parametrize(
     ("machine", "amount", "usd_per_unit"),
     [("concurrency: 10", "latency_s", 1e-4), ("output_tokens_per_s: 1000", "output_tokens", 1e-6)],

@@ -1,0 +1,91 @@
+"""What takes seconds to make and depends on the code alone: made once, for all test processes and all their runs.
+
+It lies in the user's cache folder, under a digest of the whole package and of what it computes with, so a change of
+either makes it anew. Whoever asks gets a copy: a test that damages its own harms no other.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from beast_ml.benchmarks.results import code_digest
+from beast_ml.features.distill import user_cache
+
+__all__ = ["made_once"]
+
+_COMPUTES: Final = (
+    "lightgbm",
+    "mlflow",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "scikit-learn",
+    "scipy",
+    "sentence-transformers",
+    "torch",
+)
+_KEPT_S: Final = 86_400.0
+
+
+def made_once(name: str, make: Callable[[Path], object], into: Path) -> Path:
+    """Copy a folder, made first if need be, to a path where nothing is yet; return that path.
+
+    Parameters
+    ----------
+    name
+        Of what is made; another ``make`` needs another name.
+    make
+        Makes it, given a path where nothing is yet. It may read nothing but the package: what it makes is kept.
+    into
+        Where the copy goes.
+    """
+    made = _root() / name
+    if not made.is_dir():
+        with _alone(made.with_suffix(".lock")):
+            if not made.is_dir():  # nobody else has made it meanwhile
+                _make(made, make)
+    return Path(shutil.copytree(made, into))
+
+
+@cache
+def _root() -> Path:
+    """Return the folder for what this code makes; what other code made is removed when it is a day old."""
+    computed = [sys.version, *(f"{each} {version(each)}" for each in _COMPUTES)]
+    digest = hashlib.sha256("\n".join([code_digest(), *computed]).encode()).hexdigest()
+    root = user_cache() / "made-for-tests" / digest[:16]
+    root.mkdir(parents=True, exist_ok=True)
+    os.utime(root)
+    for other in root.parent.iterdir():
+        with suppress(OSError):
+            if other.stat().st_mtime < time.time() - _KEPT_S:
+                shutil.rmtree(other)
+    return root
+
+
+def _make(made: Path, make: Callable[[Path], object]) -> None:
+    """Make it aside and move it into place: a process that dies leaves nothing half made."""
+    partial = Path(tempfile.mkdtemp(dir=made.parent, prefix=".partial-"))
+    try:
+        make(partial / "made")
+        (partial / "made").rename(made)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
