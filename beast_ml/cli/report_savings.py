@@ -85,7 +85,7 @@ def report_savings(
     if as_json:
         print_json(report.to_dict() | ({} if applied is None else {"applied": applied}))
         return
-    _show(report)
+    _show(report, out)
     if applied is not None:
         stdout.print(escape(applied), highlight=False)
     if out is not None:
@@ -94,7 +94,7 @@ def report_savings(
         )
 
 
-def _show(report: SavingsReport) -> None:
+def _show(report: SavingsReport, out: Path | None) -> None:
     rows = [
         (
             number,
@@ -122,6 +122,10 @@ def _show(report: SavingsReport) -> None:
     stdout.print(escape(report.sentence()), highlight=False, style="bold")
     if report.best is not None:
         stdout.print(f"  next  {escape(report.best.switch.how)}", highlight=False)
+        if report.best.switch.policy is not None:
+            again = "the same command with --apply 1"
+            started = again if out is None else f"beast experiment create --from-report {out / 'report.json'}"
+            stdout.print(f"        {escape(started)}", highlight=False)
 
 
 def _points(value: float, low: float, high: float) -> str:

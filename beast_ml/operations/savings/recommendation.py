@@ -45,6 +45,8 @@ class Recommendation(SwitchFigures, frozen=True, kw_only=True):
         On the questions that it was not chosen on.
     champion
         Digest of the training data of the bundle that the report was made with; None where there was none.
+    recommended
+        Whether the report says so.
     """
 
     name: str
@@ -52,6 +54,19 @@ class Recommendation(SwitchFigures, frozen=True, kw_only=True):
     policy: PolicySpec | None
     checked: SwitchFigures | None
     champion: str | None = None
+    recommended: bool = True
+
+    @property
+    def doubt(self) -> str | None:
+        """What speaks against it, for people; None where the report recommends it."""
+        if self.recommended:
+            return None
+        found = self.figures
+        return (
+            f"the report does not recommend {self.name}: it saves {found.saving:.1%} [{found.saving_low:.1%}, "
+            f"{found.saving_high:.1%}] at {100 * found.quality:+.1f} points of quality "
+            f"[{100 * found.quality_low:+.1f}, {100 * found.quality_high:+.1f}]"
+        )
 
     @property
     def figures(self) -> SwitchFigures:

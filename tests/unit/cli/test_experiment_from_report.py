@@ -36,9 +36,10 @@ def address(config, register, tmp_path):  # noqa: F811 - the fixtures
     version = register("one").version
     digest = verify(resolve_version(f"models:/beast-router/{version}", config).path).training_digest
     amend_evidence(version, config, msgspec.structs.replace(recorded_evidence(version, config), data_digest=digest))
+    half = msgspec.to_builtins(POLICY)
     switches = [
-        {"name": name, "how": "do it", "policy": policy, "checked": None, **FIGURES}
-        for name, policy in (("half the willingness", msgspec.to_builtins(POLICY)), ("a cache", None))
+        {"name": name, "how": "do it", "policy": policy, "checked": None, "recommended": name != "less", **FIGURES}
+        for name, policy in (("half the willingness", half), ("a cache", None), ("less", half))
     ]
     (tmp_path / "report.json").write_text(json.dumps({"champion": digest, "switches": switches}))
     return f"models:/beast-router/{version}"
@@ -53,9 +54,18 @@ def test_a_switch_is_tried_on_a_share_of_the_users(beast, address, tmp_path):
     assert shown["id"] == kept.id
     assert {each.policy: each.share for each in kept.variants} == {"champion": 0.8, "challenger": 0.2}
     assert f"analyze --experiment {kept.id}" in " ".join(said.split())
+    assert "does not recommend" not in said
     code, _, said = beast("experiment", "create", *options)
     assert code == 2
     assert "serves the challenger already" in " ".join(said.split())
     code, _, said = beast("experiment", "create", *options, "--number", 2)
     assert code == 2
     assert "no experiment of two routers can show this" in " ".join(said.split())
+
+
+def test_a_switch_that_is_not_recommended_is_tried_with_a_warning(beast, address):
+    options = ("--from-report", "report.json", "--number", 3, "--router", address, "--experiments", "e.json")
+    code, _, said = beast("experiment", "create", *options)
+    assert code == 0, said
+    told = " ".join(said.split())
+    assert "does not recommend less: it saves 30.0% [20.0%, 40.0%] at +0.0 points of quality [-0.5, +0.5]" in told
