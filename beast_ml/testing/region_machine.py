@@ -160,6 +160,7 @@ class RegionMachine(RuleBasedStateMachine):
         """Begin a request for which the region asks the home."""
         self.reserve(region, tenant, upper)
         self.step(region)
+        self._regions[region].pass_time(1.0)  # a refusal is kept to for half a second
         self.reserve(region, tenant, upper)
 
     @rule(which=st.integers(0, 1000), share=st.floats(0, 1))

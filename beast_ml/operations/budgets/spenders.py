@@ -40,7 +40,15 @@ KEEP_REGIONS_S: Final = 32 * 86_400.0
 
 @dataclass
 class SpenderRow:
-    """Nano-dollars that one spender has settled and lost of an account in a window, and what of it is lost."""
+    """What one spender has of an account in a window; nano-dollars.
+
+    Parameters
+    ----------
+    spent
+        Settled and lost.
+    lost
+        Of it, what is lost.
+    """
 
     spent: int = 0
     lost: int = 0

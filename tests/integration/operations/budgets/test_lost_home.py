@@ -31,9 +31,9 @@ RULES = [BudgetRule(scope="tenant", limit_nano=LIMIT)]
 class Place:
     """A worker of a region, and where it is not at home, what talks with the home for it."""
 
-    def __init__(self, name: str, folder: Path, url: str) -> None:
+    def __init__(self, name: str, folder: Path, url: str, database_url: str | None = None) -> None:
         self.name, self.state, self.n_granted = name, folder / name, 0
-        self.ledger = open_ledger(None, None, self.state, BudgetHome(url, is_here=name == "eu"))
+        self.ledger = open_ledger(database_url, None, self.state, BudgetHome(url, is_here=name == "eu"))
         self.steps = RegionSteps(self.ledger, name, life_s=60.0) if isinstance(self.ledger, RegionLedger) else None
         self.begin()
 
@@ -63,11 +63,17 @@ class Place:
         await self.step()
 
 
-def test_what_was_spent_stays_spent_when_the_home_is_flushed(valkey_url: str, tmp_path: Path) -> None:
+def test_what_was_spent_stays_spent_when_the_home_is_flushed(
+    valkey_url: str, postgres_url: str, tmp_path: Path
+) -> None:
     async def run() -> None:
         with redis.Redis.from_url(valkey_url) as client:
             client.flushdb()
-            places = eu, us, ap = [Place(name, tmp_path, valkey_url) for name in ("eu", "us", "ap")]
+            eu, us, ap = (
+                Place(name, tmp_path, valkey_url, database_url)
+                for name, database_url in (("eu", None), ("us", postgres_url), ("ap", None))
+            )
+            places = (eu, us, ap)
             for place in (*places, us):
                 await place.step()  # they know of each other
             for place, n in ((eu, 120), (us, 90), (ap, 60), (us, 1)):
@@ -114,13 +120,13 @@ def test_an_operator_sees_whom_the_home_waits_for_and_goes_without(
         home.exchange(Batch("us.1", 1, 0.0, region="us", others=("ap", "sa")))
 
     def beast(*arguments: str) -> Result:
-        return CliRunner().invoke(app, ["budgets", *arguments])
+        return CliRunner().invoke(app, [*arguments])
 
-    assert beast("awaited").output == "waits for ap, sa\n"
-    assert beast("go-without", "ap").output == "the budgets' home goes without ap; it waits for sa still\n"
-    assert json.loads(beast("go-without", "sa", "--json").output) == {"region": "sa", "awaited": []}
-    assert "waits for no region" in beast("awaited").stderr
-    assert json.loads(beast("awaited", "--json").output) == {"awaited": []}
+    assert beast("budgets", "awaited").output == "waits for ap, sa\n"
+    assert beast("budgets", "go-without", "ap").output == "the budgets' home goes without ap; it waits for sa still\n"
+    assert json.loads(beast("budgets", "go-without", "sa", "--json").output) == {"region": "sa", "awaited": []}
+    assert "waits for no region" in beast("budgets", "awaited").stderr
+    assert json.loads(beast("budgets", "awaited", "--json").output) == {"awaited": []}
     with pytest.raises(InputError, match="do not wait for the region 'us', but for none"):
         CliRunner().invoke(app, ["budgets", "go-without", "us"], catch_exceptions=False)
     monkeypatch.setattr(ledger_accounts, "budget_home", lambda _: None)
