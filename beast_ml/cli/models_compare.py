@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["compare_models"]
 
 _SHOWN_AS: Final = {
-    "quality": ("quality, points", 100.0, "{:.1f}"),
-    "cost_usd": ("USD per 1,000", 1000.0, "{:.4g}"),
-    "latency_s": ("seconds", 1.0, "{:.3g}"),
-    "errors": ("failed, %", 100.0, "{:.1f}"),
+    "quality": ("quality, points", 100.0, "{:z.1f}"),
+    "cost_usd": ("USD per 1,000", 1000.0, "{:z.4g}"),
+    "latency_s": ("seconds", 1.0, "{:z.3g}"),
+    "errors": ("failed, %", 100.0, "{:z.1f}"),
 }
 
 

@@ -47,12 +47,12 @@ def print_json(value: Any) -> None:
 def print_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str | None = None
 ) -> None:
-    """Print a table; numbers are right-aligned, and cells are shown as they are, brackets too."""
+    """Print a table; numbers are right-aligned, and cells are shown whole and as they are, brackets too."""
     table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
     body = [list(row) for row in rows]
     for i, column in enumerate(columns):
         numeric = bool(body) and all(isinstance(row[i], int | float) for row in body)
-        table.add_column(column, justify="right" if numeric else "left")
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in body:
         table.add_row(*(Text(f"{cell:.4g}" if isinstance(cell, float) else str(cell)) for cell in row))
     stdout.print(table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import isfinite
 from typing import Any, Final
 
 from beast_ml.benchmarks.scorecard.score import Reading
@@ -76,7 +77,8 @@ def recovery_of(*names: str) -> Read:
             return None
         times = [float("inf") if each["recovery_s"] is None else each["recovery_s"] for each in faults]
         worst = max(range(len(faults)), key=times.__getitem__)
-        return Reading(times[worst], note=f"the slowest of {len(faults)}: {faults[worst]['name']}")
+        never = "" if isfinite(times[worst]) else ", which it never did"
+        return Reading(times[worst], note=f"the slowest of {len(faults)}: {faults[worst]['name']}{never}")
 
     return read
 

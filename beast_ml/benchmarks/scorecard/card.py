@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -65,7 +66,7 @@ def describe(scores: Sequence[Score], command: str) -> dict[str, Any]:
                 "definition": score.target.definition,
                 "unit": score.target.unit,
                 "goal": msgspec.to_builtins(score.target.goal),
-                "reading": msgspec.to_builtins(score.reading),
+                "reading": _told(score.reading),
                 "verdict": score.word,
                 "why_not": score.why_not or None,
                 "command": score.command,
@@ -118,6 +119,14 @@ def ceiling(score: Score) -> str:
     """Return the best that the data allow, for a table."""
     found = score.reading
     return "-" if found is None or found.ceiling is None else _number(found.ceiling, score.target)
+
+
+def _told(reading: Reading | None) -> dict[str, Any] | None:
+    """Return a reading as plain values; what is endless, such as a recovery that never came, is no number in JSON."""
+    if reading is None:
+        return None
+    found: dict[str, Any] = msgspec.to_builtins(reading)
+    return {name: None if isinstance(each, float) and not isfinite(each) else each for name, each in found.items()}
 
 
 def _number(value: float, target: Target) -> str:

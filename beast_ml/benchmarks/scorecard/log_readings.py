@@ -29,7 +29,7 @@ SELECT
     count(*) FILTER (status IN ('error', 'timeout')) AS failed,
     count(*) FILTER (status = 'ok' AND chosen_model IS NOT NULL) AS answered,
     count(*) FILTER (status = 'ok' AND len(attempts) > 1) AS fallen_back,
-    count(*) FILTER (status = 'ok' AND quality IS NOT NULL) AS labelled,
+    count(*) FILTER (status = 'ok' AND chosen_model IS NOT NULL AND quality IS NOT NULL) AS labelled,
     count(*) FILTER (status = 'ok' AND quality_source = 'user') AS rated,
     coalesce(sum(quality) FILTER (status = 'ok' AND quality_source = 'user'), 0) AS satisfied,
     count(*) FILTER (cache_result IN ('exact', 'semantic')) AS hits,
@@ -130,8 +130,8 @@ def _accuracy(pairs: Floats) -> tuple[float, float, float]:
     spent, predicted = pairs.T
     if not spent.sum():
         return 1.0, 1.0, 1.0
-    ratio = predicted.sum() / spent.sum()
-    error = 1.96 * float(np.std(predicted - ratio * spent)) / (len(pairs) ** 0.5 * spent.mean())
+    ratio = float(predicted.sum() / spent.sum())
+    error = 1.96 * float(np.std(predicted - ratio * spent)) / (len(pairs) ** 0.5 * float(spent.mean()))
     near = [1.0 - abs(end - 1.0) for end in (ratio - error, ratio, ratio + error)]
     return near[1], min(near), 1.0 if ratio - error <= 1.0 <= ratio + error else max(near)
 

@@ -279,7 +279,7 @@ def _deployment() -> Iterator[Target]:
         "feedback coverage",
         "share",
         Goal("at least", 0.80, ours=True),
-        "Answers whose quality somebody, or a test, told.",
+        "Answers whose quality somebody, or a test, told, of all that a model gave.",
         "log",
         log_share("labelled", "answered"),
     )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from beast_ml.cli import output
 from beast_ml.errors import InputError
@@ -61,6 +62,14 @@ def test_brackets_in_a_cell_are_no_markup(capsys):
 def test_an_empty_table_still_has_its_columns(capsys):
     output.print_table("Title", ("model", "cost"), [])
     assert "cost" in capsys.readouterr().out
+
+
+def test_a_narrow_table_breaks_long_names_and_leaves_nothing_out(capsys, monkeypatch):
+    monkeypatch.setattr(output, "stdout", Console(width=24))
+    names = [f"provider-model-number-{i}" for i in range(2)]
+    output.print_table("T", ("model", "against"), [names])
+    cells = [line.split("│")[1:3] for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    assert ["".join(part.strip() for part in column) for column in zip(*cells, strict=True)] == names
 
 
 def test_numbers_are_aligned_to_the_right(capsys):

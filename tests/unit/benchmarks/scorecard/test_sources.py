@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import threading
@@ -5,6 +6,7 @@ import time
 
 import pytest
 
+from beast_ml.benchmarks.results import write_json
 from beast_ml.benchmarks.scorecard.card import describe, measure_all, to_markdown
 from beast_ml.benchmarks.scorecard.roadmap import SOURCES, targets
 from beast_ml.benchmarks.scorecard.sources import Plan, Sources
@@ -79,6 +81,18 @@ def test_a_source_is_measured_once_and_found_again_by_the_next_run(tmp_path):
     assert other.asked == ["budgets"]
 
 
+def test_what_an_earlier_version_left_of_a_drill_is_in_nobodys_way(tmp_path):
+    (tmp_path / "swarm" / "truth").mkdir(parents=True)
+    sources = Sources(Plan(tmp_path))
+    sources._argv = lambda name: (
+        "-c",
+        "import json, os, sys; print(json.dumps(os.listdir(sys.argv[1])))",
+        str(tmp_path),
+    )
+    with pytest.raises(NotEnoughDataError, match="nothing to tell"):
+        sources.report("budgets")
+
+
 def test_what_is_away_leaves_the_rest_of_the_card_whole(tmp_path):
     sources = Told(Plan(tmp_path), {"changes": {"changes": [{"origin": "learning", "outcome": "adopted"}]}})
     scores = {score.target.name: score for score in measure_all(sources, ("changes", "coverage"))}
@@ -91,6 +105,18 @@ def test_what_is_away_leaves_the_rest_of_the_card_whole(tmp_path):
     assert "Not measurable here: coverage is away." in told
     verdicts = [each["verdict"] for each in describe(list(scores.values()), "beast scorecard")["targets"]]
     assert verdicts == ["no goal", "not measurable"]
+
+
+def test_a_recovery_that_never_came_is_written_down_all_the_same(tmp_path):
+    away = {"name": "away", "sent": 100, "after_end": 0, "failures": {}, "in_flight": 0, "recovery_s": None}
+    sources = Told(Plan(tmp_path), {"serving": {"targets": [], "faults": [away], "machine": {"cores": 2, "cpu": "a"}}})
+    scores = measure_all(sources, ("serving",))
+    write_json(tmp_path / "card.json", describe(scores, "beast scorecard"))
+    found = next(
+        each for each in json.loads((tmp_path / "card.json").read_bytes())["targets"] if each["name"] == "recovery"
+    )
+    assert (found["verdict"], found["reading"]["value"]) == ("not met", None)
+    assert "which it never did" in found["reading"]["note"]
 
 
 def test_a_command_that_fails_says_so_with_its_last_words(tmp_path, monkeypatch):

@@ -1,18 +1,25 @@
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from beast_ml.experiments.definitions import Experiment, SharesSince, Variant
+from beast_ml.features.hashing import HashingEncoder
 from beast_ml.logs.store import LogStore
 from beast_ml.operations.learning_loop.states import Finished, LoopState
+from beast_ml.operations.periodic_report.document import Grid
 from beast_ml.operations.periodic_report.files import write_report
 from beast_ml.operations.periodic_report.parts import to_document
 from beast_ml.operations.periodic_report.period import Period
+from beast_ml.operations.periodic_report.recommendations import recommend
 from beast_ml.operations.periodic_report.report import Sources, periodic_report
+from beast_ml.operations.savings.report import savings_report
 from beast_ml.registry.period_runs import RecordedRun
 from beast_ml.testing.costly_logs import COSTLY_START, costly_log
+from beast_ml.testing.exploring_logs import exploring_log
 from beast_ml.testing.failing_logs import LOG_END, failing_log
 
 WEEK = Period.ending("week", (COSTLY_START + timedelta(days=13)).date())
@@ -121,3 +128,31 @@ def test_a_first_period_has_nothing_to_compare_with_and_says_so(tmp_path) -> Non
     report = periodic_report(Sources(costly_log(tmp_path / "logs", 7, 10)), first)
     (said, *_) = to_document(report).sections[0].blocks[0].items
     assert said == "Nothing is recorded of the period before: there is nothing to compare with."
+
+
+def test_the_numbers_in_the_picture_of_savings_are_explained(full) -> None:
+    savings = savings_report(exploring_log(0, 600), HashingEncoder())
+    blocks = to_document(replace(full, savings=savings)).sections[5].blocks
+    (table,) = [block for block in blocks if isinstance(block, Grid)]
+    assert [row[0] for row in table.rows] == [f"{i}. {each.switch.name}" for i, each in enumerate(savings.ranked, 1)]
+    assert {row[-1] for row in table.rows} <= {"yes", "no", "the log cannot tell"}
+
+
+def test_a_difference_that_rounds_to_nothing_is_not_negative(full) -> None:
+    latency = next(each for each in full.changes if each.measure.name == "mean latency, s")
+    change = replace(latency, now=3.6990, before=3.7000, low=-0.12, high=0.11)
+    (row,) = to_document(replace(full, changes=(change,))).sections[1].blocks[0].rows
+    assert row[3] == "+0.00 [-0.12, +0.11]"
+
+
+@pytest.mark.parametrize(
+    ("n", "said"), [(0.2, "not one"), (1.2, "up to 1 failed call a"), (7.0, "up to 7 failed calls a")]
+)
+def test_failures_that_hardly_ever_happen_promise_hardly_any_gain(n, said) -> None:
+    pattern = SimpleNamespace(
+        name="timeout failures of large", cause="It is slow.", next_step="Wait.", is_new=False, ended_at=None,
+        rate=SimpleNamespace(n_failed=n),
+    )  # fmt: skip
+    month = Period(kind="month", first=WEEK.first, last=WEEK.first + timedelta(days=29))
+    (found,) = recommend(month, SimpleNamespace(patterns=(pattern,)), None, None, None, None)
+    assert found.gain.startswith(said)
