@@ -12,9 +12,8 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -36,7 +35,7 @@ _COMPUTES: Final = (
     "sentence-transformers",
     "torch",
 )
-_KEPT_S: Final = 86_400.0
+_KEPT: Final = 4  # of as many states of the code; each may take some hundred megabytes
 
 
 def made_once(name: str, make: Callable[[Path], object], into: Path) -> Path:
@@ -52,6 +51,8 @@ def made_once(name: str, make: Callable[[Path], object], into: Path) -> Path:
         Where the copy goes.
     """
     made = _root() / name
+    made.parent.mkdir(parents=True, exist_ok=True)
+    os.utime(made.parent)  # it is in use
     if not made.is_dir():
         with _alone(made.with_suffix(".lock")):
             if not made.is_dir():  # nobody else has made it meanwhile
@@ -61,17 +62,21 @@ def made_once(name: str, make: Callable[[Path], object], into: Path) -> Path:
 
 @cache
 def _root() -> Path:
-    """Return the folder for what this code makes; what other code made is removed when it is a day old."""
+    """Return the folder for what this code makes; of what other code made, what was used last is kept."""
     computed = [sys.version, *(f"{each} {version(each)}" for each in _COMPUTES)]
     digest = hashlib.sha256("\n".join([code_digest(), *computed]).encode()).hexdigest()
     root = user_cache() / "made-for-tests" / digest[:16]
-    root.mkdir(parents=True, exist_ok=True)
-    os.utime(root)
-    for other in root.parent.iterdir():
-        with suppress(OSError):
-            if other.stat().st_mtime < time.time() - _KEPT_S:
-                shutil.rmtree(other)
+    others = [other for other in root.parent.glob("*") if other != root]
+    for other in sorted(others, key=_used_at, reverse=True)[_KEPT - 1 :]:
+        shutil.rmtree(other, ignore_errors=True)
     return root
+
+
+def _used_at(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:  # another process has just removed it
+        return 0.0
 
 
 def _make(made: Path, make: Callable[[Path], object]) -> None:

@@ -36,7 +36,7 @@ def test_what_was_made_is_not_made_again_and_who_damages_a_copy_harms_no_other(t
     assert (tmp_path / "third" / "file").read_text() == "another"
 
 
-def test_other_code_makes_its_own_and_what_it_made_goes_after_a_day(tmp_path, cache, monkeypatch):
+def test_other_code_makes_its_own_and_what_was_not_used_for_longest_goes(tmp_path, cache, monkeypatch):
     made_once("thing", make, tmp_path / "first")
     [of_this_code] = cache.iterdir()
     monkeypatch.setattr(module, "code_digest", lambda: "of other code")
@@ -44,11 +44,13 @@ def test_other_code_makes_its_own_and_what_it_made_goes_after_a_day(tmp_path, ca
     other = made_once("thing", lambda folder: make(folder, "by other code"), tmp_path / "second")
     assert (other / "file").read_text() == "by other code"
     assert of_this_code.is_dir()
-    a_day_ago = time.time() - 2 * 86_400
-    os.utime(of_this_code, (a_day_ago, a_day_ago))
+    for i in range(module._KEPT - 1):
+        (cache / f"of more code {i}").mkdir()
+    os.utime(of_this_code, (0, 0))
     module._root.cache_clear()
     made_once("thing", never, tmp_path / "third")
     assert not of_this_code.exists()
+    assert len(list(cache.iterdir())) == module._KEPT
 
 
 def test_what_fails_is_made_by_the_next_who_asks(tmp_path):
