@@ -20,6 +20,7 @@ from beast_ml.logs.arrow_schema import REQUEST_SCHEMA
 from beast_ml.logs.ingest import ingest
 from beast_ml.logs.store import LogStore
 from beast_ml.logs.store_files import StoreWriter
+from beast_ml.logs.store_reader import StoreReader
 from beast_ml.testing.log_rows import cached_request, routed_request, write_json_lines
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -320,7 +321,7 @@ def test_batches_go_on_where_files_went_away_in_the_middle(tmp_path, monkeypatch
     store = LogStore(tmp_path / "many")
     store.append_requests(many.set_column(0, "request_id", pa.array([f"r{i:05d}" for i in range(n)])))
     wanted = store.requests(["request_id"])["request_id"].to_pylist()
-    asked, selected = [], LogStore._selected
+    asked, selected = [], StoreReader._selected
 
     class Breaks:
         def __init__(self, relation):
@@ -329,7 +330,7 @@ def test_batches_go_on_where_files_went_away_in_the_middle(tmp_path, monkeypatch
         def to_arrow_reader(self, n_rows):
             for i, batch in enumerate(self.relation.to_arrow_reader(n_rows)):
                 if i == 1:
-                    store._files = set  # as if a compaction had taken them away
+                    monkeypatch.setattr(StoreReader, "_files", lambda _: set())  # as if a compaction took them away
                     raise duckdb.IOException("no such file")
                 yield batch
 
@@ -338,7 +339,7 @@ def test_batches_go_on_where_files_went_away_in_the_middle(tmp_path, monkeypatch
         relation = selected(self, *arguments, **options)
         return Breaks(relation) if len(asked) == 1 else relation
 
-    monkeypatch.setattr(LogStore, "_selected", once)
+    monkeypatch.setattr(StoreReader, "_selected", once)
     batches = list(store.batches(["request_id"]))
     assert [name for batch in batches for name in batch["request_id"].to_pylist()] == wanted
     assert (len(asked), len(batches)) == (2, 3)
