@@ -99,7 +99,7 @@ def record_period(settings: Settings, report: PeriodicReport, folder: Path) -> s
     from beast_ml.registry.period_runs import record_report
 
     period, spending = report.period, report.costs.spending
-    first = "".join(f"\n- {i}. {each.what}: {each.gain}" for i, each in enumerate(report.recommendations[:3], 1))
+    first = "".join(f"\n{i}. {each.what}: {each.gain}" for i, each in enumerate(report.recommendations[:3], 1))
     headline = f"**{spending.sentence()}**\n\nOpen `report/report.html` under Artifacts.\n{first}"
     return record_report(
         _tracking(settings), period.kind, period.since, period.until, headline, report.metrics(), folder

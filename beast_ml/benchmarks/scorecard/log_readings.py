@@ -95,9 +95,9 @@ def cost_of_a_request(figures: Mapping[str, Any]) -> Reading | None:
 
 
 def worst_imbalance(figures: Mapping[str, Any]) -> Reading | None:
-    """Return how unequally endpoints of one model shared any thousand calls of it."""
+    """Return how unequally endpoints of one model shared any thousand calls of it; it raises where none has as many."""
     if figures["imbalance"] is None:
-        return None
+        raise NotEnoughDataError(f"no model has {WINDOW:,} answers of two endpoints or more in the log")
     return Reading(figures["imbalance"], note=f"the worst {WINDOW:,} calls one after another of any model")
 
 

@@ -51,7 +51,8 @@ def test_counts_of_a_log_are_told_as_shares(tmp_path):
     assert cost_of_a_request(figures).value == pytest.approx(0.001)
     assert spend_accuracy(figures).value == pytest.approx(0.9)
     assert msgspec.to_builtins(spend_accuracy(figures))["high"] <= 1.0  # as the file of the card has it
-    assert worst_imbalance(figures) is None
+    with pytest.raises(NotEnoughDataError, match="two endpoints"):
+        worst_imbalance(figures)
 
 
 def test_an_empty_log_says_what_to_do(tmp_path):
