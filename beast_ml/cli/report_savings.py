@@ -140,7 +140,9 @@ def _apply(report: SavingsReport, number: int, share: float, router: str | None,
 
     found = recommendation(report, report.number(number))
     if found.policy is None:
-        return f"{found.name}: no experiment of two routers can show this. Do instead: {found.how}"
+        can = [str(number) for number, each in enumerate(report.ranked, 1) if each.switch.policy is not None]
+        others = f". What can be tried so: --apply {', '.join(can)}" if can else ""
+        return f"{found.name}: no experiment of two routers can show this. Do instead: {found.how}{others}"
     file = settings.serving.state / EXPERIMENTS_FILE
     experiment, said = experiment_of(found, share, router, read_experiments(file))
     FollowedExperiments(file).put(experiment)
