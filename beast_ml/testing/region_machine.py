@@ -267,7 +267,7 @@ class RegionMachine(RuleBasedStateMachine):
                     a + b for a, b in zip(told[charge], (state.settled, state.lost, share.lease), strict=True)
                 ]
         assert not self._home.awaited()
-        for home in self._home.accounts(ended=True):
+        for home in self._home.accounts(ended=self._n_homes == 1):  # what is over is not told to another home again
             settled, lost, leased = told[home.account, home.window]
             assert home.settled + home.lost >= settled + lost
             if self._n_homes == 1 or not self._may_count_more:
