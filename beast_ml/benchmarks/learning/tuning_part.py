@@ -17,10 +17,12 @@ from beast_ml.operations.router_tuning.search_space import SearchSpace
 from beast_ml.operations.router_tuning.storage import open_storage
 from beast_ml.policy.learner import EncoderName, RouterLearner
 
-__all__ = ["measure_tuning"]
+__all__ = ["TUNED_SETS", "measure_tuning"]
+
+TUNED_SETS: Final = ("quickstart", "mmlu", "zeroeval", "routerbench3", "bfcl")
+"""What tuning is tried on, the cheaper first."""
 
 _PART: Final = "tuning"
-_SETS: Final = ("quickstart", "mmlu", "zeroeval", "routerbench3", "bfcl")  # the cheaper first
 _QUERIES, _TRIALS, _OUTER, _INNER = 1000, 16, 3, 3
 _QUICK_QUERIES, _QUICK_TRIALS, _QUICK_OUTER, _QUICK_INNER = 400, 3, 2, 2
 
@@ -40,7 +42,7 @@ def measure_tuning(context: PartContext) -> PartResult:
     notes = [
         f"{n_trials} trials a search, at most {n_queries} queries a set, {folds[0]} outer and {folds[1]} inner folds"
     ]
-    for name in _SETS:
+    for name in TUNED_SETS:
         outcomes = load_set(SETS[name], context.data)
         if outcomes is None:
             notes.append(f"{name} is not there: nothing was tuned on it")

@@ -9,6 +9,7 @@ from math import isfinite
 from typing import Any, Final
 
 from beast_ml.benchmarks.scorecard.score import Reading
+from beast_ml.errors import NotEnoughDataError
 
 __all__ = [
     "adopted_changes",
@@ -192,14 +193,20 @@ def adopted_changes(report: Report) -> Reading | None:
 def tuning_gain(dataset: str) -> Read:
     """Return what reads what a search of settings gained, as a share of what the defaults reach on a set.
 
-    Both are shares of the gap to the oracle, so the ceiling is what it gains over the defaults.
+    Both are shares of the gap to the oracle, so the ceiling is what it gains over the defaults. It raises where the
+    defaults reach nothing of the gap.
     """
 
     def read(report: Report) -> Reading | None:
         gain = _figure(report, "tuning", dataset, "share_of_gap", "gain")
         before = _figure(report, "tuning", dataset, "share_of_gap", "defaults")
-        if gain is None or before is None or before["value"] <= 0.0:
+        if gain is None or before is None:
             return None
+        if before["value"] <= 0.0:
+            raise NotEnoughDataError(
+                f"the defaults reach {before['value']:.3g} of the gap to the oracle on {dataset}, of which no gain is "
+                f"a share; tuning gained {gain['value']:.3g} of the gap"
+            )
         low, high = (None if gain[end] is None else gain[end] / before["value"] for end in ("low", "high"))
         ceiling = (1.0 - before["value"]) / before["value"]
         return Reading(gain["value"] / before["value"], low, high, ceiling, dataset)

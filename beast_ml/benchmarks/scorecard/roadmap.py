@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from beast_ml.benchmarks.learning.tuning_part import TUNED_SETS
 from beast_ml.benchmarks.scorecard.bench_readings import (
     adopted_changes,
     availability,
@@ -321,7 +322,7 @@ def _learning() -> Iterator[Target]:
             "context",
             figure("savings", name, "of_what_routing_by_text_gains", "task"),
         )
-    for name in ("quickstart", "bfcl", "routerbench3", "mmlu_pro"):
+    for name in TUNED_SETS:
         yield Target(
             f"what tuning gains over the defaults, {name}",
             "share",

@@ -14,6 +14,7 @@ from beast_ml.benchmarks.scorecard.bench_readings import (
     throughput,
     tuning_gain,
 )
+from beast_ml.errors import NotEnoughDataError
 
 UNSEEN = "unseen prompts, 1 worker: requests/s"
 
@@ -104,7 +105,9 @@ def test_what_tuning_gains_is_a_share_of_what_the_defaults_reach():
     assert found.value == pytest.approx(0.25)
     assert (found.low, found.high) == (pytest.approx(-0.25), pytest.approx(0.75))
     assert found.ceiling == pytest.approx(4.0)
-    assert tuning_gain("s")(learning(("tuning", "s", "defaults", "share_of_gap", -0.1), rows[1])) is None
+    assert tuning_gain("other")(learning(*rows)) is None
+    with pytest.raises(NotEnoughDataError, match=r"defaults reach -0\.1 of the gap"):
+        tuning_gain("s")(learning(("tuning", "s", "defaults", "share_of_gap", -0.1), rows[1]))
 
 
 def test_gains_are_positive_when_things_got_better():
