@@ -51,8 +51,9 @@ def lineage(
 
 
 def _decision(log: Any, request_id: str) -> dict[str, Any]:
-    quoted = request_id.replace("'", "''")
-    found = log.requests(list(_COLUMNS), where=f"request_id = '{quoted}'").to_pylist()
+    from beast_ml.logs.sql_values import text_sql
+
+    found = log.requests(list(_COLUMNS), where=f"request_id = {text_sql(request_id)}").to_pylist()
     if not found:
         raise InputError(
             f"no request {request_id!r} is in {log.path}: give the id that an answer told (`request_id`, or the header "

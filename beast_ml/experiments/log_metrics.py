@@ -16,6 +16,7 @@ from beast_ml.errors import DataError, InputError
 from beast_ml.experiments.definitions import Experiment
 from beast_ml.experiments.log_metric_names import LOG_METRICS, LogMetric
 from beast_ml.experiments.observations import Observations
+from beast_ml.logs.sql_values import time_sql
 from beast_ml.logs.store import LogStore
 
 __all__ = ["observe", "shares_now"]
@@ -146,7 +147,7 @@ def _past(store: LogStore, experiment: Experiment, metric: str, table: pa.Table)
     began: datetime = pc.min(table["received_at"]).as_py()
     past = store.sql(
         f"SELECT tenant_id || chr(0) || {_UNITS[experiment.unit]} AS unit_id, avg({chosen.value}) AS mean "  # noqa: S608
-        f"FROM log WHERE received_at < TIMESTAMPTZ '{began.astimezone(UTC).isoformat()}' "
+        f"FROM log WHERE received_at < {time_sql(began)} "
         f"AND ({chosen.value}) IS NOT NULL GROUP BY 1"
     )
     position = pc.index_in(table["unit_id"].combine_chunks(), past["unit_id"].combine_chunks())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 __all__ = ["text_sql", "time_sql"]
 
@@ -20,4 +20,4 @@ def text_sql(text: str) -> str:
 
 def time_sql(time: datetime) -> str:
     """Return an aware time as SQL."""
-    return f"TIMESTAMPTZ '{time.isoformat()}'"
+    return f"TIMESTAMPTZ '{time.astimezone(UTC).isoformat()}'"

@@ -8,6 +8,7 @@ from typing import Any
 
 from beast_ml.domain.endpoint import Endpoint
 from beast_ml.experiments.experiments_file import Experiments
+from beast_ml.logs.sql_values import text_sql
 from beast_ml.logs.store import LogStore
 
 __all__ = ["Pin", "pins_in_log", "pins_of_experiments", "pins_of_settings"]
@@ -85,7 +86,7 @@ def pins_in_log(name: str, store: LogStore, days: int) -> list[Pin]:
     """Return who needed a model in the log's last days: clients that named it, and models it stepped in for."""
     if not store.days():
         return []
-    model = name.replace("'", "''")
+    model = text_sql(name)
     rows = store.sql(
         f"""
         WITH late AS (
@@ -93,11 +94,11 @@ def pins_in_log(name: str, store: LogStore, days: int) -> list[Pin]:
           WHERE received_at >= (SELECT max(received_at) FROM log) - INTERVAL {days} DAY
         )
         SELECT
-          count(*) FILTER (WHERE chosen_model = '{model}' AND (propensity IS NULL OR len(candidates) = 1)) AS named,
+          count(*) FILTER (WHERE chosen_model = {model} AND (propensity IS NULL OR len(candidates) = 1)) AS named,
           count(DISTINCT tenant_id) FILTER (
-            WHERE chosen_model = '{model}' AND (propensity IS NULL OR len(candidates) = 1)
+            WHERE chosen_model = {model} AND (propensity IS NULL OR len(candidates) = 1)
           ) AS tenants,
-          count(*) FILTER (WHERE served_model = '{model}' AND chosen_model <> '{model}') AS rescued
+          count(*) FILTER (WHERE served_model = {model} AND chosen_model <> {model}) AS rescued
         FROM late
         """  # noqa: S608  an escaped name and a number
     ).to_pylist()[0]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, Literal, get_args
 
 from beast_ml.domain import Price
 from beast_ml.errors import InputError
-from beast_ml.logs.sql_values import text_sql
+from beast_ml.logs.sql_values import text_sql, time_sql
 
 __all__ = ["DIMENSIONS", "FROM_CACHE", "UTC_DAY", "CostQuestion", "Dimension", "requests_where"]
 
@@ -90,5 +90,5 @@ def requests_where(since: datetime | None, until: datetime | None, tenant: str |
             continue
         if time.tzinfo is None:
             raise InputError(f"`{name}` == {time.isoformat()} has no time zone, give an aware time")
-        conditions.append(f"received_at {sign} TIMESTAMPTZ '{time.astimezone(UTC).isoformat()}'")
+        conditions.append(f"received_at {sign} {time_sql(time)}")
     return " AND ".join(conditions)

@@ -74,7 +74,7 @@ def count_new(
     if since is not None:
         conditions.append(f"received_at >= {time_sql(since)}")
     if policy is not None:
-        conditions.append(f"policy_version = '{policy}'")
+        conditions.append(f"policy_version = {text_sql(policy)}")
     still_true = "" if true_from is None else f" FILTER (WHERE received_at >= {time_sql(true_from)})"
     skew_s = _CLOCKS_DIFFER.total_seconds()
     found = store.sql(
@@ -151,7 +151,7 @@ def without_stale(logged: LoggedOutcomes, stale: Mapping[str, datetime]) -> Logg
 
 def shadowed_in(store: LogStore, since: datetime, policy: str) -> Shadowed:
     """Return what a policy did unserved; requests before its first decision came before it was loaded."""
-    decided = f"context['shadow_policy_version'] = '{policy}'"
+    decided = f"context['shadow_policy_version'] = {text_sql(policy)}"
     found = store.sql(
         f"WITH recent AS (SELECT received_at, coalesce({decided}, false) AS decided FROM log "  # noqa: S608 - as above
         f"WHERE received_at >= {time_sql(since)} AND chosen_model IS NOT NULL) "
