@@ -51,7 +51,7 @@ def scale(
     p95_ms: Annotated[float, typer.Option(help="Most that the p95 of our own time may be, at the peak.")] = 5.0,
     spare: Annotated[int, typer.Option(min=0, help="Replicas of each cell that may be away at the peak.")] = 2,
     peak_to_mean: Annotated[
-        float | None, typer.Option(help="Default: busiest minute of Azure's trace in --data, or 1.54, which is it.")
+        float | None, typer.Option(help="Default: busiest minute of Azure's trace in --data, or 1.52, which is it.")
     ] = None,
     speed: Annotated[float, typer.Option(help="Of a planned core, in those that were measured.")] = 1.0,
     usd_per_core_hour: Annotated[float, typer.Option(help="Price of a core.")] = 0.04048,

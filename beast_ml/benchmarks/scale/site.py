@@ -16,8 +16,8 @@ SOURCES: Final = {
     "usd_per_core_hour, usd_per_gb_hour": "list price of AWS Fargate, Linux on x86, us-east-1: 0.04048 a vCPU-hour and "
     "0.004445 a GB-hour; a vCPU is taken for a core like the measured one",
     "usd_per_disk_gb_month": "list price of an AWS gp3 volume, us-east-1",
-    "peak_to_mean": "busiest minute over the mean of the hour of Azure's public trace of conversations of 2023; "
-    "a day's rhythm is not in it",
+    "peak_to_mean": "busiest minute over the mean of the whole minutes of Azure's public trace of conversations of "
+    "2023, an hour: a day's rhythm is not in it",
     "balancer_per_core_s": "HAProxy 2.3 forwarded 2.04 million requests a second on 64 cores of an AWS "
     "Graviton2 (HAProxy Technologies, 2021); small answers, no TLS",
     "worker_cache_mb, tenant_mb": "defaults of `cache`",
@@ -68,7 +68,7 @@ class Site:
     utilisation: float = 0.6
     p95_ms: float = 5.0
     spare: int = 2
-    peak_to_mean: float = 1.54
+    peak_to_mean: float = 1.52
     speed: float = 1.0
     usd_per_core_hour: float = 0.04048
     usd_per_gb_hour: float = 0.004445
