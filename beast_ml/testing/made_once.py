@@ -25,14 +25,17 @@ from beast_ml.features.distill import user_cache
 __all__ = ["made_once"]
 
 _COMPUTES: Final = (
+    "faiss-cpu",
     "lightgbm",
     "mlflow",
     "numpy",
     "onnx",
     "onnxruntime",
+    "safetensors",
     "scikit-learn",
     "scipy",
     "sentence-transformers",
+    "tokenizers",
     "torch",
 )
 _KEPT: Final = 4  # of as many states of the code; each may take some hundred megabytes
