@@ -94,7 +94,7 @@ class LiveSurroundings:
     learner, prices, seed
         How candidates are learnt.
     requests
-        A candidate learns from so many at most, of which half may be the champion's own; 0: all.
+        A candidate learns from so many at most, half of them the champion's own where the log has them; 0: all.
     label_delay
         The drift monitor reads a request when it is that old: labels that come later are not seen by it.
     say
@@ -159,8 +159,9 @@ class LiveSurroundings:
         champion = None if state.champion is None else digest_of(self.tracking, state.champion)
         models = None if state.champion is None else self._bundle(state.champion).manifest.models
         sample = learnable_in(self.store, state.rows_until, champion, models, self.requests, salt=name)
-        if sample.warning():
-            self.say(f"{sample.warning('`learning.requests` in mlflow.yaml')}")
+        warning = sample.warning("`learning.requests` in mlflow.yaml")
+        if warning is not None:
+            self.say(warning)
         logged = sample.logged.priced(self.prices)
         result = train_from_log(
             without_stale(logged if models is None else _among(logged, models), state.stale),
