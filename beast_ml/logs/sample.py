@@ -3,7 +3,8 @@
 Questions, not requests, are drawn, since evaluation counts every question once: a sample of questions says of a policy
 what the whole log says, with a wider interval. Which are drawn depends on their text alone, never on what was chosen or
 came of it, so propensities stay what they are, and weights need no correction within a stratum. Strata (the requests of
-one policy, and the others, say) may be drawn at different rates: estimates are to stay within one of them.
+one policy, and the others, say) may be drawn at different rates: estimates are to stay within one of them, or within
+some that differ in time alone, and then what was asked at the time that is drawn from more counts for more.
 """
 
 from __future__ import annotations

@@ -158,7 +158,10 @@ class LiveSurroundings:
             return known
         champion = None if state.champion is None else digest_of(self.tracking, state.champion)
         models = None if state.champion is None else self._bundle(state.champion).manifest.models
-        sample = learnable_in(self.store, state.rows_until, champion, models, self.requests, salt=name)
+        true_from = max(state.stale.values(), default=None)
+        sample = learnable_in(
+            self.store, state.rows_until, champion, models, self.requests, salt=name, true_from=true_from
+        )
         warning = sample.warning("`learning.requests` in mlflow.yaml")
         if warning is not None:
             self.say(warning)

@@ -97,14 +97,23 @@ def count_new(
 
 
 def learnable_in(
-    store: LogStore, until: datetime | None, policy: str | None, models: Sequence[str] | None, at_most: int, salt: str
+    store: LogStore,
+    until: datetime | None,
+    policy: str | None,
+    models: Sequence[str] | None,
+    at_most: int,
+    *,
+    salt: str,
+    true_from: datetime | None = None,
 ) -> LogSample:
     """Return at most so many of the requests that a candidate may learn from; without a policy, of all.
 
     Those of the policy that is to be beaten and those that others decided are drawn apart, so that neither crowds the
     other out: evidence is of the former alone, and the latter know models that the policy has no need to try. What came
-    lately is not preferred. The evidence is of the policy's whole time; and an old outcome tells as much of a model as
-    a new one until the model changes, which the drift monitor finds, and then takes the labels away (`without_stale`).
+    lately is not preferred: the evidence is of the policy's whole time, and an old outcome tells as much of a model as
+    a new one until the model changes. Then the drift monitor takes the old labels away (`without_stale`), and what came
+    since is drawn apart from what came before, or hardly any label of that model would be left; evidence is still
+    right for either time, and what was asked since counts for more.
 
     Parameters
     ----------
@@ -116,6 +125,8 @@ def learnable_in(
         Which may have been chosen; None: any.
     salt
         Which of them are drawn, where there are more.
+    true_from
+        When the last model changed; None: none has.
     """
     if policy is None:
         strata = ["true"]
@@ -125,6 +136,9 @@ def learnable_in(
     if models is not None:
         chosen = f"chosen_model IN ({', '.join(map(text_sql, models))})"
         strata = [f"{stratum} AND {chosen}" for stratum in strata]
+    if true_from is not None:
+        lately = f"received_at >= {time_sql(true_from)}"
+        strata = [f"{stratum} AND {when}" for stratum in strata for when in (lately, f"NOT ({lately})")]
     return sample_log(store, at_most, until=until, strata=strata, salt=salt)
 
 

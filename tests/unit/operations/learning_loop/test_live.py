@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from beast_ml.logs.store import LogStore
@@ -12,7 +13,7 @@ from beast_ml.operations.learning_loop import live
 from beast_ml.operations.learning_loop.live import LiveSurroundings
 from beast_ml.operations.learning_loop.states import LoopState
 from beast_ml.registry.config import TrackingConfig
-from beast_ml.testing.costly_logs import costly_log
+from beast_ml.testing.costly_logs import COSTLY_START, costly_log
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -37,7 +38,7 @@ def store(tmp_path) -> LogStore:
 def train(store, tmp_path, monkeypatch):
     """Let a cycle of a loop that takes so many requests learn; return what was handed to the training."""
 
-    def trained(cycle: int = 1, requests: int = 100_000):
+    def trained(cycle: int = 1, requests: int = 100_000, stale: dict[str, datetime] | None = None):
         handed = []
 
         def take(logged, **told):
@@ -49,7 +50,8 @@ def train(store, tmp_path, monkeypatch):
         places = (tmp_path / "quarantine", TrackingConfig(), tmp_path / "experiments", tmp_path)
         around = LiveSurroundings(store, *places, requests=requests, say=heard.append)
         until = datetime(2100, 1, 1, tzinfo=UTC)
-        assert around.train(LoopState(entered_at=AT, step="train", cycle=cycle, champion=1, rows_until=until)) == 2
+        state = LoopState(entered_at=AT, step="train", cycle=cycle, champion=1, rows_until=until, stale=stale or {})
+        assert around.train(state) == 2
         ((logged, told),) = handed
         return logged, told, heard
 
@@ -85,3 +87,13 @@ def test_of_a_long_log_as_much_of_the_champion_as_of_the_others_and_the_same_whe
 def test_where_others_decided_less_than_half_the_champion_fills_what_they_leave(train):
     logged, _, _ = train(requests=60)
     assert [int((logged.policy_version == name).sum()) for name in ("now", "before")] == [40, 20]
+
+
+def test_what_came_since_a_model_changed_is_not_drawn_away(train):
+    at = COSTLY_START + timedelta(days=1.8)
+    whole, _, _ = train(stale={"other": at})
+    logged, _, _ = train(requests=40, stale={"other": at})
+    since = [each.received_at >= np.datetime64(at.replace(tzinfo=None)) for each in (logged, whole)]
+    assert since[0].sum() == since[1].sum() > 4
+    of_other = [each.matrix.quality[:, each.matrix.models.index("other")] for each in (logged, whole)]
+    assert np.isfinite(of_other[0]).sum() == np.isfinite(of_other[1]).sum() > 0
