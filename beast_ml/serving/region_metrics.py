@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from beast_ml.domain.money import usd
 from beast_ml.operations.budgets.region_figures import RegionFigures
-from beast_ml.serving.answer_cache.copy_figures import CopyFigures
+from beast_ml.serving.copy_figures import CopyFigures
 from beast_ml.serving.metric_cells import CellFiles, Counters, Gauges
 
 __all__ = ["RegionMetrics"]

@@ -24,7 +24,6 @@ from beast_ml.serving.answer_cache.answers import AnswerCache, cache_threads
 from beast_ml.serving.answer_cache.audits import Audits
 from beast_ml.serving.answer_cache.chat_cache import ChatCache
 from beast_ml.serving.answer_cache.config import EQUAL, AnswerCacheConfig
-from beast_ml.serving.answer_cache.copy_figures import CopyFigures
 from beast_ml.serving.answer_cache.freshness import AGES_FILE, Freshness
 from beast_ml.serving.answer_cache.judges import EqualAnswers, Judge, ModelJudge
 from beast_ml.serving.answer_cache.region_copies import RegionCopies
@@ -35,6 +34,7 @@ from beast_ml.serving.answer_cache.shared_vectors import SharedVectors
 from beast_ml.serving.answer_cache.trained import TrainedCaches
 from beast_ml.serving.answer_cache.verdicts import Verdicts
 from beast_ml.serving.answer_cache.warmer import Warmer
+from beast_ml.serving.copy_figures import CopyFigures
 from beast_ml.serving.request_ids import RequestIds
 
 if TYPE_CHECKING:

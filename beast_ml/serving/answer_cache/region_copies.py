@@ -11,7 +11,7 @@ from beast_ml.cache.region_stream import RegionStream, Taken
 from beast_ml.errors import UnavailableError
 from beast_ml.events import events
 from beast_ml.serving.answer_cache.answers import AnswerCache
-from beast_ml.serving.answer_cache.copy_figures import CopyFigures
+from beast_ml.serving.copy_figures import CopyFigures
 
 __all__ = ["RegionCopies"]
 

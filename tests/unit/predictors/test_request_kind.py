@@ -17,16 +17,16 @@ def kinds(data):
 
 
 @pytest.fixture(scope="module")
-def fitted(data, kinds):
+def learnt(data, kinds):
     return fit_request_kind(data.rows, kinds, data.folds, np.random.default_rng(0))
 
 
-def test_kinds_that_words_tell_are_learnt(fitted, kinds):
-    predictor = fitted.predictor
+def test_kinds_that_words_tell_are_learnt(learnt, kinds):
+    predictor = learnt.predictor
     assert predictor.kinds == ("code", "conversation", "maths", "translation")
-    guessed = np.array(predictor.kinds)[fitted.out_of_fold.argmax(axis=1)]
+    guessed = np.array(predictor.kinds)[learnt.out_of_fold.argmax(axis=1)]
     assert (guessed == kinds).mean() > 0.9
-    assert fitted.report["macro_f1_out_of_fold"] > 0.9
+    assert learnt.report["macro_f1_out_of_fold"] > 0.9
 
 
 def test_probabilities_are_calibrated_where_labels_are_partly_luck(training_set):
@@ -79,20 +79,20 @@ def test_a_common_kind_that_was_sampled_keeps_its_share(data, kinds):
     assert share == pytest.approx((labels == "maths").mean(), abs=0.08)
 
 
-def test_it_is_restored_to_the_bit(fitted, data):
-    predictor = fitted.predictor
+def test_it_is_restored_to_the_bit(learnt, data):
+    predictor = learnt.predictor
     again = RequestKindPredictor.restore(predictor.arrays(), predictor.calibration())
     assert again.posterior(data.rows).tobytes() == predictor.posterior(data.rows).tobytes()
     assert again.names(data.rows) == predictor.names(data.rows)
 
 
-def test_the_most_probable_kind_is_named(fitted, data):
-    predictor = fitted.predictor
+def test_the_most_probable_kind_is_named(learnt, data):
+    predictor = learnt.predictor
     expected = [predictor.kinds[j] for j in predictor.posterior(data.rows).argmax(axis=1)]
     assert predictor.names(data.rows) == expected
 
 
-def test_a_new_request_of_a_known_kind_is_told(fitted, training_set):
+def test_a_new_request_of_a_known_kind_is_told(learnt, training_set):
     new = training_set(make_world(np.random.default_rng(99), 60, prefix="z"))
-    right = np.array(fitted.predictor.names(new.rows)) == KIND_TABLE.labels(new.outcomes.tasks)
+    right = np.array(learnt.predictor.names(new.rows)) == KIND_TABLE.labels(new.outcomes.tasks)
     assert right.mean() > 0.9

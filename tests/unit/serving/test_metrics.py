@@ -11,7 +11,7 @@ from beast_ml.cache.neighbours.frames import Figures
 from beast_ml.cache.tier_stats import CacheStats, TierStats
 from beast_ml.operations.budgets.region_figures import RegionFigures
 from beast_ml.serving import metric_cells
-from beast_ml.serving.answer_cache.copy_figures import CopyFigures
+from beast_ml.serving.copy_figures import CopyFigures
 from beast_ml.serving.metrics import ServingMetrics, clear_metrics
 
 

@@ -121,7 +121,7 @@ def test_a_recovery_that_never_came_is_written_down_all_the_same(tmp_path):
 
 def test_a_command_that_fails_says_so_with_its_last_words(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(NotEnoughDataError, match=r"selection --json` ended with 2: .*chosen model and its prompt"):
+    with pytest.raises(NotEnoughDataError, match=r"selection --json` ended with 2: .*no log store in data/logs"):
         Sources(Plan(tmp_path)).report("selection")
 
 
