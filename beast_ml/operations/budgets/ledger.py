@@ -137,7 +137,7 @@ class Batch(msgspec.Struct, frozen=True):
     windows
         With claims: the latest day and month that the home had; no earlier one is opened again.
     forgotten
-        With ``final``: the ledger has forgotten steps of this holder, so others may have told of what is settled here.
+        With ``final``: the ledger has forgotten this holder, so others may have told of what is settled here.
     """
 
     holder: str
@@ -244,10 +244,11 @@ class AccountState(msgspec.Struct, frozen=True):
 
 
 class RuleBook(msgspec.Struct, frozen=True):
-    """The rules that hold, and which version of them it is."""
+    """The rules that hold, which version of them it is, and what settings declared last; see `Ledger.set_rules`."""
 
     version: int
     rules: tuple[BudgetRule, ...]
+    declared: str = ""
 
 
 class Ledger(Protocol):

@@ -102,6 +102,8 @@ class RegionState(msgspec.Struct, frozen=True):
     claimed
         The home does not know this holder: it is told first what is known here. The last account that it was told of,
         ``("", "")`` before the first one; None: it knows all.
+    declared
+        What the home's settings declared last, beside these rules; None: it was never asked for.
     """
 
     holder: str = ""
@@ -115,6 +117,7 @@ class RegionState(msgspec.Struct, frozen=True):
     awaited: tuple[str, ...] = ()
     windows: tuple[str, str] = ("", "")
     claimed: Charge | None = None
+    declared: str | None = None
 
 
 def any_wanted(stored: LedgerRows) -> bool:

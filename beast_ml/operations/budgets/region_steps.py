@@ -189,7 +189,7 @@ class RegionSteps:
         if answer.state != "applied":
             return not self._begin_anew(batch, answer.state)
         state = self._apply(batch, answer)
-        if answer.rules_version != state.rules_version:
+        if answer.rules_version != state.rules_version or state.declared is None:
             self._ledger.copy_rules()
         return state.claimed is None
 
@@ -290,6 +290,7 @@ class RegionSteps:
                 awaited=answer.awaited,
                 windows=answer.windows,
                 claimed=None if last is None else (last.account, last.window),
+                declared=state.declared,
             )
             set_region_state(stored, heard)
         if state.claimed is not None:

@@ -4,6 +4,7 @@ import pytest
 
 from beast_ml.errors import BudgetExceededError, InputError, UnavailableError
 from beast_ml.operations.backup.spent import raise_spent
+from beast_ml.operations.budgets.known_rules import declare
 from beast_ml.operations.budgets.ledger import Batch, Entry
 from beast_ml.operations.budgets.open_ledger import BudgetHome, open_ledger
 from beast_ml.operations.budgets.region_ledger import RegionLedger
@@ -213,3 +214,30 @@ def test_a_home_that_is_away_is_not_asked_again_and_again_because_workers_lack_m
 
     asyncio.run(run_on())
     assert len(told) == 1  # no time has passed
+
+
+def test_what_a_journal_of_its_worker_has_counts_though_others_have_spent_as_much(make_region, home):
+    home.exchange(Batch("worker", 1, 0.0, (Entry(ACCOUNT, DAY, least=500, target=500),)))
+    home.exchange(Batch("worker", 2, 0.0, (Entry(ACCOUNT, DAY, settled=500),)))
+    region = make_region("us")
+    reserve_helped(region, "r0", 100)  # it hears who spent that, too
+    entries = (Entry(ACCOUNT, DAY, settled=50),)
+    region.ledger.exchange(Batch("dead", 1, 0.0, entries, final=True, forgotten=True))
+    (state,) = region.ledger.accounts(ended=True)
+    assert state.settled == 50
+
+
+def test_rules_set_at_run_time_outlive_a_home_that_lost_its_state_and_the_restart_of_its_workers(
+    make_region, home, clock, tmp_path
+):
+    declare(home, [])
+    region = make_region("us")
+    home.set_rules([BudgetRule(scope="tenant", limit_nano=7)])
+    region.steps.step()
+    empty = SqlLedger.open(f"sqlite:///{tmp_path / 'empty.db'}", clock)
+    region.move(empty)
+    region.steps.step()
+    assert [rule.limit_nano for rule in declare(empty, []).rules] == [7]
+    region.steps.step()
+    assert [rule.limit_nano for rule in region.ledger.rules().rules] == [7]
+    empty.close()
