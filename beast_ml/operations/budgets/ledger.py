@@ -90,6 +90,8 @@ class Claim(msgspec.Struct, frozen=True):
         Of its own, what is lost.
     lease
         What its workers have leased and may spend, whatever becomes of the home.
+    settled
+        What its own ledger has settled, from which it goes on to tell: less than it spent, where it lost that ledger.
     """
 
     account: str
@@ -97,6 +99,7 @@ class Claim(msgspec.Struct, frozen=True):
     spent: Mapping[str, int]
     lost: int = 0
     lease: int = 0
+    settled: int = 0
 
 
 class Batch(msgspec.Struct, frozen=True):

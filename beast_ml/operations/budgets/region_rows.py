@@ -208,8 +208,9 @@ def claims_after(stored: LedgerRows, state: RegionState, charge: Charge, region:
     claims = []
     for each in charges:
         own = booked[each]
-        spent = {name: row.spent for name, row in heard[each].items()} | {region: own.settled + own.lost}
-        claims.append(Claim(*each, spent, own.lost, own.leased))
+        spent = {name: row.spent for name, row in heard[each].items()}
+        spent[region] = max(own.settled + own.lost, spent.get(region, 0))  # it may have begun anew, too
+        claims.append(Claim(*each, spent, own.lost, own.leased, own.settled))
     return claims
 
 

@@ -370,7 +370,7 @@ def _claimed(stored: LedgerRows, batch: Batch) -> dict[Charge, ShareRow]:
     held = shares(stored, {(claim.account, claim.window) for claim in batch.claims})
     for claim in batch.claims:
         share = held.setdefault((claim.account, claim.window), ShareRow())
-        share.settled, share.lost = claim.spent[batch.region] - claim.lost, claim.lost
+        share.settled, share.lost = claim.settled, claim.lost
         share.lease, share.withheld = claim.lease, 0
     return held
 

@@ -13,7 +13,7 @@ from beast_ml.operations.budgets.rules import BudgetRule
 from beast_ml.operations.budgets.sql_ledger import SqlLedger
 from beast_ml.operations.budgets.valkey_ledger import ValkeyLedger
 from beast_ml.testing.ledger_conformance import state_of
-from beast_ml.testing.region_machine import LIFE_S
+from beast_ml.testing.region_machine import LIFE_S, Region
 
 ACCOUNT, DAY = "tenant:acme:day", "2026-01-01"
 
@@ -240,4 +240,25 @@ def test_rules_set_at_run_time_outlive_a_home_that_lost_its_state_and_the_restar
     assert [rule.limit_nano for rule in declare(empty, []).rules] == [7]
     region.steps.step()
     assert [rule.limit_nano for rule in region.ledger.rules().rules] == [7]
+    empty.close()
+
+
+def test_what_a_region_spent_before_it_lost_its_own_ledger_is_told_to_a_home_that_lost_its_own(
+    make_region, home, clock, tmp_path
+):
+    (tmp_path / "again").mkdir()
+    first, again = make_region("us"), Region("us", tmp_path / "again", home, clock, [0.0])
+    for region, amount in ((first, 100), (again, 10)):
+        reserve_helped(region, "r0", amount)
+        region.guard.settle("r0", amount)
+        asyncio.run(region.guard.beat())
+        region.steps.step()
+    empty = SqlLedger.open(f"sqlite:///{tmp_path / 'empty.db'}", clock)
+    again.move(empty)
+    again.steps.step()
+    assert state_of(empty, ACCOUNT).settled == 110
+    asyncio.run(again.guard.close())
+    again.steps.step()
+    assert state_of(empty, ACCOUNT).settled == 110
+    again.ledger.store.close()
     empty.close()
