@@ -136,7 +136,7 @@ def _without_opening(words: str) -> str:
 
 
 def _without_closing(words: str) -> str:
-    if not words.rstrip(".?! ")[-10:].lower().endswith(_CLOSES):
+    if not words.rstrip(".?! ")[-10:].casefold().endswith(_CLOSES):
         return words
     match = _CLOSING.search(words)
     if match is None or ":" in words:

@@ -2,7 +2,7 @@
 
 Each other region takes them once, whichever of its hosts asks. A region that is away for long misses what the streams
 have dropped meanwhile; one that begins gets all that they hold. They are bounded, for budgets live on the same server:
-20,000 entries of 16 KiB, a region, at most.
+20,000 entries of 16 KiB, a region, at most, of the last seven days.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _REGIONS: Final = "{beast:cache}:regions"
 _STREAM: Final = "{beast:cache}:region:"
 _MAX_ENTRIES: Final = 20_000
 _MAX_BYTES: Final = 16 << 10
+_KEEP_S: Final = 7 * 86_400
 _COMPRESS_FROM: Final = 512
 _AT_ONCE: Final = 64
 """What a worker takes in, it takes in between two requests."""
@@ -105,6 +106,8 @@ class RegionStream:
             for body in bodies:
                 if len(body) <= _MAX_BYTES:
                     pipeline.xadd(self._own, {_BODY: body}, maxlen=_MAX_ENTRIES)
+            pipeline.xtrim(self._own, minid=int((self._clock() - _KEEP_S) * 1000), approximate=False)
+            pipeline.expire(self._own, _KEEP_S)  # of a region that sends no more
             pipeline.execute()
 
     def remove(self, entry_ids: Sequence[str]) -> int:
@@ -127,9 +130,9 @@ class RegionStream:
                 self._join(stream)
             if not others:
                 return Taken((), 0, strangers)
-            asked = dict.fromkeys(others, ">")
+            asked, of_each = dict.fromkeys(others, ">"), max(_AT_ONCE // len(others), 1)
             try:
-                replies = self._client.xreadgroup(self._region, "any", asked, count=_AT_ONCE, noack=True)
+                replies = self._client.xreadgroup(self._region, "any", asked, count=of_each, noack=True)
             except ResponseError:  # the home has lost its streams: there will be new ones
                 self._joined.clear()
                 return Taken((), 0, strangers)

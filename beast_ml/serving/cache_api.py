@@ -111,7 +111,7 @@ async def invalidate_cached(services: Services, body: CacheInvalidation, tenant:
     scopes += [Scope("entry", (await _own(services, entry_id, tenant)).entry_id) for entry_id in body.entry_ids]
     n, none_alike, more_near = len(scopes), False, False
     if scopes:
-        await cache.off_loop(lambda: cache.invalidator.invalidate(*scopes))
+        await cache.at_store(lambda: cache.invalidator.invalidate(*scopes))
     if body.false_hit is not None:
         none_alike = not await _forbid(services, body.false_hit, tenant)
         n += 1
@@ -136,13 +136,13 @@ async def _forbid(services: Services, report: FalseHitReport, tenant: str) -> bo
     encoder = encoder_if_any(services)
     if entry is None:
         vector = await vector_if_any(services, query)
-        await cache.off_loop(lambda: cache.invalidator.forbid_alike(query, vector, encoder=encoder))
+        await cache.at_store(lambda: cache.invalidator.forbid_alike(query, vector, encoder=encoder))
         return False
     kind = _kind_of(query, entry.key)
     ours = theirs = None
     if kind == "semantic":  # or a normalised one under another policy: then the words of both are enough
         ours, theirs = await vector_if_any(services, query), await vector_if_any(services, entry.key)
-    await cache.off_loop(lambda: cache.invalidator.forbid(query, entry, kind, ours, theirs, encoder=encoder))
+    await cache.at_store(lambda: cache.invalidator.forbid(query, entry, kind, ours, theirs, encoder=encoder))
     return True
 
 

@@ -91,7 +91,7 @@ async def forget_near(services: Services, key: CacheKey, radius: float) -> bool:
     found = [each.entry_id for each in near.neighbours if each.similarity >= 1.0 - radius]
     if (own := await cache.lookup(key)) is not None and own.entry.entry_id not in found:
         found.append(own.entry.entry_id)  # the index hears of what was just stored, or stored elsewhere, later
-    await cache.off_loop(
+    await cache.at_store(
         lambda: cache.invalidator.invalidate_near(
             key.tenant_id, vector, radius, key.partition, lambda *_: found, semantic.search.client.encoder
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import numpy as np
@@ -59,6 +60,7 @@ class Invalidator:
         self.error: str | None = None
         self._lock = threading.Lock()
         self._heard_at = time.monotonic()
+        self._failed_at = float("-inf")
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -76,7 +78,7 @@ class Invalidator:
         UnavailableError
             If the store does not answer; what is known stays in force.
         """
-        with self._lock:
+        with self._turn():
             return self._refresh()
 
     def invalidate(self, *scopes: Scope) -> None:
@@ -180,7 +182,7 @@ class Invalidator:
             self._copy.close()
 
     def _append(self, scopes: Sequence[str], bans: Sequence[Ban] = (), forget: Sequence[str] = ()) -> None:
-        with self._lock:
+        with self._turn():
             for _ in range(_TRIES):
                 self._refresh()
                 if self._store.append(self.table.position, scopes, bans, forget) is not None:
@@ -190,10 +192,29 @@ class Invalidator:
             "the store of the cache's invalidations was lost again and again: nothing was invalidated"
         )
 
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Ask the store alone; who came before one that it did not answer is not answered either, and waits no longer.
+
+        Else each of those who wait would wait for a timeout of its own.
+        """
+        came_at = time.monotonic()
+        with self._lock:
+            if self._failed_at > came_at:
+                raise UnavailableError(
+                    "the store of the cache's invalidations does not answer: try again in a few seconds"
+                )
+            try:
+                yield
+            except UnavailableError:
+                self._failed_at = time.monotonic()
+                raise
+
     def _refresh(self) -> bool:
         known = self.table.position
         if not known.incarnation and self._copy is not None:
             self.table.apply(self._copy.read())
+            self.table.suspend()  # it may be old: until the store says what has changed since, nothing holds
             known = self.table.position
         position = self._store.position()
         if position == known and position.incarnation:

@@ -8,7 +8,8 @@ The server may lose everything: whoever still knows it gives it back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import msgspec
@@ -122,8 +123,9 @@ class ValkeyInvalidations:
                 return missing.position
 
     def _keep_small(self) -> None:
-        if self._client.zcard(_KEY) <= self._max_scopes:
-            return
+        with _answering():
+            if self._client.zcard(_KEY) <= self._max_scopes:
+                return
         held, head = self._read()
         if len(held.epochs) > self._max_scopes:
             floor = max(held.floor, sorted(held.epochs.values())[len(held.epochs) // 2])
@@ -148,11 +150,12 @@ class ValkeyInvalidations:
         meta = _meta(head, mark)
         epochs: dict[str, int] = {}
         bans: dict[str, tuple[int, Ban]] = {}
-        for member, score in zip(members[::2], members[1::2], strict=True) if meta.position.incarnation else ():
-            if member[:1] == b"s":
-                epochs[member[1:].decode()] = int(float(score))
-            elif member[:1] == b"b":
-                bans[member[1:33].decode()] = int(float(score)), _DECODER.decode(member[33:])
+        with _known_to_this_release():
+            for member, score in zip(members[::2], members[1::2], strict=True) if meta.position.incarnation else ():
+                if member[:1] == b"s":
+                    epochs[member[1:].decode()] = int(float(score))
+                elif member[:1] == b"b":
+                    bans[member[1:33].decode()] = int(float(score)), _DECODER.decode(member[33:])
         return Record(meta.position, meta.floor, epochs, bans, meta.lineage), head
 
     def close(self) -> None:
@@ -160,18 +163,36 @@ class ValkeyInvalidations:
         self._client.close()
 
     def _run(self, script: str, *arguments: Any) -> Any:
-        from redis.exceptions import RedisError
-
-        try:
+        with _answering():
             return self._scripts[script](keys=[_KEY], args=list(arguments))
-        except RedisError as error:
-            raise UnavailableError(f"the Valkey of the cache's invalidations does not answer: {error}") from error
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    from redis.exceptions import RedisError
+
+    try:
+        yield
+    except RedisError as error:
+        raise UnavailableError(f"the Valkey of the cache's invalidations does not answer: {error}") from error
+
+
+@contextmanager
+def _known_to_this_release() -> Iterator[None]:
+    """Where a later release wrote something else, it is not known here what is invalid."""
+    try:
+        yield
+    except msgspec.DecodeError as error:
+        raise UnavailableError(
+            f"what Valkey has of the cache's invalidations is of another release: {error}"
+        ) from error
 
 
 def _meta(head: Sequence[bytes], mark: bytes | None) -> Record:
     if len(head) < 2 or head[1] != b"-1" or mark is None:
         return Record()
-    incarnation, floor, lineage = msgspec.json.decode(head[0][1:], type=tuple[int, int, dict[int, int]])
+    with _known_to_this_release():
+        incarnation, floor, lineage = msgspec.json.decode(head[0][1:], type=tuple[int, int, dict[int, int]])
     return Record(Position(incarnation, int(float(mark))), floor, lineage=lineage)
 
 

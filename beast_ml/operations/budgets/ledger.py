@@ -90,6 +90,8 @@ class Claim(msgspec.Struct, frozen=True):
         Of its own, what is lost.
     lease
         What its workers have leased and may spend, whatever becomes of the home.
+    settled
+        What its own ledger has settled, from which it goes on to tell: less than it spent, where it lost that ledger.
     """
 
     account: str
@@ -97,6 +99,7 @@ class Claim(msgspec.Struct, frozen=True):
     spent: Mapping[str, int]
     lost: int = 0
     lease: int = 0
+    settled: int = 0
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -137,7 +140,7 @@ class Batch(msgspec.Struct, frozen=True):
     windows
         With claims: the latest day and month that the home had; no earlier one is opened again.
     forgotten
-        With ``final``: the ledger has forgotten steps of this holder, so others may have told of what is settled here.
+        With ``final``: the ledger has forgotten this holder, so others may have told of what is settled here.
     """
 
     holder: str
@@ -244,10 +247,11 @@ class AccountState(msgspec.Struct, frozen=True):
 
 
 class RuleBook(msgspec.Struct, frozen=True):
-    """The rules that hold, and which version of them it is."""
+    """The rules that hold, which version of them it is, and what settings declared last; see `Ledger.set_rules`."""
 
     version: int
     rules: tuple[BudgetRule, ...]
+    declared: str = ""
 
 
 class Ledger(Protocol):

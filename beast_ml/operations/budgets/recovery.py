@@ -62,7 +62,7 @@ def _recover_one(path: Path, ledger: Ledger, now_s: float) -> int:
                 found.open.values(),
                 found.forwarded,
                 lose_rest=not found.whole,
-                forgotten=found.reported > applied + 1,  # the ledger lost its state: so far it had come
+                forgotten=not applied and found.reported > 1,  # the ledger lost its state, not only its last steps
             )
             if ledger.exchange(batch).state != "stale":
                 events.warning(

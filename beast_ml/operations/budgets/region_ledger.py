@@ -17,7 +17,7 @@ import msgspec
 import sqlalchemy as sa
 
 from beast_ml.domain.clock import Clock
-from beast_ml.operations.budgets.ledger import AccountState, Balance, Charge, Entry, Ledger, RuleBook
+from beast_ml.operations.budgets.ledger import AccountState, Answer, Balance, Batch, Charge, Entry, Ledger, RuleBook
 from beast_ml.operations.budgets.region_rows import (
     RegionState,
     ShareRow,
@@ -83,14 +83,24 @@ class RegionLedger(SqlLedger):
         return self.copy_rules()
 
     def copy_rules(self) -> RuleBook:
-        """Take over the home's rules; a home that never had any is given those that it had before it lost its state."""
+        """Take over the home's rules; a home that never had any is given those that it had before it lost its state.
+
+        With what its settings had declared: else its workers, when they restart, would put these in their place.
+        """
         book = self.home.rules()
         if book.version == 0 and (known := super().rules()).rules:
-            book = self.home.set_rules(known.rules)
+            with self.store.writing() as stored:
+                declared = region_state(stored).declared
+            book = self.home.set_rules(known.rules, declared=declared or None)
         taken = super().set_rules(book.rules)
         with self.store.writing() as stored:
-            set_region_state(stored, msgspec.structs.replace(region_state(stored), rules_version=book.version))
+            state = region_state(stored)
+            set_region_state(stored, msgspec.structs.replace(state, rules_version=book.version, declared=book.declared))
         return taken
+
+    def exchange(self, batch: Batch) -> Answer:
+        """Book a worker's step; see `Ledger`. What its journal has was spent here: nobody else told of it."""
+        return super().exchange(msgspec.structs.replace(batch, forgotten=False))
 
     def expire(self, now_s: float, ttl_s: float) -> int:
         """Count the leases of silent workers as lost; see `Ledger`. The home hears of it, and of their return."""

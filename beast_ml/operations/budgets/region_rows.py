@@ -102,6 +102,8 @@ class RegionState(msgspec.Struct, frozen=True):
     claimed
         The home does not know this holder: it is told first what is known here. The last account that it was told of,
         ``("", "")`` before the first one; None: it knows all.
+    declared
+        What the home's settings declared last, beside these rules; None: it was never asked for.
     """
 
     holder: str = ""
@@ -115,6 +117,7 @@ class RegionState(msgspec.Struct, frozen=True):
     awaited: tuple[str, ...] = ()
     windows: tuple[str, str] = ("", "")
     claimed: Charge | None = None
+    declared: str | None = None
 
 
 def any_wanted(stored: LedgerRows) -> bool:
@@ -205,8 +208,9 @@ def claims_after(stored: LedgerRows, state: RegionState, charge: Charge, region:
     claims = []
     for each in charges:
         own = booked[each]
-        spent = {name: row.spent for name, row in heard[each].items()} | {region: own.settled + own.lost}
-        claims.append(Claim(*each, spent, own.lost, own.leased))
+        spent = {name: row.spent for name, row in heard[each].items()}
+        spent[region] = max(own.settled + own.lost, spent.get(region, 0))  # it may have begun anew, too
+        claims.append(Claim(*each, spent, own.lost, own.leased, own.settled))
     return claims
 
 

@@ -189,7 +189,7 @@ class RegionSteps:
         if answer.state != "applied":
             return not self._begin_anew(batch, answer.state)
         state = self._apply(batch, answer)
-        if answer.rules_version != state.rules_version:
+        if answer.rules_version != state.rules_version or state.declared is None:
             self._ledger.copy_rules()
         return state.claimed is None
 
@@ -290,6 +290,7 @@ class RegionSteps:
                 awaited=answer.awaited,
                 windows=answer.windows,
                 claimed=None if last is None else (last.account, last.window),
+                declared=state.declared,
             )
             set_region_state(stored, heard)
         if state.claimed is not None:
@@ -369,7 +370,7 @@ def _claimed(stored: LedgerRows, batch: Batch) -> dict[Charge, ShareRow]:
     held = shares(stored, {(claim.account, claim.window) for claim in batch.claims})
     for claim in batch.claims:
         share = held.setdefault((claim.account, claim.window), ShareRow())
-        share.settled, share.lost = claim.spent[batch.region] - claim.lost, claim.lost
+        share.settled, share.lost = claim.settled, claim.lost
         share.lease, share.withheld = claim.lease, 0
     return held
 

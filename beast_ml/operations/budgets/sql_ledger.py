@@ -43,7 +43,7 @@ from beast_ml.operations.budgets.spenders import (
 )
 from beast_ml.operations.budgets.sql_rows import LedgerRows, some
 from beast_ml.operations.budgets.sql_store import SqlStore, ledger_engine
-from beast_ml.operations.budgets.sql_tables import ACCOUNTS, FORWARDED, HOLDERS, LEASES, LOST, RULES, SPENDERS
+from beast_ml.operations.budgets.sql_tables import ACCOUNTS, FORWARDED, HOLDERS, LEASES, LOST, RULES, SHARES, SPENDERS
 
 __all__ = ["SqlLedger"]
 
@@ -354,7 +354,10 @@ class SqlLedger:
         kept = sa.select(ACCOUNTS.c.account).where(
             ACCOUNTS.c.account == SPENDERS.c.account, ACCOUNTS.c.window == SPENDERS.c.window
         )
-        stored.connection.execute(SPENDERS.delete().where(~kept.exists()))
+        lent = sa.select(SHARES.c.account).where(
+            SHARES.c.account == SPENDERS.c.account, SHARES.c.window == SPENDERS.c.window
+        )
+        stored.connection.execute(SPENDERS.delete().where(~kept.exists(), ~lent.exists()))
 
 
 def _later_windows(latest: tuple[str, str], entries: Iterable[Entry], clock_s: float) -> tuple[str, str]:

@@ -50,7 +50,8 @@ class LedgerRows:
         """Return the rules that hold."""
         texts = self.connection.scalars(sa.select(RULES.c.rule).order_by(RULES.c.place)).all()
         rules = tuple(msgspec.json.decode(text, type=BudgetRule) for text in texts)
-        return RuleBook(int(self.meta().get("rules_version", "0")), rules)
+        meta = self.meta()
+        return RuleBook(int(meta.get("rules_version", "0")), rules, meta.get("declared", ""))
 
     def limits(self, entries: Iterable[Entry]) -> dict[str, int | None]:
         """Return the limit of each entry's account, in nano-dollars; None where no rule sets one any more."""

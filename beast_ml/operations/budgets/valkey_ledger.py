@@ -157,4 +157,4 @@ class ValkeyLedger:
 
 def _book(found: Any) -> RuleBook:
     rules = tuple(msgspec.json.decode(text, type=BudgetRule) for text in found["rules"])
-    return RuleBook(int(found["version"]), rules)
+    return RuleBook(int(found["version"]), rules, found["declared"])

@@ -149,7 +149,8 @@ end
 local function rule_book()
   local rules = call('LRANGE', P..'rules', 0, -1)
   for i, text in ipairs(rules) do rules[i] = cjson.encode(text) end
-  return '{"version":'..int(num(meta('rules_version')))..',"rules":'..array(rules)..'}'
+  return '{"version":'..int(num(meta('rules_version')))..',"rules":'..array(rules)
+    ..',"declared":'..cjson.encode(meta('declared'))..'}'
 end
 """
 

@@ -37,6 +37,7 @@ UNFIT: Final = "unfit"
 """Why a body is left out of which no key can be made."""
 
 _THREADS: Final = 4
+_STORE_THREADS: Final = 3
 
 
 class Fresh(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +117,7 @@ class AnswerCache:
         self._tiers, self._lives, self._clock = tiers, lives or Lives(), clock
         self.regions = regions
         self._threads = threads or cache_threads()
+        self._store_threads = ThreadPoolExecutor(_STORE_THREADS, "cache-store")
 
     @property
     def now(self) -> float:
@@ -226,6 +228,13 @@ class AnswerCache:
         """Return what a call that blocks returns, from a thread of the cache's own."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
+    async def at_store(self, call: Callable[[], _T]) -> _T:
+        """Return what a call to the store of invalidations, or to the home region, returns.
+
+        It may wait for seconds, and for others who wait: it has threads of its own, so that no lookup stands behind it.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._store_threads, call)
+
     async def warm(self) -> int:
         """Fill memory with the youngest entries of the last tier; return how many."""
         return await self.off_loop(self._tiers.warm)
@@ -255,6 +264,7 @@ class AnswerCache:
             await self.off_loop(self.regions.close)
         await self.off_loop(self.invalidator.close)
         self._threads.shutdown(wait=False)
+        self._store_threads.shutdown(wait=False)
 
     def _full_key(self, request: CacheRequest, exact: ExactKey | None, raw: bytes | None) -> CacheKey | tuple[str, ...]:
         if raw is not None and repeats_a_name(raw):

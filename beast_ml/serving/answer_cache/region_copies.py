@@ -66,7 +66,7 @@ class RegionCopies:
         UnavailableError
             If the home does not answer.
         """
-        taken = await self._cache.off_loop(self._take)
+        taken = await self._cache.at_store(self._take)
         n_kept = sum(self._cache.take_over(entry) for entry in taken.entries)
         self._heard_at, self._is_away = self._monotonic(), False
         if taken.strangers != self._strangers:

@@ -64,6 +64,18 @@ def test_a_region_that_begins_gets_what_the_streams_hold_and_no_more_than_that(s
     assert got[-1] == "0999"
 
 
+def test_what_was_sent_long_ago_goes_though_the_streams_have_room(side, valkey_url):
+    eu, us = side("eu"), side("us")
+    eu.put_many(entries("old", life_s=30 * 86_400.0))
+    with redis.Redis.from_url(valkey_url) as client:
+        RegionStream(client, "eu", SECRET, clock=lambda: time.time() + 6 * 86_400).put_many([])
+        assert client.xlen("{beast:cache}:region:eu") == 1
+        RegionStream(client, "eu", SECRET, clock=lambda: time.time() + 8 * 86_400).put_many([])
+        assert client.xlen("{beast:cache}:region:eu") == 0
+        assert 0 < client.ttl("{beast:cache}:region:eu") <= 7 * 86_400
+    assert ids(us.take()) == []
+
+
 def test_what_is_too_long_stays_and_what_has_expired_is_not_taken(side):
     eu, us = side("eu"), side("us")
     eu.put_many(entries("long", answer=Random(1).randbytes(20_000)) + entries("old", life_s=-1.0))

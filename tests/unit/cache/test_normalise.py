@@ -25,6 +25,7 @@ MERGED = [
     ("What’s a good name for a ship?", "what's a good name for a ship"),
     ("Explain the rules of chess.", "Could you please explain the rules of chess? Thank you so much!"),
     ("Explain the rules of chess.", "explain the rules of chess please"),
+    ("Explain the rules of chess.", "explain the rules of chess pleaſe"),
     ("Give me three ideas for dinner", "Can you give me three ideas for dinner"),
     ("Tell me why the sky is blue", "I would like to know why the sky is blue"),
     ("what is a\u00a0router", "What is a router?"),

@@ -31,7 +31,7 @@ class Cache:
     async def lookup(self, key):
         return Hit(cache_entry("own", key, 0.0), "exact", "sql", 1.0)
 
-    async def off_loop(self, call):
+    async def at_store(self, call):
         return call()
 
     def invalidate_near(self, tenant_id, vector, radius, partition, neighbours, encoder):

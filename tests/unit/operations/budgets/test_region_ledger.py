@@ -4,6 +4,7 @@ import pytest
 
 from beast_ml.errors import BudgetExceededError, InputError, UnavailableError
 from beast_ml.operations.backup.spent import raise_spent
+from beast_ml.operations.budgets.known_rules import declare
 from beast_ml.operations.budgets.ledger import Batch, Entry
 from beast_ml.operations.budgets.open_ledger import BudgetHome, open_ledger
 from beast_ml.operations.budgets.region_ledger import RegionLedger
@@ -12,7 +13,7 @@ from beast_ml.operations.budgets.rules import BudgetRule
 from beast_ml.operations.budgets.sql_ledger import SqlLedger
 from beast_ml.operations.budgets.valkey_ledger import ValkeyLedger
 from beast_ml.testing.ledger_conformance import state_of
-from beast_ml.testing.region_machine import LIFE_S
+from beast_ml.testing.region_machine import LIFE_S, Region
 
 ACCOUNT, DAY = "tenant:acme:day", "2026-01-01"
 
@@ -213,3 +214,51 @@ def test_a_home_that_is_away_is_not_asked_again_and_again_because_workers_lack_m
 
     asyncio.run(run_on())
     assert len(told) == 1  # no time has passed
+
+
+def test_what_a_journal_of_its_worker_has_counts_though_others_have_spent_as_much(make_region, home):
+    home.exchange(Batch("worker", 1, 0.0, (Entry(ACCOUNT, DAY, least=500, target=500),)))
+    home.exchange(Batch("worker", 2, 0.0, (Entry(ACCOUNT, DAY, settled=500),)))
+    region = make_region("us")
+    reserve_helped(region, "r0", 100)  # it hears who spent that, too
+    entries = (Entry(ACCOUNT, DAY, settled=50),)
+    region.ledger.exchange(Batch("dead", 1, 0.0, entries, final=True, forgotten=True))
+    (state,) = region.ledger.accounts(ended=True)
+    assert state.settled == 50
+
+
+def test_rules_set_at_run_time_outlive_a_home_that_lost_its_state_and_the_restart_of_its_workers(
+    make_region, home, clock, tmp_path
+):
+    declare(home, [])
+    region = make_region("us")
+    home.set_rules([BudgetRule(scope="tenant", limit_nano=7)])
+    region.steps.step()
+    empty = SqlLedger.open(f"sqlite:///{tmp_path / 'empty.db'}", clock)
+    region.move(empty)
+    region.steps.step()
+    assert [rule.limit_nano for rule in declare(empty, []).rules] == [7]
+    region.steps.step()
+    assert [rule.limit_nano for rule in region.ledger.rules().rules] == [7]
+    empty.close()
+
+
+def test_what_a_region_spent_before_it_lost_its_own_ledger_is_told_to_a_home_that_lost_its_own(
+    make_region, home, clock, tmp_path
+):
+    (tmp_path / "again").mkdir()
+    first, again = make_region("us"), Region("us", tmp_path / "again", home, clock, [0.0])
+    for region, amount in ((first, 100), (again, 10)):
+        reserve_helped(region, "r0", amount)
+        region.guard.settle("r0", amount)
+        asyncio.run(region.guard.beat())
+        region.steps.step()
+    empty = SqlLedger.open(f"sqlite:///{tmp_path / 'empty.db'}", clock)
+    again.move(empty)
+    again.steps.step()
+    assert state_of(empty, ACCOUNT).settled == 110
+    asyncio.run(again.guard.close())
+    again.steps.step()
+    assert state_of(empty, ACCOUNT).settled == 110
+    again.ledger.store.close()
+    empty.close()
