@@ -103,12 +103,11 @@ def _cached(settings: Settings, whose: Named, left: list[str], *, dry_run: bool)
     from beast_ml.cache.invalidation.scopes import Scope
 
     state: Path = settings.serving.state
-    if settings.database_url is None and not (state / "cache.db").is_file():
-        return 0
     url = settings.database_url or f"sqlite:///{state / 'cache.db'}"
-    if dry_run:
-        return count_entries(url, whose.tenant, whose.before)
+    is_here = settings.database_url is not None or (state / "cache.db").is_file()
     home = settings.home_redis_url if settings.cache.regions else None
+    if dry_run or not (is_here or home):
+        return count_entries(url, whose.tenant, whose.before) if is_here else 0
     invalidator = open_invalidator(settings.database_url, settings.redis_url, state, home_url=home)
     try:
         invalidator.invalidate(Scope("tenant", whose.tenant))
@@ -117,6 +116,8 @@ def _cached(settings: Settings, whose: Named, left: list[str], *, dry_run: bool)
     if home is not None:
         _on_their_way(settings, home, whose.tenant)
         left.append("other regions: their logs and caches; forget there, too (what the cache has is served no more)")
+    if not is_here:
+        return 0
     gone = forget_entries(url, whose.tenant, whose.before)
     if not gone.is_erased:
         left.append(

@@ -7,6 +7,7 @@ import httpx2
 import pytest
 
 from beast_ml.benchmarks.chaos.tcp_proxy import TcpProxy
+from beast_ml.cache.region_stream import RegionStream
 from beast_ml.operations.keys.store import KeyStore
 from beast_ml.serving.answer_cache.config import AnswerCacheConfig, CacheRegion
 from beast_ml.serving.chores import HostChores
@@ -110,3 +111,32 @@ def test_tenants_stay_apart_over_regions(region, home, tmp_path):
     until(lambda: metric(us, 'beast_region_copies_total{result="kept"}'), lambda n: n == 1)
     assert asked(us, key=keys["us"]["rival"])[0] == "miss"
     assert asked(us, key=keys["us"]["acme"])[0] == "hit"
+
+
+def test_a_tenant_that_is_forgotten_is_forgotten_on_the_way_to_other_regions_too(
+    region, home, beast, tmp_path, monkeypatch
+):
+    keys = KeyStore.open(tmp_path / "eu", None)
+    secrets = {tenant: keys.create(tenant) for tenant in ("acme", "rival")}
+    eu = region("eu", home.connection_url)
+    for secret in secrets.values():
+        asked(eu, key=secret)
+    until(lambda: metric(eu, 'beast_cache_tier_written_total{tier="regions"}'), lambda n: n == 2)
+    eu.stop()
+    settings = {
+        "SERVING__STATE": str(tmp_path / "eu"),
+        "REGION": "eu",
+        "HOME_REGION": "eu",
+        "HOME_REDIS_URL": home.connection_url,
+        "CACHE__REGIONS": "true",
+        "CACHE__SECRET": SECRET.decode(),
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(f"BEAST_{name}", value)
+    monkeypatch.chdir(tmp_path)
+    code, _, said = beast("logs", "forget", "--tenant", "acme", "--yes")
+    assert code == 0, said
+    assert "other regions" in said
+    stream = RegionStream.open(home.connection_url, "us", SECRET)
+    assert [entry.key.tenant_id for entry in stream.take().entries] == ["rival"]
+    stream.close()
