@@ -60,6 +60,8 @@ def draw_days(path: Path, now: Days, before: Days, period: Period) -> None:
         axes.grid(alpha=0.25, linewidth=0.6)
     for axes in panels[-2:]:
         axes.set_xlabel("day of the period" if step == 1 else "week of the period")
+        axes.set_xlim(0.5, -(-period.n_days // step) + 0.5)  # all of it, however little of it was recorded
+        axes.xaxis.get_major_locator().set_params(integer=True)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     figure.savefig(path)
