@@ -5,16 +5,23 @@ How patient a connection is, and how durable, stays with whoever asks for it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from beast_ml.errors import InputError, MissingExtraError
+from beast_ml.errors import InputError, MissingExtraError, UnavailableError
 
-__all__ = ["database_address", "postgresql_engine", "read_by_owner_only", "sql_engine", "valkey_client"]
+__all__ = [
+    "database_address",
+    "postgresql_engine",
+    "read_by_owner_only",
+    "sql_engine",
+    "valkey_answering",
+    "valkey_client",
+]
 
 
 def database_address(url: str) -> sa.URL:
@@ -153,3 +160,25 @@ def valkey_client(url: str, what: str, **settings: Any) -> Any:
         return redis.Redis.from_url(url, **settings)
     except ValueError:
         raise InputError("`redis_url` is no address, must be like redis://host:6379") from None
+
+
+@contextmanager
+def valkey_answering(unavailable: str) -> Iterator[None]:
+    """Say within the block, in the caller's words, that a Valkey does not answer.
+
+    Parameters
+    ----------
+    unavailable
+        What is said; ``{error}`` stands for what the driver says.
+
+    Raises
+    ------
+    UnavailableError
+        If it does not.
+    """
+    from redis.exceptions import RedisError
+
+    try:
+        yield
+    except RedisError as error:
+        raise UnavailableError(unavailable.format(error=error)) from error

@@ -9,19 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
 from beast_ml.cache.entry import CacheEntry
 from beast_ml.cache.tiers.coding import decode_entry, encode_entry
-from beast_ml.databases import valkey_client
-from beast_ml.errors import UnavailableError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from beast_ml.databases import valkey_answering, valkey_client
 
 __all__ = ["RegionStream", "Taken"]
 
@@ -34,6 +29,7 @@ _COMPRESS_FROM: Final = 512
 _AT_ONCE: Final = 64
 """What a worker takes in, it takes in between two requests."""
 _BODY: Final = b"e"
+_AWAY: Final = "the home region's Valkey does not answer: {error}"
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -101,7 +97,7 @@ class RegionStream:
             If the home does not answer.
         """
         bodies = (encode_entry(entry, _COMPRESS_FROM) for entry in entries)
-        with _answering(), self._client.pipeline(transaction=False) as pipeline:
+        with valkey_answering(_AWAY), self._client.pipeline(transaction=False) as pipeline:
             pipeline.hset(_REGIONS, self._region, self._check)
             for body in bodies:
                 if len(body) <= _MAX_BYTES:
@@ -124,7 +120,7 @@ class RegionStream:
         """
         from redis.exceptions import ResponseError
 
-        with _answering():
+        with valkey_answering(_AWAY):
             others, strangers = self._others()
             for stream in others:
                 self._join(stream)
@@ -151,7 +147,7 @@ class RegionStream:
             If the home does not answer.
         """
         n = 0
-        with _answering():
+        with valkey_answering(_AWAY):
             for stream in self._client.scan_iter(f"{_STREAM}*"):
                 last = "-"
                 while items := self._client.xrange(stream, last, count=_AT_ONCE):
@@ -190,13 +186,3 @@ class RegionStream:
                 pipeline.xinfo_groups(stream)
             groups = [group for found in pipeline.execute() for group in found]
         return sum(group.get("lag") or 0 for group in groups if group["name"] == self._region.encode())
-
-
-@contextmanager
-def _answering() -> Iterator[None]:
-    from redis.exceptions import RedisError
-
-    try:
-        yield
-    except RedisError as error:
-        raise UnavailableError(f"the home region's Valkey does not answer: {error}") from error

@@ -16,12 +16,13 @@ import msgspec
 
 from beast_ml.cache.invalidation.bans import Ban
 from beast_ml.cache.invalidation.store import MAX_SCOPES, Position, Record, reconcile
-from beast_ml.databases import valkey_client
+from beast_ml.databases import valkey_answering, valkey_client
 from beast_ml.errors import UnavailableError
 
 __all__ = ["ValkeyInvalidations"]
 
 _KEY: Final = "{beast:cache}:invalidation"
+_AWAY: Final = "the Valkey of the cache's invalidations does not answer: {error}"
 _DECODER: Final = msgspec.msgpack.Decoder(Ban)
 
 # Members: "@" + JSON [incarnation, floor, lineage], "." (the mark), "s" + scope, "b" + 32 hexadecimal digits + ban.
@@ -123,7 +124,7 @@ class ValkeyInvalidations:
                 return missing.position
 
     def _keep_small(self) -> None:
-        with _answering():
+        with valkey_answering(_AWAY):
             if self._client.zcard(_KEY) <= self._max_scopes:
                 return
         held, head = self._read()
@@ -163,18 +164,8 @@ class ValkeyInvalidations:
         self._client.close()
 
     def _run(self, script: str, *arguments: Any) -> Any:
-        with _answering():
+        with valkey_answering(_AWAY):
             return self._scripts[script](keys=[_KEY], args=list(arguments))
-
-
-@contextmanager
-def _answering() -> Iterator[None]:
-    from redis.exceptions import RedisError
-
-    try:
-        yield
-    except RedisError as error:
-        raise UnavailableError(f"the Valkey of the cache's invalidations does not answer: {error}") from error
 
 
 @contextmanager

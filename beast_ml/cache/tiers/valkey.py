@@ -16,7 +16,7 @@ from beast_ml.cache.entry import CacheEntry
 from beast_ml.cache.tiers import valkey_scripts
 from beast_ml.cache.tiers.coding import decode_entry, encode_entry
 from beast_ml.cache.tiers.quota import TenantQuota
-from beast_ml.databases import valkey_client
+from beast_ml.databases import valkey_answering, valkey_client
 from beast_ml.errors import MissingExtraError, UnavailableError
 from beast_ml.events import events
 
@@ -24,6 +24,7 @@ __all__ = ["ValkeyTier"]
 
 _BATCH_BYTES: Final = 8 << 20
 _PAGE: Final = 256
+_AWAY: Final = "the cache in Valkey does not answer ({error}): the other tiers serve until it does"
 _LATEST_MS: Final = 253_402_300_799_000
 """The end of the year 9999: no entry outlives it, however long it is meant to live."""
 
@@ -151,18 +152,14 @@ class ValkeyTier:
 
     def scan(self, tenant_id: str | None = None) -> Iterator[CacheEntry]:
         """Return every entry that has not expired, oldest first; the ids of all are held in memory."""
-        from redis.exceptions import RedisError
-
         prefix = self._prefix
         born: dict[bytes, float] = {}
-        try:
+        with valkey_answering(_AWAY):
             tenants = self._writer.smembers(prefix + b"tenants") if tenant_id is None else [tenant_id.encode()]
             for tenant in tenants:
                 for field, noted in self._writer.hscan_iter(prefix + b"m:" + tenant, count=_PAGE):
                     if field.startswith(b"i"):
                         born[field[1:]] = float(noted.split()[1])
-        except RedisError as error:
-            raise self._away(error) from error
         ordered = sorted(born, key=lambda name: (born[name], name))
         for start in range(0, len(ordered), _PAGE):
             for body in self._run("BY_ID", *ordered[start : start + _PAGE], client=self._writer):
@@ -214,13 +211,5 @@ class ValkeyTier:
         return entry if entry is not None and entry.expires_at > self._clock() else None
 
     def _run(self, script: str, *arguments: Any, client: Any = None) -> Any:
-        from redis.exceptions import RedisError
-
-        try:
+        with valkey_answering(_AWAY):
             return self._scripts[script](keys=[self._prefix], args=arguments, client=client)
-        except RedisError as error:
-            raise self._away(error) from error
-
-    @staticmethod
-    def _away(error: Exception) -> UnavailableError:
-        return UnavailableError(f"the cache in Valkey does not answer ({error}): the other tiers serve until it does")

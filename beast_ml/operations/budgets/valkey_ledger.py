@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import msgspec
 
-from beast_ml.databases import valkey_client
+from beast_ml.databases import valkey_answering, valkey_client
 from beast_ml.domain.money import usd
-from beast_ml.errors import InputError, UnavailableError
+from beast_ml.errors import InputError
 from beast_ml.operations.budgets import valkey_scripts
 from beast_ml.operations.budgets.ledger import AccountState, Answer, Balance, Batch, RuleBook
 from beast_ml.operations.budgets.rules import BudgetRule, rules_by_name, rules_of_account, tenant_of_account
@@ -25,6 +25,9 @@ __all__ = ["ValkeyLedger"]
 
 _EXACT_TO: Final = 2**53
 _PREFIX: Final = "{beast:budgets}:"
+_AWAY: Final = (
+    "the budget ledger in Valkey does not answer ({error}): requests under a budget are refused until it does"
+)
 
 
 class ValkeyLedger:
@@ -143,15 +146,8 @@ class ValkeyLedger:
         self._client.close()
 
     def _run(self, script: str, **arguments: object) -> Any:
-        from redis.exceptions import RedisError
-
-        try:
+        with valkey_answering(_AWAY):
             answer = self._scripts[script](keys=[_PREFIX], args=[msgspec.json.encode(arguments)])
-        except RedisError as error:
-            raise UnavailableError(
-                f"the budget ledger in Valkey does not answer ({error}): requests under a budget are refused until it "
-                "does"
-            ) from error
         return msgspec.json.decode(answer)
 
 
