@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import uvicorn
 
 from beast_ml.domain import Price
 from beast_ml.domain.endpoint import Endpoint
+from beast_ml.logs.segment_reader import rows_in_segments
 from beast_ml.serving.app import App
 from beast_ml.serving.chores import HostChores
 from beast_ml.serving.services import BodyLimits
@@ -65,8 +65,7 @@ class Gateway:
 
     def rows(self, table: str = "requests") -> list[dict[str, Any]]:
         """Return what is in the log's segments of a table."""
-        lines = [line for file in sorted((self.state / "segments").glob("*")) for line in file.read_text().splitlines()]
-        return [row for row in map(json.loads, lines) if row["table"] == table]
+        return list(rows_in_segments(self.state / "segments", table))
 
     def stop(self) -> None:
         """Stop it; a second time does nothing."""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from beast_ml.logs.segment_reader import rows_in_segments
 from beast_ml.serving.app import App
 from beast_ml.serving.chores import HostChores
 from beast_ml.serving.services import BodyLimits
@@ -51,8 +52,7 @@ class Api:
 
     def rows(self, table: str = "requests") -> list[dict[str, Any]]:
         """Return what is in the log's segments of a table."""
-        lines = [line for file in sorted((self.state / "segments").glob("*")) for line in file.read_text().splitlines()]
-        return [row for row in map(json.loads, lines) if row["table"] == table]
+        return list(rows_in_segments(self.state / "segments", table))
 
 
 @pytest.fixture

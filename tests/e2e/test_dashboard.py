@@ -9,6 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from beast_ml.benchmarks.serving.processes import ServerProcess, free_port
+from beast_ml.logs.segment_reader import rows_in_segments
 from beast_ml.testing.fake_provider import FakeProvider, Outcome, ProviderScript
 from beast_ml.testing.worlds import WORLD_MODELS
 
@@ -75,9 +76,7 @@ class Deployment:
         return answer.status, json.loads(told)
 
     def rows(self):
-        files = sorted((self.folder / "state" / "segments").glob("*.jsonl"))
-        lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
-        return [line for line in lines if line["table"] == "requests"]
+        return list(rows_in_segments(self.folder / "state" / "segments"))
 
 
 @pytest.fixture(scope="module")

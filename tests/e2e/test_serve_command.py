@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from beast_ml.benchmarks.serving.processes import ServerProcess, free_port
+from beast_ml.logs.segment_reader import rows_in_segments
 
 COMMAND = [sys.executable, "-m", "beast_ml.cli", "serve"]
 PROMPT = {"prompt": "python loop compile stack regex thread"}
@@ -33,11 +34,6 @@ def start(tmp_path, router_folder):
     yield started
     for server in servers:
         server.kill()
-
-
-def rows(state):
-    files = sorted((state / "segments").glob("*.jsonl"))
-    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
 def ask(server, body=PROMPT):
@@ -84,7 +80,7 @@ def test_what_was_acknowledged_is_on_record_after_a_kill_and_the_worker_is_back(
     assert len(server.workers()) == 2
     assert len(load.failed) <= 4, load.failed  # at most what was in flight, one a thread
     server.stop()
-    logged = [row["request_id"] for row in rows(tmp_path / "state")]
+    logged = [row["request_id"] for row in rows_in_segments(tmp_path / "state" / "segments")]
     assert set(load.decided) <= set(logged)
     assert len(logged) == len(set(logged))
 
@@ -98,7 +94,7 @@ def test_told_to_stop_it_ends_what_it_has_begun_and_seals_its_log(start, tmp_pat
     segments = list((tmp_path / "state" / "segments").glob("*"))
     assert segments
     assert not [each for each in segments if ".open" in each.name]
-    assert [row["request_id"] for row in rows(tmp_path / "state")] == decided
+    assert [row["request_id"] for row in rows_in_segments(tmp_path / "state" / "segments")] == decided
 
 
 @pytest.mark.slow

@@ -24,13 +24,13 @@ from beast_ml.benchmarks.chaos.disks import LoopDisk, why_no_disk
 from beast_ml.benchmarks.chaos.invariants import Bill
 from beast_ml.benchmarks.chaos.tcp_proxy import TcpProxy
 from beast_ml.benchmarks.chaos.traffic import TENANTS, TIGHT, Reply
-from beast_ml.benchmarks.serving.faults import segment_rows
 from beast_ml.benchmarks.serving.processes import ServerProcess, lasting_port
 from beast_ml.benchmarks.serving.shared_services import MlflowServer, PostgresServer, ValkeyServer
 from beast_ml.benchmarks.serving.subjects import Subject
 from beast_ml.bundle.manifest import verify
 from beast_ml.domain.money import nano_usd
 from beast_ml.errors import UnavailableError
+from beast_ml.logs.segment_reader import rows_in_segments
 from beast_ml.logs.store import LogStore
 from beast_ml.operations.budgets.ledger import AccountState, Ledger
 from beast_ml.operations.budgets.open_ledger import open_ledger
@@ -226,7 +226,7 @@ class Deployment:
 
     def logged(self) -> dict[str, str]:
         """Return id and tenant of every request in segments and store."""
-        found = {row["request_id"]: row["tenant_id"] for row in segment_rows(self.segments)}
+        found = {row["request_id"]: row["tenant_id"] for row in rows_in_segments(self.segments)}
         if self.store.path.is_dir():
             kept = self.store.requests(columns=["request_id", "tenant_id"])
             found |= dict(zip(kept["request_id"].to_pylist(), kept["tenant_id"].to_pylist(), strict=True))

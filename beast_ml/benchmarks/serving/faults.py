@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 import numpy as np
 
 from beast_ml.benchmarks.serving.drive import Driver
 from beast_ml.benchmarks.serving.load_plan import CLOSED, REFUSED, LoadPlan, Records
-from beast_ml.logs.segments import OPEN_SUFFIX, SEALED_SUFFIX
+from beast_ml.logs.segment_reader import rows_in_segments
 
 __all__ = [
     "FaultResult",
@@ -29,7 +28,6 @@ __all__ = [
     "UnderLoad",
     "logged_rows",
     "run_fault",
-    "segment_rows",
 ]
 
 _IN_FLIGHT_S: Final = 0.25
@@ -314,31 +312,6 @@ def _result(
 
 def logged_rows(segments: Path) -> Iterator[Logged]:
     """Yield the requests in a folder of segments; a torn last line is none."""
-    for row in segment_rows(segments):
+    for row in rows_in_segments(segments):
         received = datetime.fromisoformat(row["received_at"]).timestamp()
         yield Logged(row["request_id"], row.get("policy_version") or "", received)
-
-
-def segment_rows(segments: Path) -> Iterator[dict[str, Any]]:
-    """Yield the requests in a folder of segments with all that is on record; a torn last line is none."""
-    for path in sorted(segments.rglob("*.jsonl")):
-        for line in _content(path).split(b"\n"):
-            row = _row(line)
-            if row is not None and row.get("table") == "requests":
-                yield row
-
-
-def _content(path: Path) -> bytes:
-    """Return what a segment holds, also where it was sealed since it was listed; nothing where it was compacted."""
-    for name in (path, path.with_name(path.name.removesuffix(OPEN_SUFFIX) + SEALED_SUFFIX)):
-        with suppress(FileNotFoundError):
-            return name.read_bytes()
-    return b""
-
-
-def _row(line: bytes) -> dict[str, Any] | None:
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
