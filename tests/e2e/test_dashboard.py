@@ -131,6 +131,14 @@ def figure(page, name):
     return page.locator(f"#f-{name}").text_content()
 
 
+def table(page, chart):
+    """Return what stands in the cells of a chart's table: it is drawn a moment after it is asked for."""
+    page.locator("summary", has_text=f"Table of {chart}").click()
+    cells = page.locator(f"#chart-{chart} ~ details tbody td")
+    cells.first.wait_for()
+    return cells.all_text_contents()
+
+
 def test_before_there_is_a_server_the_page_says_so(page, deployment):
     shows(page, "#notices", f"No server at http://127.0.0.1:{deployment.port} yet")
     shows(page, "#notices", "The log is empty")
@@ -159,16 +167,12 @@ def test_numbers_on_the_page_are_those_of_the_log(page, deployment):
     rescued = [row for row in rows if row["status"] == "ok" and "error" in [call["status"] for call in row["attempts"]]]
     assert rescued
     shows(page, "#tiles", f"{len(rescued)} more rescued by fallback")
-    page.locator("summary", has_text="Table of rescued").click()
-    shown = page.locator("#chart-rescued ~ details tbody td").all_text_contents()
-    assert sum(map(int, shown)) == len(rescued)
+    assert sum(map(int, table(page, "rescued"))) == len(rescued)
     assert figure(page, "errors") == f"{100 * len(failed) / len(rows):.2f}%"
     paid = sum(row.get("cost_usd", row.get("predicted_cost_usd", 0.0)) for row in rows)
     assert float(figure(page, "cost").strip("$")) == pytest.approx(paid, rel=0.06)  # two digits are shown
 
-    page.locator("summary", has_text="Table of selection").click()
-    shown = page.locator("#chart-selection ~ details tbody td").all_text_contents()
-    assert sum(map(int, shown)) == sum(row.get("chosen_model") is not None for row in rows)
+    assert sum(map(int, table(page, "selection"))) == sum(row.get("chosen_model") is not None for row in rows)
 
     model = rows[0]["chosen_model"]
     page.select_option("[name=model]", model)
