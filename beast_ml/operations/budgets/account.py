@@ -18,6 +18,7 @@ __all__ = ["Account"]
 
 _CONTENDED_S: Final = 3.0
 _REFUSED_S: Final = 0.5
+_AVERAGE_S: Final = 2.0
 
 
 class Account:
@@ -40,6 +41,7 @@ class Account:
     """... the ledger is asked where the account stands whenever so long has passed; less than `CONTENDED_S`."""
 
     __slots__ = (
+        "_averaged_s",
         "_boost",
         "_buffer",
         "_burn_per_s",
@@ -77,7 +79,7 @@ class Account:
         self._contended_until = float("-inf")
         self._largest = self._buffer = self._boost = 0
         self.reserved_since = 0
-        self._burn_per_s = 0.0
+        self._burn_per_s = self._averaged_s = 0.0
         self.set_rule(rule)
 
     def set_rule(self, rule: BudgetRule) -> None:
@@ -173,22 +175,27 @@ class Account:
         else:
             self._boost = int(self._boost * max(1.0 - seconds / self.buffer_s, 0.0))
         if seconds > 0:
-            weight = min(seconds / 2.0, 1.0)
-            self._burn_per_s += weight * (self.reserved_since / seconds - self._burn_per_s)
+            if self.reserved_since or self._averaged_s:  # from the first request on: a young worker knows its traffic
+                self._averaged_s = min(self._averaged_s + seconds, _AVERAGE_S)
+                weight = min(seconds / self._averaged_s, 1.0)
+                self._burn_per_s += weight * (self.reserved_since / seconds - self._burn_per_s)
             self.reserved_since = 0
 
     def entry(self, now_mono: float, *, current: bool) -> Entry | None:
         """Return what to tell and ask the ledger, None where there is nothing; what goes back is withheld from now."""
         held = self.lease - self.settled - self.lost
         least = self.open + self.needed
-        spare = current and now_mono >= self._contended_until and now_mono - self.touched_at < self.idle_s
+        idle = now_mono - self.touched_at >= self.idle_s
+        if idle:
+            self._burn_per_s = self._averaged_s = 0.0
+        spare = current and not idle and now_mono >= self._contended_until
         burning = max(int(self.buffer_s * self._burn_per_s), self._boost)
         ahead = min(int(self.ahead_s * self._burn_per_s), self._unleased() // self.ahead_share)
         buffer = max(self.buffer_requests * self._largest, burning, ahead) if spare else 0
         target = least + buffer
         if spare and target < held <= 2 * target:
             target = held
-        stale = current and now_mono - self.touched_at < self.idle_s and now_mono - self.synced_at >= self.resync_s
+        stale = current and not idle and now_mono - self.synced_at >= self.resync_s
         if not (self.settled or self.lost or self.needed or target != held or self.open != self.sent_open or stale):
             return None
         self._buffer = buffer
