@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from beast_ml.events import events
 from beast_ml.experiments.assignment import Assigner, Assigners
 from beast_ml.experiments.definitions import Experiment
 from beast_ml.experiments.experiments_file import Experiments, read_experiments, write_experiments
+from beast_ml.file_lock import file_lock
 
 __all__ = ["FollowedExperiments"]
 
@@ -80,9 +80,7 @@ class FollowedExperiments:
         UnavailableError
             If the file cannot be written.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.with_name(f"{self._path.name}.lock").open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # two changes at once: the second one sees the first
+        with file_lock(self._path.with_name(f"{self._path.name}.lock")):  # of two changes at once, one sees the other
             self._look()
             if instead_of is not None and instead_of not in self.experiments.experiments:
                 return False

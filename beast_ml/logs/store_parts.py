@@ -10,15 +10,14 @@ a while.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 from beast_ml.errors import UnavailableError
+from beast_ml.file_lock import file_lock
 from beast_ml.places import listed
 
 __all__ = [
@@ -91,18 +90,14 @@ def lock(path: Path, *, wait: bool = False) -> Iterator[None]:
     UnavailableError
         If somebody else holds it, and we do not wait.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+    with ExitStack() as held:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            held.enter_context(file_lock(path, wait=wait))
         except BlockingIOError as error:
             raise UnavailableError(
                 f"{path.parent} is being added to by another process: wait until it is done"
             ) from error
         yield
-    finally:
-        os.close(fd)
 
 
 def _revision(file: Path) -> int:

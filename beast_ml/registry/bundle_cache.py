@@ -13,13 +13,14 @@ import re
 import shutil
 import time
 import weakref
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
 from beast_ml.bundle.manifest import MANIFEST
+from beast_ml.file_lock import file_lock
 from beast_ml.registry.bundle_pointer import PointerFolder, read_pointer
 
 __all__ = ["delete_unused", "hold", "mark_asked", "remember_state"]
@@ -30,6 +31,7 @@ _YOUNG_S: Final = 3600.0
 _ABANDONED_S: Final = 86_400.0
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _STATES: Final = ".states"
+_LOCK: Final = ".lock"
 _OUTGOING: Final = ".outgoing-"
 _INCOMING: Final = ".incoming-"
 
@@ -50,7 +52,7 @@ def hold(folder: Path, holder: object) -> None:
 
 def mark_asked(folder: Path) -> None:
     """Take note that somebody is told of a bundle; from here on it stays for an hour at least."""
-    with suppress(OSError), _locked(folder.parent, fcntl.LOCK_SH):  # a cache that cannot be written loses nothing
+    with suppress(OSError), file_lock(folder.parent / _LOCK, shared=True):  # where none can write, nothing is swept
         os.utime(folder)
 
 
@@ -88,7 +90,7 @@ def delete_unused(cache_dir: Path, keep: Collection[str] = ()) -> list[str]:
     """
     if not cache_dir.is_dir():
         return []
-    with _locked(cache_dir, fcntl.LOCK_EX):
+    with file_lock(cache_dir / _LOCK):
         needed = set(keep).union(*map(_pointed_at, _states(cache_dir)))
         now_s = time.time()
         asked_at = {each: each.stat().st_mtime for each in cache_dir.iterdir() if _DIGEST.fullmatch(each.name)}
@@ -138,13 +140,3 @@ def _take_out(folder: Path) -> bool:
         if descriptor is not None:
             os.close(descriptor)
     return True
-
-
-@contextmanager
-def _locked(cache_dir: Path, how: int) -> Iterator[None]:
-    descriptor = os.open(cache_dir / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, how)
-        yield
-    finally:
-        os.close(descriptor)

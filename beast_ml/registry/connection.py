@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final
 
 import httpx2
@@ -12,6 +12,7 @@ import requests  # mlflow's own HTTP library, whose errors its artifact clients 
 import sqlalchemy.exc
 
 from beast_ml.errors import RegistryError, RegistryUnavailableError
+from beast_ml.file_lock import file_lock
 from beast_ml.registry.config import TrackingConfig
 from beast_ml.registry.quiet_mlflow import mlflow
 from beast_ml.registry.saved_view import EVIDENCE_VIEW, evidence_view
@@ -51,7 +52,7 @@ def connect(config: TrackingConfig) -> Any:
             config.database.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _unavailable(config, error) from error
-    with translated(config):
+    with translated(config), _alone(config):
         client = mlflow.MlflowClient(tracking_uri=config.uri, registry_uri=config.uri)
         client.search_experiments(max_results=1)
         return client
@@ -76,6 +77,16 @@ def experiment_id(client: Any, config: TrackingConfig) -> str:
                 f"restore --experiment-id {found.experiment_id}`, or name another one in `tracking.experiment`"
             )
         return str(found.experiment_id)
+
+
+@contextmanager
+def _alone(config: TrackingConfig) -> Iterator[None]:
+    """Keep others from a SQLite file meanwhile: two that create its tables at once fail."""
+    with ExitStack() as held:
+        if config.database is not None:
+            with suppress(OSError):  # whoever may only read creates no tables
+                held.enter_context(file_lock(config.database.with_name(f".{config.database.name}.lock")))
+        yield
 
 
 @contextmanager

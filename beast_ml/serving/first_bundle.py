@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +10,7 @@ from beast_ml.bundle.manifest import verify
 from beast_ml.domain import Price
 from beast_ml.errors import BundleError, InputError
 from beast_ml.events import events
+from beast_ml.file_lock import file_lock
 from beast_ml.registry.bundle_cache import remember_state
 from beast_ml.registry.bundle_pointer import BundlePointer, PointerFolder, read_pointer, write_pointer
 from beast_ml.registry.config import TrackingConfig, default_cache_dir
@@ -67,7 +65,7 @@ def from_registry(
     found = _from_disk(uri, files, prices)
     if found is not None:
         return found
-    with _locked(files.lock):
+    with file_lock(files.lock):
         found = _from_disk(uri, files, prices)  # another worker was quicker
         if found is not None:
             return found
@@ -94,14 +92,3 @@ def _from_disk(
         except BundleError as error:
             events.error("runtime.last_good_is_damaged", path=pointer.path, error=str(error))
     return None
-
-
-@contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

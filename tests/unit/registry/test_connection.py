@@ -1,5 +1,6 @@
 import http.server
 import threading
+import time
 
 import pytest
 import requests
@@ -128,3 +129,36 @@ def test_a_store_that_calls_itself_busy_is_unavailable(config):
 def test_what_artifact_clients_and_databases_let_out_is_unavailable(config, error):
     with pytest.raises(RegistryUnavailableError, match="cannot be used"), translated(config):
         raise error
+
+
+def test_a_new_database_is_made_by_one_at_a_time(tmp_path, monkeypatch):
+    within, most = [], []
+
+    class SlowClient:
+        def __init__(self, **_):
+            pass
+
+        def search_experiments(self, **_):
+            within.append(threading.current_thread())
+            most.append(len(within))
+            time.sleep(0.05)
+            within.remove(threading.current_thread())
+
+    monkeypatch.setattr(mlflow, "MlflowClient", SlowClient)
+    config = TrackingConfig(f"sqlite:///{tmp_path}/new/mlflow.db", tmp_path / "artifacts")
+    threads = [threading.Thread(target=connect, args=(config,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1, 1, 1, 1]
+
+
+def test_whoever_may_only_read_a_database_connects(tmp_path, monkeypatch):
+    connect(config := TrackingConfig(f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "artifacts"))
+
+    def refuse(*_, **__):
+        raise PermissionError
+
+    monkeypatch.setattr("beast_ml.registry.connection.file_lock", refuse)
+    assert connect(config).search_experiments()
