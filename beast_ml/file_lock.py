@@ -13,7 +13,7 @@ __all__ = ["file_lock"]
 
 @contextmanager
 def file_lock(file: Path, *, wait: bool = True, shared: bool = False) -> Iterator[None]:
-    """Hold the lock of a file, which is made where it is not there.
+    """Hold the lock of a file, which is made where it is not there; its folder is not.
 
     Parameters
     ----------
@@ -29,7 +29,6 @@ def file_lock(file: Path, *, wait: bool = True, shared: bool = False) -> Iterato
     OSError
         If the file cannot be opened.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))

@@ -80,6 +80,7 @@ class FollowedExperiments:
         UnavailableError
             If the file cannot be written.
         """
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         with file_lock(self._path.with_name(f"{self._path.name}.lock")):  # of two changes at once, one sees the other
             self._look()
             if instead_of is not None and instead_of not in self.experiments.experiments:

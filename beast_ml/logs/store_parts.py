@@ -90,6 +90,7 @@ def lock(path: Path, *, wait: bool = False) -> Iterator[None]:
     UnavailableError
         If somebody else holds it, and we do not wait.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
         try:
             held.enter_context(file_lock(path, wait=wait))

@@ -65,6 +65,7 @@ def from_registry(
     found = _from_disk(uri, files, prices)
     if found is not None:
         return found
+    files.lock.parent.mkdir(parents=True, exist_ok=True)
     with file_lock(files.lock):
         found = _from_disk(uri, files, prices)  # another worker was quicker
         if found is not None:
