@@ -29,6 +29,7 @@ _WORKERS: Final = 2
 _START_S: Final = 60.0
 _LOOK_S: Final = 0.05
 _UPGRADE_S: Final = 240.0
+_RETURN_S: Final = 120.0
 _STARTED: Final = b'"serving.started"'
 _BUDGETS: Final = json.dumps([{"scope": "tenant", "period": "month", "limit_usd": 1_000_000}])
 _PLAIN: Final = {"BEAST_SERVING__COMPACT_S": "0", "BEAST_SERVING__POLL_S": "1"}
@@ -116,6 +117,7 @@ def _mlflow_away(ground: Ground) -> Iterator[Staged]:
                 _WORKERS,
                 break_it=mlflow.kill,
                 mend_it=mended,
+                lasts_s=_RETURN_S,
                 back_at=_all_by(ground.bundles[1]),
             )
     finally:
