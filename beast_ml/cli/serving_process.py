@@ -8,9 +8,10 @@ import sys
 import time
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from beast_ml.errors import BeastError, InputError, SettingsError
+from beast_ml.errors import BeastError, InputError, MissingExtraError, SettingsError
 from beast_ml.events import show_events
 from beast_ml.settings import Settings, load_settings
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from beast_ml.serving.worker import ServingConfig
 
 __all__ = ["cache_config", "create_app", "main", "serving_config"]
+
+_OF_THE_EXTRA: Final = ("uvicorn", "starlette", "sqlalchemy", "prometheus_client", "openai")
 
 
 def create_app() -> App:
@@ -161,13 +164,20 @@ def _children(settings: Settings) -> tuple[ChildCommand, ...]:
 def main() -> int:
     """Serve until told to stop; return the exit code of the command line."""
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # a row is too small for two threads
-    from beast_ml.serving.supervisor import Supervision, supervise
-    from beast_ml.serving.worker import METRICS_FOLDER
-    from beast_ml.serving.worker_scaling import WorkerScaling
-
     try:
+        if any(find_spec(name) is None for name in _OF_THE_EXTRA):
+            raise MissingExtraError("`beast serve`", "serve")
         settings = load_settings()
+        _check(settings)
+        from beast_ml.serving.supervisor import Supervision, supervise
+        from beast_ml.serving.worker import METRICS_FOLDER
+        from beast_ml.serving.worker_scaling import WorkerScaling
+
         serving = settings.serving
+        sys.stderr.write(
+            f"serving {serving.router} at http://{serving.host}:{serving.port} with {serving.workers} worker(s); "
+            f"state in {serving.state}\n"
+        )
         _preload(gateway=bool(settings.endpoints), cache=cache_config(settings) is not None)
         shutil.rmtree(serving.state / METRICS_FOLDER, ignore_errors=True)  # counts of the run before
         scaling = None
@@ -178,6 +188,22 @@ def main() -> int:
         sys.stderr.write(f"error: {error}\n")
         return 2 if isinstance(error, InputError) else 1
     return 0
+
+
+def _check(settings: Settings) -> None:
+    """Refuse what will not work, in a sentence, before there are workers to fail."""
+    from beast_ml.operations.keys.store import KeyStore
+    from beast_ml.serving.access import is_loopback
+
+    cache_config(settings)  # it may lack its secret
+    router, host = settings.serving.router, settings.serving.host
+    if not router.startswith("models:/") and not Path(router).is_dir():
+        raise InputError(f"no bundle folder {router}: name a folder, or a registry address such as models:/...")
+    if not is_loopback(host) and not KeyStore.open(settings.serving.state, settings.database_url).list():
+        raise InputError(
+            f"`--host` == {host!r} can be reached from elsewhere, and no API key was made: "
+            "run `beast keys create TENANT` first, or listen at 127.0.0.1"
+        )
 
 
 def _preload(*, gateway: bool, cache: bool) -> None:
