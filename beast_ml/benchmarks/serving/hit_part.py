@@ -2,8 +2,9 @@
 
 Three servers, or routes, answer in turns: a bare ASGI echo of the chats; one worker that decides the same prompts again
 (`/v1/route`, its cheapest route that takes a body, knows the tenant, reads JSON and writes a row of the log); and the
-same worker that answers the chats out of its memory, whole and as streams. A hit less the echo is all that is ours; a
-hit less the route is what the cache costs more, or less, than a decision.
+same worker that answers the chats out of its memory, whole and as streams. A hit less the echo is all that is not
+common to both, HTTP of headers and cold caches included; a hit less the route is what the cache costs more, or less,
+than a decision. What of it is ours, the application, is called in a process of its own, without a socket.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from beast_ml.benchmarks.serving.application import ApplicationPlan, ApplicationTurn, in_application
 from beast_ml.benchmarks.serving.cases import Effort, Spread, spread
 from beast_ml.benchmarks.serving.drive import Driver
 from beast_ml.benchmarks.serving.gateway_part import provider, with_endpoints
@@ -28,12 +30,15 @@ from beast_ml.cache.entry import CacheKey
 from beast_ml.cache.key import KeyMaker
 from beast_ml.cache.request import CacheRequest
 from beast_ml.errors import UnavailableError
+from beast_ml.serving.router import Router
 
 __all__ = ["CACHE", "HitResult", "HitTurn", "cacheable", "measure_hits"]
 
 _PATH: Final = "/v1/chat/completions"
 _N_PROMPTS: Final = 200
 _CONNECTIONS: Final = 16
+_APPLICATION_TURNS: Final = 5
+_APPLICATION_CALLS: Final = 2_000
 CACHE: Final = {"BEAST_CACHE__ENABLED": "true", "BEAST_CACHE__SECRET": "of no worth, but long enough"}
 """What switches the cache on."""
 
@@ -64,12 +69,19 @@ class HitResult(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     turns
         Each measurement.
+    application
+        The same calls without HTTP.
     provider_cpu_s
         CPU seconds of the provider while all this was measured: hardly any, or they were no hits.
     """
 
     turns: tuple[HitTurn, ...]
+    application: tuple[ApplicationTurn, ...]
     provider_cpu_s: float
+
+    def of_application(self, what: Callable[[ApplicationTurn], float]) -> Spread:
+        """Return a figure of the application over its turns."""
+        return spread([what(turn) for turn in self.application])
 
     def of(self, what: Callable[[HitTurn], float]) -> Spread:
         """Return a figure over the turns."""
@@ -122,7 +134,19 @@ def measure_hits(bundle: Path, base: Sequence[str], effort: Effort, cores: Seque
             )
             for _ in range(effort.repeats)
         )
-        return HitResult(turns=turns, provider_cpu_s=_cpu_s(called) - before)
+        plan = ApplicationPlan(
+            router=str(bundle),
+            state=str(folder / "application"),
+            models=tuple(Router.load(bundle).models),
+            base_url=f"http://127.0.0.1:{port}/v1",
+            route=str(folder / "route.jsonl"),
+            whole=str(folder / "whole.jsonl"),
+            streamed=str(folder / "streamed.jsonl"),
+            turns=_APPLICATION_TURNS * effort.repeats,
+            calls=_APPLICATION_CALLS,
+        )
+        spent = _cpu_s(called) - before
+        return HitResult(turns=turns, application=in_application(plan, folder), provider_cpu_s=spent)
 
 
 def _cpu_s(server: ServerProcess) -> float:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from beast_ml.benchmarks.serving.application import ApplicationTurn
 from beast_ml.benchmarks.serving.cases import CaseResult, Spread
 from beast_ml.benchmarks.serving.gateway_part import GatewayResult, quantiles_ms
 from beast_ml.benchmarks.serving.hit_part import HitResult, HitTurn
@@ -205,9 +206,14 @@ def _hit_table(found: HitResult) -> list[str]:
         ("hit less the echo", lambda turn: turn.hit - turn.echo),
         ("hit less `/v1/route`", lambda turn: turn.hit - turn.route),
     )
-    return markdown_table(
-        ("of one worker", "CPU us a request"), ((name, spread_text(found.of(what))) for name, what in rows)
+    alone: tuple[tuple[str, Callable[[ApplicationTurn], float]], ...] = (
+        ("the application without HTTP: `/v1/route`", lambda turn: turn.route),
+        ("the application without HTTP: hit", lambda turn: turn.hit),
+        ("the application without HTTP: hit, as a stream", lambda turn: turn.streamed),
     )
+    told = [(name, spread_text(found.of(what))) for name, what in rows]
+    told += [(name, spread_text(found.of_application(what))) for name, what in alone]
+    return markdown_table(("of one worker", "CPU us a request"), told)
 
 
 def _faults_table(result: ServingResult) -> list[str]:

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from beast_ml.benchmarks.serving.application import ApplicationTurn
 from beast_ml.benchmarks.serving.cases import CaseResult, Effort, Repeat
 from beast_ml.benchmarks.serving.drive import Measured
 from beast_ml.benchmarks.serving.faults import FaultResult, Timing
@@ -137,10 +138,12 @@ def test_targets_are_judged_by_medians(result):
 
 
 @pytest.mark.parametrize(("hit", "met"), [(80.0, True), (100.0, False)])
-def test_a_hit_is_judged_by_what_it_costs_beyond_the_echo_of_its_turn(hit, met):
+def test_a_hit_is_judged_by_the_application_and_by_what_it_costs_beyond_the_echo_of_its_turn(hit, met):
     turns = tuple(HitTurn(echo=echo, route=60.0, hit=echo + hit - 30.0, streamed=120.0) for echo in (30.0, 50.0))
-    found = ServingResult((), (), (), None, {}, 0.0, HitResult(turns=turns, provider_cpu_s=0.0))
-    assert judged(found)["exact hit in memory: CPU us beyond the echo's"] is met
+    alone = (ApplicationTurn(route=70.0, hit=hit - 30.0, streamed=90.0),)
+    found = ServingResult((), (), (), None, {}, 0.0, HitResult(turns=turns, application=alone, provider_cpu_s=0.0))
+    assert judged(found)["exact hit in memory: CPU us beyond a bare echo's"] is met
+    assert judged(found)["exact hit in memory: CPU us of the application"] is met
     assert f"| hit less the echo | {hit - 30:.0f} [" in to_markdown(CONFIG, found, "x")
 
 
