@@ -18,6 +18,7 @@ __all__ = [
     "Guardrail",
     "ShadowPolicy",
     "SharesSince",
+    "Unit",
     "Variant",
 ]
 
@@ -25,6 +26,7 @@ ShadowPolicy = Literal["challenger", "shadow"]
 """Aliases that may decide without being served."""
 
 Unit = Literal["user", "session", "request"]
+"""What is drawn."""
 
 _SERVED: Final = re.compile(r"champion|challenger(-[A-Za-z0-9_-]{1,48})?")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
