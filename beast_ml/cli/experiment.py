@@ -288,6 +288,9 @@ def _show(experiments: Experiments, as_json: bool, only: str | None) -> None:
     ]
     print_table("Experiments", ("id", "status", "variants", "unit", "tenants", "layer", "since"), rows)
     for each in shown:
+        for stop in each.stops:
+            line = f"{each.id}: a guardrail stopped {stop.variant!r} on {stop.at:%Y-%m-%d %H:%M} UTC: it is {stop.why}"
+            stdout.print(line, highlight=False, markup=False)
         if only is not None and each.status == "running" and each.variants:
             stdout.print(
                 f"what it says so far: beast experiment analyze --experiment {each.id} --out beast-out/{each.id}",

@@ -7,7 +7,15 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from beast_ml.experiments.definitions import Experiment, Guardrail, ShadowPolicy, SharesSince, Unit, Variant
+from beast_ml.experiments.definitions import (
+    Experiment,
+    Guardrail,
+    ShadowPolicy,
+    SharesSince,
+    StoppedVariant,
+    Unit,
+    Variant,
+)
 from beast_ml.experiments.log_metric_names import LogMetric
 from beast_ml.experiments.points import Ranges
 
@@ -45,7 +53,7 @@ class ExperimentChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         All that hold from now on.
     allocation, metric
         Who moves shares, and by what.
-    layer_ranges, history
+    layer_ranges, history, stops
         The server writes them; accepted so that what it answers can be sent back, and not used.
     """
 
@@ -63,6 +71,7 @@ class ExperimentChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     metric: LogMetric | UnsetType = UNSET
     layer_ranges: Ranges | UnsetType = UNSET
     history: tuple[SharesSince, ...] | UnsetType = UNSET
+    stops: tuple[StoppedVariant, ...] | UnsetType = UNSET
 
     @classmethod
     def whole(cls, experiment: Experiment) -> ExperimentChange:
@@ -83,6 +92,6 @@ class ExperimentChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
             If that cannot be an experiment.
         """
         given = {name: value for name, value in msgspec.structs.asdict(self).items() if value is not UNSET}
-        for written in ("layer_ranges", "history"):
+        for written in ("layer_ranges", "history", "stops"):
             given.pop(written, None)
         return Experiment(**given) if before is None else msgspec.structs.replace(before, **given)

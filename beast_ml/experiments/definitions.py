@@ -18,6 +18,7 @@ __all__ = [
     "Guardrail",
     "ShadowPolicy",
     "SharesSince",
+    "StoppedVariant",
     "Unit",
     "Variant",
 ]
@@ -92,6 +93,27 @@ class SharesSince(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     shares: dict[str, float]
 
 
+class StoppedVariant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A variant that a guardrail stopped.
+
+    Parameters
+    ----------
+    variant
+        Its name.
+    at
+        Aware.
+    metric
+        Of the guardrail.
+    why
+        What was found of it, as of then.
+    """
+
+    variant: str
+    at: datetime
+    metric: LogMetric
+    why: str
+
+
 class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A comparison of policies on live requests.
 
@@ -127,6 +149,8 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         What ``best-arm`` goes by.
     history
         The shares that there were, in order of time; written by the server, not by people.
+    stops
+        What guardrails stopped, in order of time; written by `beast_ml.experiments.tend`, not by people.
 
     Raises
     ------
@@ -148,6 +172,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     allocation: Literal["fixed", "best-arm"] = "fixed"
     metric: LogMetric = "quality"
     history: tuple[SharesSince, ...] = ()
+    stops: tuple[StoppedVariant, ...] = ()
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.id):

@@ -240,6 +240,8 @@ def test_the_log_is_analysed_and_a_bad_variant_is_stopped(beast, tmp_path):
     assert code == 0
     assert "Keep control: 'new': errors +" in printed
     assert json.loads((tmp_path / "out" / "report.json").read_text())["sample_ratio"]["found"] is False
+    _, printed, _ = beast("experiment", "analyze", "--experiment", "trial", *where, "--out", "out2", "--no-plots")
+    assert "Keep control: 'new' breaks a guardrail: worse than the control in errors" in " ".join(printed.split())
     code, printed, _ = beast("experiment", "guard", *where, "--dry-run", "--json")
     assert json.loads(printed)[0]["written"] is False
     assert read_experiments(tmp_path / "e.json").running()
@@ -247,11 +249,13 @@ def test_the_log_is_analysed_and_a_bad_variant_is_stopped(beast, tmp_path):
     assert code == 0
     assert "trial: 'new' is worse than the control in errors by at least" in printed
     assert not read_experiments(tmp_path / "e.json").running()
+    _, printed, _ = beast("experiment", "status", "--experiments", tmp_path / "e.json")
+    assert "trial: a guardrail stopped 'new' on" in " ".join(printed.split())
     quality, errors = read_analyses(tmp_path / ANALYSES_FILE).analyses
     assert (quality.metric, errors.metric) == ("quality", "errors")
     new = json.loads((tmp_path / "out" / "report.json").read_text())["variants"]["new"]
     assert errors.report["variants"]["new"] == new  # what `analyze` said
-    assert errors.report["verdict"]["decision"] == "keep control"
+    assert errors.report["verdict"]["decision"] == quality.report["verdict"]["decision"] == "keep control"
 
 
 def test_of_an_experiment_that_nobody_uses_it_is_said_what_is_waited_for(beast, tmp_path):
