@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -26,6 +26,9 @@ app = typer.Typer(name="experiment", help="Compare policies on live requests.", 
 app.command()(analyze)
 app.command()(guard)
 
+
+_LOADS_S: Final = 5.0
+"""How long `create` waits for a server to load a router that it has not followed so far."""
 
 FileOption = Annotated[
     Path | None, typer.Option("--experiments", help="Instead of a server: the experiments' file itself.")
@@ -168,7 +171,9 @@ def create(
         shadow=dropped_or_given("--shadow", shadow, "--no-shadow", no_shadow, None),
         **{field: value for field, value in given.items() if value is not None},  # type: ignore[arg-type]  # checked by the experiment
     )
-    _show(_change(change, url, key, file), as_json, only=name)
+    changed = _change(change, url, key, file)
+    _show(changed, as_json, only=name)
+    _tell_missing(changed, name, url, key, file, patience_s=_LOADS_S)
 
 
 def _create_from_report(
@@ -187,7 +192,9 @@ def _create_from_report(
 
     found = read_recommendation(path, number)
     experiment, said = experiment_of(found, share, router, _all(url, key, file))
-    _show(_change(ExperimentChange.whole(experiment), url, key, file), as_json, only=experiment.id)
+    changed = _change(ExperimentChange.whole(experiment), url, key, file)
+    _show(changed, as_json, only=experiment.id)
+    _tell_missing(changed, experiment.id, url, key, file, patience_s=_LOADS_S)
     say(said)
 
 
@@ -199,8 +206,10 @@ def status(
     file: FileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the experiments of a server, with their variants and shares."""
-    _show(_all(url, key, file), as_json, only=name)
+    """List the experiments of a server, with their variants and shares; say where one's router is not loaded."""
+    found = _all(url, key, file)
+    _show(found, as_json, only=name)
+    _tell_missing(found, name, url, key, file)
 
 
 @app.command()
@@ -216,6 +225,22 @@ def stop(
 
     _only(_all(url, key, file), name)
     _show(_change(ExperimentChange(id=name, status="stopped"), url, key, file), as_json, only=name)
+
+
+def _tell_missing(
+    experiments: Experiments,
+    only: str | None,
+    url: str | None,
+    key: str | None,
+    file: Path | None,
+    patience_s: float = 0.0,
+) -> None:
+    if file is not None:  # no server is asked
+        return
+    from beast_ml.cli.experiment_aliases import missing_aliases, warning_of_missing
+
+    for alias, name in missing_aliases(experiments, only, url, key, patience_s).items():
+        say(warning_of_missing(alias, name))
 
 
 def _all(url: str | None, key: str | None, file: Path | None) -> Experiments:
