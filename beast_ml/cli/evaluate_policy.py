@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -56,10 +58,10 @@ def policy(
     from beast_ml.features.distill import static_encoder
 
     wanted = one_of("--metric", metric, METRICS)
-    data = read_policy_data(log, target, wanted)
+    data = read_policy_data(log, target, wanted, datetime.now(UTC))
     warning = data.usage.warning()
     if warning:
-        say(f"warning: left out: {warning}")
+        say(f"warning: {warning}")
     with progress_bar() as progress:
         bars = Bars(progress)
         encoder = static_encoder(progress=lambda done, total: bars.advance("distilling the encoder", done, total))
@@ -100,5 +102,8 @@ def _print(found: PolicyEvaluation, metric: str) -> None:
 
 
 def _row(label: str, one: PolicyEstimate, digits: str) -> tuple[str, str, str, str, str]:
-    bounds, always = (f"[{ends[0]:{digits}}, {ends[1]:{digits}}]" for ends in (one.normal, one.always_valid))
-    return label, f"{one.value:{digits}}", bounds, always, f"{one.effective:,.0f}"
+    bounds, always = (
+        f"[{ends[0]:{digits}}, {ends[1]:{digits}}]" if isfinite(ends[0]) or isfinite(ends[1]) else "-"
+        for ends in (one.normal, one.always_valid)
+    )
+    return label, f"{one.value:{digits}}" if isfinite(one.value) else "-", bounds, always, f"{one.effective:,.0f}"

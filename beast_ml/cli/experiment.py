@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from beast_ml.cli.experiment_analyze import analyze, shares_of
+from beast_ml.cli.experiment_change import dropped_or_given, guardrails_of, variants_of
 from beast_ml.cli.experiment_guard import guard
 from beast_ml.cli.output import JsonOption, one_of, print_json, print_table, say, stdout
 from beast_ml.cli.server_calls import NEEDS_ADMIN_KEY, AdminKeyOption, UrlOption, call_server, own_admin_key
 from beast_ml.errors import InputError
 
 if TYPE_CHECKING:
+    from beast_ml.experiments.changes import ExperimentChange
     from beast_ml.experiments.definitions import Experiment
     from beast_ml.experiments.experiments_file import Experiments
 
@@ -24,6 +26,9 @@ app = typer.Typer(name="experiment", help="Compare policies on live requests.", 
 app.command()(analyze)
 app.command()(guard)
 
+
+_LOADS_S: Final = 5.0
+"""How long `create` waits for a server to load a router that it has not followed so far."""
 
 FileOption = Annotated[
     Path | None, typer.Option("--experiments", help="Instead of a server: the experiments' file itself.")
@@ -89,18 +94,35 @@ def create(
     control_share: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="Of the champion's group; default: what is left.")
     ] = None,
-    unit: Annotated[str, typer.Option(help="What is drawn: user, session or request.")] = "user",
-    tenant: Annotated[list[str] | None, typer.Option(help="Only requests of this tenant; may be repeated.")] = None,
+    unit: Annotated[
+        str | None, typer.Option(help="What is drawn: user, session or request; a new one's default: user.")
+    ] = None,
+    tenant: Annotated[
+        list[str] | None,
+        typer.Option(help="Only requests of this tenant; may be repeated."),
+    ] = None,
+    all_tenants: Annotated[bool, typer.Option("--all-tenants", help="Of everybody, no longer of some.")] = False,
     layer: Annotated[str | None, typer.Option(help="A layer whose experiments take disjoint units.")] = None,
-    layer_share: Annotated[float, typer.Option(help="Of the layer's units.")] = 1.0,
+    layer_share: Annotated[
+        float | None, typer.Option(help="Of the layer's units; a new one's default: all of them.")
+    ] = None,
     guardrail: Annotated[
         list[str] | None,
         typer.Option(help="METRIC=HARM, such as errors=0.02: stops a variant that is worse by more; may be repeated."),
     ] = None,
-    best_arm: Annotated[bool, typer.Option("--best-arm", help="Let shares move to what is probably best.")] = False,
-    metric: Annotated[str, typer.Option(help="What --best-arm goes by.")] = "quality",
+    no_guardrails: Annotated[bool, typer.Option("--no-guardrails", help="Drop those it has.")] = False,
+    best_arm: Annotated[
+        bool | None,
+        typer.Option("--best-arm/--fixed-shares", help="Whether shares move by themselves to what is probably best."),
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="What --best-arm goes by, and is analysed first; a new one's default: quality.")
+    ] = None,
     shadow: Annotated[str | None, typer.Option(help="A policy that also decides, without being served.")] = None,
-    shadow_share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the requests.")] = 1.0,
+    no_shadow: Annotated[bool, typer.Option("--no-shadow", help="Drop the one it has.")] = False,
+    shadow_share: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Of the requests; a new one's default: all.")
+    ] = None,
     from_report: Annotated[
         Path | None, typer.Option(help="Instead of ID: try a switch of this report.json of `beast report savings`.")
     ] = None,
@@ -114,12 +136,15 @@ def create(
     file: FileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Start an experiment, or change the shares of one: units stay in their variant as far as the shares allow.
+    """Start an experiment, or change one: units stay in their variant as far as the shares allow.
+
+    Of one that there is, what is not given stays as it is: guardrails, tenants, the best-arm mode, a shadow. What is
+    given replaces what it had (all --variant, --tenant or --guardrail together).
 
     With --from-report, the champion under the switch's policy is registered as the challenger, and guardrails on
     errors and quality stop it by themselves.
     """
-    from beast_ml.experiments.definitions import Experiment, Guardrail, Variant
+    from beast_ml.experiments.changes import ExperimentChange
     from beast_ml.experiments.log_metric_names import LOG_METRICS
 
     if from_report is not None:
@@ -129,29 +154,26 @@ def create(
         return
     if name is None:
         raise InputError("give an ID and --variant NAME=POLICY:SHARE, or --from-report REPORT.json")
-    variants = [_variant(text) for text in variant or ()]
-    if variants:
-        left = 1.0 - sum(each.share for each in variants)
-        share = max(left, 0.0) if control_share is None else control_share
-        variants.insert(0, Variant(name="control", policy="champion", share=share))
-    guardrails = []
-    for text in guardrail or ():
-        what, _, harm = text.partition("=")
-        guardrails.append(Guardrail(metric=one_of("--guardrail", what, LOG_METRICS), most_harm=_number(harm, text)))
-    experiment = Experiment(
+    given = {
+        "variants": variants_of(variant, control_share),
+        "unit": unit,
+        "layer": layer,
+        "layer_share": layer_share,
+        "allocation": None if best_arm is None else "best-arm" if best_arm else "fixed",
+        "metric": None if metric is None else one_of("--metric", metric, LOG_METRICS),
+        "shadow_share": shadow_share,
+    }
+    change = ExperimentChange(
         id=name,
-        variants=tuple(variants),
-        unit=unit,  # type: ignore[arg-type]  # checked by the experiment
-        tenants=None if tenant is None else tuple(tenant),
-        shadow=shadow,  # type: ignore[arg-type]  # as above
-        shadow_share=shadow_share,
-        layer=layer,
-        layer_share=layer_share,
-        guardrails=tuple(guardrails),
-        allocation="best-arm" if best_arm else "fixed",
-        metric=one_of("--metric", metric, LOG_METRICS),
+        status="running",
+        tenants=dropped_or_given("--tenant", tenant and tuple(tenant), "--all-tenants", all_tenants, None),
+        guardrails=dropped_or_given("--guardrail", guardrails_of(guardrail), "--no-guardrails", no_guardrails, ()),
+        shadow=dropped_or_given("--shadow", shadow, "--no-shadow", no_shadow, None),
+        **{field: value for field, value in given.items() if value is not None},  # type: ignore[arg-type]  # checked by the experiment
     )
-    _show(_put(experiment, url, key, file), as_json, only=name)
+    changed = _change(change, url, key, file)
+    _show(changed, as_json, only=name)
+    _tell_missing(changed, name, url, key, file, patience_s=_LOADS_S)
 
 
 def _create_from_report(
@@ -165,11 +187,14 @@ def _create_from_report(
     as_json: bool,
 ) -> None:
     from beast_ml.cli.savings_experiment import experiment_of
+    from beast_ml.experiments.changes import ExperimentChange
     from beast_ml.operations.savings.recommendation import read_recommendation
 
     found = read_recommendation(path, number)
     experiment, said = experiment_of(found, share, router, _all(url, key, file))
-    _show(_put(experiment, url, key, file), as_json, only=experiment.id)
+    changed = _change(ExperimentChange.whole(experiment), url, key, file)
+    _show(changed, as_json, only=experiment.id)
+    _tell_missing(changed, experiment.id, url, key, file, patience_s=_LOADS_S)
     say(said)
 
 
@@ -181,8 +206,10 @@ def status(
     file: FileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the experiments of a server, with their variants and shares."""
-    _show(_all(url, key, file), as_json, only=name)
+    """List the experiments of a server, with their variants and shares; say where one's router is not loaded."""
+    found = _all(url, key, file)
+    _show(found, as_json, only=name)
+    _tell_missing(found, name, url, key, file)
 
 
 @app.command()
@@ -194,11 +221,26 @@ def stop(
     as_json: JsonOption = False,
 ) -> None:
     """Stop an experiment: all its units are served by the champion again, within a second."""
-    import msgspec
+    from beast_ml.experiments.changes import ExperimentChange
 
-    experiment = _only(_all(url, key, file), name)
-    stopped = msgspec.structs.replace(experiment, status="stopped")
-    _show(_put(stopped, url, key, file), as_json, only=name)
+    _only(_all(url, key, file), name)
+    _show(_change(ExperimentChange(id=name, status="stopped"), url, key, file), as_json, only=name)
+
+
+def _tell_missing(
+    experiments: Experiments,
+    only: str | None,
+    url: str | None,
+    key: str | None,
+    file: Path | None,
+    patience_s: float = 0.0,
+) -> None:
+    if file is not None:  # no server is asked
+        return
+    from beast_ml.cli.experiment_aliases import missing_aliases, warning_of_missing
+
+    for alias, name in missing_aliases(experiments, only, url, key, patience_s).items():
+        say(warning_of_missing(alias, name))
 
 
 def _all(url: str | None, key: str | None, file: Path | None) -> Experiments:
@@ -211,7 +253,7 @@ def _all(url: str | None, key: str | None, file: Path | None) -> Experiments:
     )
 
 
-def _put(experiment: Experiment, url: str | None, key: str | None, file: Path | None) -> Experiments:
+def _change(change: ExperimentChange, url: str | None, key: str | None, file: Path | None) -> Experiments:
     import msgspec
 
     if file is not None:
@@ -220,9 +262,9 @@ def _put(experiment: Experiment, url: str | None, key: str | None, file: Path | 
         followed = FollowedExperiments(file)
         if followed.error is not None:
             raise InputError(followed.error)
-        followed.put(experiment)
+        followed.change(change)
         return followed.experiments
-    body = msgspec.to_builtins(experiment)
+    body = msgspec.to_builtins(change)
     return _decoded(
         call_server("POST", "/v1/admin/experiments", body, url=url, key=key or own_admin_key(), needs=NEEDS_ADMIN_KEY)
     )
@@ -271,26 +313,12 @@ def _show(experiments: Experiments, as_json: bool, only: str | None) -> None:
     ]
     print_table("Experiments", ("id", "status", "variants", "unit", "tenants", "layer", "since"), rows)
     for each in shown:
+        for stop in each.stops:
+            line = f"{each.id}: a guardrail stopped {stop.variant!r} on {stop.at:%Y-%m-%d %H:%M} UTC: it is {stop.why}"
+            stdout.print(line, highlight=False, markup=False)
         if only is not None and each.status == "running" and each.variants:
             stdout.print(
                 f"what it says so far: beast experiment analyze --experiment {each.id} --out beast-out/{each.id}",
                 highlight=False,
                 markup=False,
             )
-
-
-def _variant(text: str) -> Any:
-    from beast_ml.experiments.definitions import Variant
-
-    name, _, rest = text.partition("=")
-    policy, _, share = rest.partition(":")
-    if not (name and policy and share):
-        raise InputError(f"`--variant` == {text!r}, must be NAME=POLICY:SHARE, such as new=challenger:0.1")
-    return Variant(name=name, policy=policy, share=_number(share, text))
-
-
-def _number(text: str, whole: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise InputError(f"{text!r} in {whole!r} is no number") from None

@@ -58,7 +58,8 @@ def analyze(
     """Compare each variant with the control; p-values and intervals hold however often you look.
 
     Look daily, or after every request: the probability that a difference is ever claimed where there is none stays
-    at --alpha. `stopped_at` in report.json is when the first one was found.
+    at --alpha. `stopped_at` in report.json is when the first one was found. With --experiment, no variant that breaks
+    one of the experiment's guardrails is to be shipped, whatever the metric says.
     """
     from beast_ml.experiments.analysis import analyze as analyze_observations
     from beast_ml.experiments.log_metric_names import LOWER_IS_BETTER
@@ -72,16 +73,18 @@ def analyze(
     if (data is None) == (experiment is None):
         raise InputError("give --data FILE or --experiment ID: one of them, to say what is to be analysed")
     meant = None if shares is None else shares_of(shares)
+    harmed: dict[str, str] = {}
     if data is not None:
         observations = read_observations(data, datetime.now(UTC), tuple(covariate or ()))
     else:
-        from beast_ml.cli.experiment_log import observations_of
+        from beast_ml.cli.experiment_log import logged_experiment
 
-        observations, logged = observations_of(str(experiment), metric, store, experiments, tuple(covariate or ()))
-        meant = logged if meant is None else meant
+        logged = logged_experiment(str(experiment), metric, store, experiments, tuple(covariate or ()))
+        observations, harmed = logged.observations, logged.harmed
+        meant = logged.shares if meant is None else meant
     analysis = analyze_observations(observations, metric, config, multiplicity, meant)
     lower = metric in LOWER_IS_BETTER if lower_is_better is None else lower_is_better
-    verdict = reach_verdict(analysis, lower_is_better=lower, worth=worth)
+    verdict = reach_verdict(analysis, lower_is_better=lower, worth=worth, harmed=harmed)
     report = report_of(analysis, verdict)
     written = [write_report(out, report)]
     if plots:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from beast_ml.experiments.observations import Observations
     from beast_ml.experiments.verdict import ExperimentVerdict
 
-__all__ = ["known_experiment", "observations_of", "track_analysis"]
+__all__ = ["LoggedExperiment", "known_experiment", "logged_experiment", "track_analysis"]
 
 
 def known_experiment(name: str, file: Path | None) -> Experiment:
@@ -46,19 +47,39 @@ def known_experiment(name: str, file: Path | None) -> Experiment:
     return known[name]
 
 
-def observations_of(
+@dataclass(frozen=True)
+class LoggedExperiment:
+    """What the log knows of an experiment.
+
+    Parameters
+    ----------
+    observations
+        Of one metric.
+    shares
+        That were meant; None where they cannot be checked.
+    harmed
+        Variants that break a guardrail, and what was found of each.
+    """
+
+    observations: Observations
+    shares: dict[str, float] | None
+    harmed: dict[str, str]
+
+
+def logged_experiment(
     name: str, metric: str, store: Path | None, file: Path | None, covariates: Sequence[str]
-) -> tuple[Observations, dict[str, float] | None]:
-    """Return what the log knows of an experiment, and the shares that were meant, where they can be checked."""
+) -> LoggedExperiment:
+    """Return what the log knows of an experiment."""
+    from beast_ml.experiments.guardrails import harmed, watch
     from beast_ml.experiments.log_metrics import observe, shares_now
     from beast_ml.logs.store import LogStore
     from beast_ml.settings import load_settings
 
-    experiment = known_experiment(name, file)
-    observations = observe(
-        LogStore(store or load_settings().logs.store), experiment, metric, datetime.now(UTC), covariates
-    )
-    return observations, shares_now(experiment) or None
+    experiment, now = known_experiment(name, file), datetime.now(UTC)
+    log = LogStore(store or load_settings().logs.store)
+    observations = observe(log, experiment, metric, now, covariates)
+    broken = watch(experiment, log, now).breaches
+    return LoggedExperiment(observations, shares_now(experiment) or None, harmed(experiment, broken))
 
 
 def track_analysis(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from beast_ml.cli.known_exploration import known_exploration
 from beast_ml.cli.known_prices import known_prices
 from beast_ml.cli.output import say
+from beast_ml.errors import InputError
 
 if TYPE_CHECKING:
     from beast_ml.operations.learning_loop.live import LiveSurroundings
@@ -26,7 +27,18 @@ def loop_state(settings: Settings) -> StateFile:
 
 
 def live_loop(settings: Settings, store: Path | None = None) -> LiveSurroundings:
-    """Return the loop's surroundings: the log, the registry and the experiments that the settings name."""
+    """Return the loop's surroundings: the log, the registry and the experiments that the settings name.
+
+    Parameters
+    ----------
+    store
+        The log store; None: the settings', which need not be there yet, as the first compaction makes it.
+
+    Raises
+    ------
+    InputError
+        If there is no such folder as ``store``: nobody would ever write there what is waited for.
+    """
     from beast_ml.experiments.experiments_file import EXPERIMENTS_FILE
     from beast_ml.features.kinds import KIND_TABLE
     from beast_ml.logs.store import LogStore
@@ -36,6 +48,13 @@ def live_loop(settings: Settings, store: Path | None = None) -> LiveSurroundings
     from beast_ml.registry.config import TrackingConfig
     from beast_ml.registry.gates import Gates
 
+    if store is not None and not store.is_dir():
+        raise InputError(
+            f"no log store in {store}: `beast logs ingest FILE --store {store}` makes one; without --store the loop "
+            f"takes logs.store of mlflow.yaml, {settings.logs.store}"
+        )
+    if store is None and not settings.logs.store.is_dir():
+        say(f"there is no log store in {settings.logs.store} yet: `beast serve` or `beast logs ingest FILE` makes one")
     told, prices = settings.learning, known_prices(settings)
     return LiveSurroundings(
         store=LogStore(store or settings.logs.store),

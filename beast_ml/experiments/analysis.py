@@ -121,7 +121,7 @@ class ExperimentAnalysis:
     n_looks
         How often the data could have been looked at: distinct times of observation.
     mismatch
-        The check of the division of units; None where nobody said what shares were meant.
+        The check of the division of units; None where nobody said what shares were meant, or no unit can tell.
     excluded, notes
         Of the observations.
     """
@@ -183,7 +183,7 @@ def analyze(
     multiplicity
         What is controlled over several variants: ``holm`` any false finding, ``fdr`` their share, ``none`` nothing.
     shares
-        Of the units that each variant was meant to get; None: not checked.
+        Of the units that each variant was meant to get; None: those that the observations themselves say, if they do.
 
     Raises
     ------
@@ -237,7 +237,7 @@ def analyze(
         comparisons=tuple(comparisons),
         looked_at=looked_at,
         n_looks=n_looks,
-        mismatch=None if shares is None else _mismatch(observations, shares),
+        mismatch=_mismatch(observations, shares),
         excluded=dict(observations.excluded),
         notes=observations.notes,
     )
@@ -302,15 +302,28 @@ def _within(observations: Observations, variant: int, low: int, high: int) -> Un
     return running_moments(observations.unit[own], values, observations.weight[own], last)
 
 
-def _mismatch(observations: Observations, shares: dict[str, float]) -> RatioMismatch:
-    unknown = sorted(set(shares) - set(observations.variants))
-    missing = [name for name in observations.variants if name not in shares]
+def _mismatch(observations: Observations, shares: dict[str, float] | None) -> RatioMismatch | None:
+    _, first = np.unique(observations.unit, return_index=True)
+    first = np.sort(first)
+    if shares is not None:
+        expected = _ordered(shares, observations.variants)
+    elif observations.meant is None:
+        return None
+    else:
+        first = first[np.isfinite(observations.meant[first]).all(axis=1)]
+        expected = observations.meant[first]
+        if not len(first):
+            return None
+    return ratio_mismatch(observations.variant[first], expected)
+
+
+def _ordered(shares: dict[str, float], variants: tuple[str, ...]) -> Floats:
+    unknown = sorted(set(shares) - set(variants))
+    missing = [name for name in variants if name not in shares]
     if unknown or missing:
         wrong = f"no variant {unknown[0]!r}" if unknown else f"no share of {missing[0]!r}"
         raise InputError(f"shares of {', '.join(shares)}: there is {wrong}; give one of each variant")
-    _, first = np.unique(observations.unit, return_index=True)
-    expected = np.array([shares[name] for name in observations.variants])
-    return ratio_mismatch(observations.variant[np.sort(first)], expected)
+    return np.array([shares[name] for name in variants])
 
 
 def _time(moment: np.datetime64) -> datetime:

@@ -66,12 +66,13 @@ def ratio_mismatch(variant: NDArray[np.intp], expected: Floats) -> RatioMismatch
     variant
         (n,) variant of each unit, in the order in which they first appeared.
     expected
-        (k,) shares, or (n, k) where they change; all above 0; each row is taken relative to its sum.
+        (k,) shares, or (n, k) where they change; each row is taken relative to its sum. A variant may have had none
+        for a time.
 
     Raises
     ------
     InputError
-        If a share is not above 0.
+        If a share is below 0, or a unit is of a variant that had none.
 
     Examples
     --------
@@ -81,9 +82,9 @@ def ratio_mismatch(variant: NDArray[np.intp], expected: Floats) -> RatioMismatch
     True
     """
     shares = np.broadcast_to(expected / expected.sum(axis=-1, keepdims=True), (len(variant), expected.shape[-1]))
-    if not (shares > 0).all():
-        raise InputError("an expected share of 0 or less: leave variants without a share out of the check")
     n, k = shares.shape
+    if not (shares >= 0).all() or not (shares[np.arange(n), variant] > 0).all():
+        raise InputError("an expected share of 0 or less: leave units of variants without a share out of the check")
     if n == 0:
         return RatioMismatch(1.0, tuple(np.ravel(expected).tolist()[-k:]), (0.0,) * k)
     rows = np.arange(n)

@@ -18,6 +18,8 @@ __all__ = [
     "Guardrail",
     "ShadowPolicy",
     "SharesSince",
+    "StoppedVariant",
+    "Unit",
     "Variant",
 ]
 
@@ -25,6 +27,7 @@ ShadowPolicy = Literal["challenger", "shadow"]
 """Aliases that may decide without being served."""
 
 Unit = Literal["user", "session", "request"]
+"""What is drawn."""
 
 _SERVED: Final = re.compile(r"champion|challenger(-[A-Za-z0-9_-]{1,48})?")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -90,6 +93,27 @@ class SharesSince(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     shares: dict[str, float]
 
 
+class StoppedVariant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A variant that a guardrail stopped.
+
+    Parameters
+    ----------
+    variant
+        Its name.
+    at
+        Aware.
+    metric
+        Of the guardrail.
+    why
+        What was found of it, as of then.
+    """
+
+    variant: str
+    at: datetime
+    metric: LogMetric
+    why: str
+
+
 class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A comparison of policies on live requests.
 
@@ -125,6 +149,8 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         What ``best-arm`` goes by.
     history
         The shares that there were, in order of time; written by the server, not by people.
+    stops
+        What guardrails stopped, in order of time; written by `beast_ml.experiments.tend`, not by people.
 
     Raises
     ------
@@ -146,6 +172,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     allocation: Literal["fixed", "best-arm"] = "fixed"
     metric: LogMetric = "quality"
     history: tuple[SharesSince, ...] = ()
+    stops: tuple[StoppedVariant, ...] = ()
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.id):

@@ -58,6 +58,10 @@ class Experiments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                     "tenants of its own, or put both into one `layer`"
                 )
 
+    def get(self, name: str) -> Experiment | None:
+        """Return the one of an id; None where there is none."""
+        return next((each for each in self.experiments if each.id == name), None)
+
     def running(self) -> tuple[Experiment, ...]:
         """Return those that assign units."""
         return tuple(each for each in self.experiments if each.status == "running")
@@ -84,7 +88,7 @@ class Experiments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             If it would take the requests of another, or changes what its units or variants mean.
         """
         known = {each.id: each for each in self.experiments}
-        before = known.get(experiment.id)
+        before = self.get(experiment.id)
         if before is not None:
             if before.unit != experiment.unit:
                 raise InputError(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from beast_ml.errors import DataError, InputError, UnavailableError
 from beast_ml.events import events
 from beast_ml.experiments.assignment import Assigner, Assigners
+from beast_ml.experiments.changes import ExperimentChange
 from beast_ml.experiments.definitions import Experiment
 from beast_ml.experiments.experiments_file import Experiments, read_experiments, write_experiments
 from beast_ml.file_lock import file_lock
@@ -80,18 +82,43 @@ class FollowedExperiments:
         UnavailableError
             If the file cannot be written.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with file_lock(self._path.with_name(f"{self._path.name}.lock")):  # of two changes at once, one sees the other
-            self._look()
+        with self._alone():
             if instead_of is not None and instead_of not in self.experiments.experiments:
                 return False
-            changed = self.experiments.put(experiment, self._now())
-            try:
-                write_experiments(self._path, changed)
-            except DataError as error:  # a disk of ours that is full is no mistake of who asks
-                raise UnavailableError(f"{error}; nothing was changed: try again when there is room") from error
-            self._look()
+            self._write(experiment)
             return True
+
+    def change(self, change: ExperimentChange) -> Experiment:
+        """Add an experiment, or change of one what is given, for all workers; return it as it is then.
+
+        Raises
+        ------
+        InputError
+            If it would take the requests of another, or changes what its units or variants mean.
+        UnavailableError
+            If the file cannot be written.
+        """
+        with self._alone():
+            self._write(change.applied_to(self.experiments.get(change.id)))
+            changed = self.experiments.get(change.id)
+            assert changed is not None  # noqa: S101  it was written just now
+            return changed
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Of two changes at once, one sees the other."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with file_lock(self._path.with_name(f"{self._path.name}.lock")):
+            self._look()
+            yield
+
+    def _write(self, experiment: Experiment) -> None:
+        changed = self.experiments.put(experiment, self._now())
+        try:
+            write_experiments(self._path, changed)
+        except DataError as error:  # a disk of ours that is full is no mistake of who asks
+            raise UnavailableError(f"{error}; nothing was changed: try again when there is room") from error
+        self._look()
 
     def _look(self) -> None:
         self._next = self._monotonic() + self._every_s

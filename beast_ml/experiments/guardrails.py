@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import msgspec
 import numpy as np
 
-from beast_ml.experiments.analysis import ExperimentAnalysis
+from beast_ml.errors import DataError
+from beast_ml.experiments.analysis import ExperimentAnalysis, analyze
 from beast_ml.experiments.definitions import Experiment, Guardrail
-from beast_ml.experiments.log_metric_names import LOWER_IS_BETTER
+from beast_ml.experiments.log_metric_names import LOWER_IS_BETTER, LogMetric
+from beast_ml.experiments.log_metrics import observe
 from beast_ml.experiments.observations import CONTROL
+from beast_ml.experiments.sequential_test import SequentialConfig
+from beast_ml.logs.store import LogStore
 
-__all__ = ["Breach", "breaches", "without"]
+__all__ = ["Breach", "Watched", "breaches", "harmed", "watch", "without"]
 
 
 @dataclass(frozen=True)
@@ -33,18 +38,68 @@ class Breach:
     """
 
     variant: str
-    metric: str
+    metric: LogMetric
     harm: float
     at_least: float
     most_harm: float
 
     @property
+    def why(self) -> str:
+        """What was found of it."""
+        return (
+            f"worse than the control in {self.metric} by at least {self.at_least:.4g} (estimated {self.harm:.4g}; "
+            f"{self.most_harm:.4g} is allowed)"
+        )
+
+    @property
     def sentence(self) -> str:
         """What happened."""
-        return (
-            f"{self.variant!r} is worse than the control in {self.metric} by at least {self.at_least:.4g} (estimated "
-            f"{self.harm:.4g}; {self.most_harm:.4g} is allowed)"
-        )
+        return f"{self.variant!r} is {self.why}"
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What the guardrails of an experiment find in the log.
+
+    Parameters
+    ----------
+    breaches
+        Of all variants, also of those that were stopped.
+    waiting
+        What could not be looked at yet, and why.
+    """
+
+    breaches: tuple[Breach, ...]
+    waiting: tuple[str, ...]
+
+
+def watch(experiment: Experiment, store: LogStore, now: datetime) -> Watched:
+    """Return which guardrails are broken, as far as the log tells; nothing is written."""
+    broken: list[Breach] = []
+    waiting: list[str] = []
+    for guardrail in experiment.guardrails:
+        try:
+            observed = observe(store, experiment, guardrail.metric, now)
+            config = SequentialConfig(alpha=guardrail.alpha)
+            broken += breaches(analyze(observed, guardrail.metric, config, "none"), guardrail)
+        except DataError as error:  # nothing in the log yet, or only of one variant: no proof of harm either
+            waiting.append(f"{guardrail.metric}: {error}")
+    return Watched(tuple(broken), tuple(waiting))
+
+
+def harmed(experiment: Experiment, broken: Sequence[Breach]) -> dict[str, str]:
+    """Return the variants that are not to be shipped, each with the reason.
+
+    They are those that break a guardrail now, and those that one stopped and nobody has given a share again since.
+    """
+    reasons: dict[str, list[str]] = {}
+    for each in broken:
+        reasons.setdefault(each.variant, []).append(each.why)
+    for stop in experiment.stops:
+        again = any(each.at > stop.at and each.shares.get(stop.variant, 0.0) > 0 for each in experiment.history)
+        if not again and stop.variant not in reasons:
+            reasons[stop.variant] = [f"stopped on {stop.at:%Y-%m-%d %H:%M} UTC: {stop.why}"]
+    return {variant: "; ".join(whys) for variant, whys in reasons.items()}
 
 
 def breaches(analysis: ExperimentAnalysis, guardrail: Guardrail) -> list[Breach]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +16,7 @@ from beast_ml.errors import DataError, InputError
 from beast_ml.experiments.definitions import Experiment
 from beast_ml.experiments.log_metric_names import LOG_METRICS, LogMetric
 from beast_ml.experiments.observations import Observations
+from beast_ml.experiments.past_shares import PastShares, drawn_by
 from beast_ml.logs.sql_values import time_sql
 from beast_ml.logs.store import LogStore
 
@@ -67,7 +68,8 @@ def observe(
     """Return what a log knows of a metric of an experiment; units are those that it draws.
 
     Where shares changed on the way (a ramp-up, the best-arm mode), an observation counts for 1 over the share that its
-    variant had then: else a variant that grew while everything became better would look better.
+    variant had then: else a variant that grew while everything became better would look better. Whether units are
+    divided as meant is then checked by the shares of each unit's first request.
 
     Parameters
     ----------
@@ -113,15 +115,20 @@ def observe(
     changed = _shares_changed(experiment)
     if changed:
         table = table.append_column("weight", pa.array(_weights(table["received_at"], table["variant"], experiment)))
-    observations = Observations.from_table(table, now, covariates, names)
+    meant = None if shares_now(experiment) else drawn_by(table, store, experiment, _UNITS[experiment.unit])
+    observations = Observations.from_table(table, now, covariates, names, meant)
     notes = [f"{unobserved} requests have no {metric}: compared are those that have"] if unobserved else []
+    if observations.meant is not None and not np.isfinite(observations.meant).all(axis=1).any():
+        notes.append(
+            "whether units are divided as meant was not checked: none came first while two variants had shares"
+        )
     if changed:
         notes.append("shares changed on the way: each request counts for 1 over the share that its variant had then")
     return replace(observations, notes=(*observations.notes, *notes))
 
 
 def shares_now(experiment: Experiment) -> dict[str, float]:
-    """Return the shares that the variants were meant to have, if they always had the same; else none can be checked."""
+    """Return the shares that the variants were meant to have, if they always had the same; else see `observe`."""
     shares = {variant.name: variant.share for variant in experiment.variants}
     return {} if _shares_changed(experiment) or not all(shares.values()) else shares
 
@@ -160,12 +167,8 @@ def _past(store: LogStore, experiment: Experiment, metric: str, table: pa.Table)
 
 def _weights(received_at: pa.ChunkedArray, variant: pa.ChunkedArray, experiment: Experiment) -> Floats:
     """Return 1 over the share that each request's variant had when it came; 0 where it had none."""
-    names = [each.name for each in experiment.variants]
-    since = np.array([np.datetime64(each.at.astimezone(UTC).replace(tzinfo=None), "us") for each in experiment.history])
-    shares = np.array([[each.shares.get(name, 0.0) for name in names] for each in experiment.history])
-    came = received_at.to_numpy().astype("datetime64[us]")
-    epoch = np.maximum(np.searchsorted(since, came, side="right") - 1, 0)
-    known = pc.fill_null(pc.index_in(variant.combine_chunks(), pa.array(names)), -1).to_numpy(zero_copy_only=False)
-    drawn_with = np.where(known >= 0, shares[epoch, known], 0.0)
+    past = PastShares.of(experiment)
+    known = past.variant_numbers(variant)
+    drawn_with = np.where(known >= 0, past.shares[past.period(received_at), known], 0.0)
     weight = np.where(drawn_with > 0, 1.0 / np.maximum(drawn_with, np.finfo(float).tiny), 0.0)
     return weight / weight[weight > 0].mean() if (weight > 0).any() else weight

@@ -51,6 +51,9 @@ class Observations:
         Reason -> number of rows that were left out for it.
     notes
         What a reader should know of the data, in sentences.
+    meant
+        (n, variants) the shares by which each row's unit was drawn, where they were not always the same; NaN in rows
+        that cannot tell whether units are divided as meant. None: nobody said.
     """
 
     variants: tuple[str, ...]
@@ -62,6 +65,7 @@ class Observations:
     covariates: tuple[str, ...] = ()
     excluded: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    meant: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -77,6 +81,7 @@ class Observations:
         now: datetime,
         covariates: Sequence[str] = (),
         variants: Sequence[str] = (),
+        meant: Mapping[str, Floats] | None = None,
     ) -> Observations:
         """Take what is usable from a table; its rows may come in any order.
 
@@ -96,6 +101,8 @@ class Observations:
             Further columns of numbers, known before a variant could act on them.
         variants
             Names that are to be reported even when nothing was observed of them.
+        meant
+            Variant -> (rows,) the share by which each row's unit was drawn for it, as in `Observations.meant`.
 
         Raises
         ------
@@ -141,6 +148,7 @@ class Observations:
             tuple(covariates),
             left_out.reasons,
             tuple(notes),
+            None if meant is None else _by_variant(meant, ordered, len(times))[kept],
         )
 
 
@@ -287,6 +295,11 @@ def _after_a_switch(unit: NDArray[np.intp], variant: NDArray[np.intp]) -> NDArra
     switched = np.empty(len(unit), dtype=bool)
     switched[order] = (seen - (seen - differs)[starts][group]) > 0 if len(unit) else False
     return switched
+
+
+def _by_variant(meant: Mapping[str, Floats], names: Sequence[str], n: int) -> Floats:
+    """Return (n, variants) shares; a variant that nobody speaks of was meant to have none."""
+    return np.stack([meant.get(name, np.zeros(n)) for name in names], axis=1)
 
 
 def _check_comparable(names: Sequence[str], variant: NDArray[np.intp]) -> None:

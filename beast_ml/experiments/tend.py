@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 import numpy as np
 
 from beast_ml.errors import DataError
-from beast_ml.experiments.analysis import analyze
 from beast_ml.experiments.best_arm import moved_shares
-from beast_ml.experiments.definitions import Experiment
-from beast_ml.experiments.guardrails import Breach, breaches, without
+from beast_ml.experiments.definitions import Experiment, StoppedVariant
+from beast_ml.experiments.guardrails import Breach, watch, without
 from beast_ml.experiments.log_metric_names import LOWER_IS_BETTER
 from beast_ml.experiments.log_metrics import observe
-from beast_ml.experiments.sequential_test import SequentialConfig
 from beast_ml.logs.store import LogStore
 
 __all__ = ["Tended", "is_tended", "tend"]
@@ -55,19 +54,14 @@ def is_tended(experiment: Experiment) -> bool:
 
 def tend(experiment: Experiment, store: LogStore, now: datetime, rng: np.random.Generator) -> Tended:
     """Return what the log so far asks for; nothing is written."""
-    broken: list[Breach] = []
-    waiting: list[str] = []
-    for guardrail in experiment.guardrails:
-        try:
-            observed = observe(store, experiment, guardrail.metric, now)
-            config = SequentialConfig(alpha=guardrail.alpha)
-            broken += breaches(analyze(observed, guardrail.metric, config, "none"), guardrail)
-        except DataError as error:  # nothing in the log yet, or only of one variant: no proof of harm either
-            waiting.append(f"{guardrail.metric}: {error}")
+    watched = watch(experiment, store, now)
     on = {each.name for each in experiment.variants if each.share > 0}
-    broken = [each for each in broken if each.variant in on]
+    broken = tuple(each for each in watched.breaches if each.variant in on)
+    waiting = list(watched.waiting)
     if broken:
-        experiment = without(experiment, {each.variant for each in broken})
+        stops = tuple(StoppedVariant(variant=each.variant, at=now, metric=each.metric, why=each.why) for each in broken)
+        left = without(experiment, {each.variant for each in broken})
+        experiment = msgspec.structs.replace(left, stops=(*experiment.stops, *stops))
     shares = None
     if experiment.status == "running" and experiment.allocation == "best-arm":
         try:
@@ -78,4 +72,4 @@ def tend(experiment: Experiment, store: LogStore, now: datetime, rng: np.random.
                 shares, experiment = wanted, experiment.with_shares(wanted)
         except DataError as error:
             waiting.append(f"{experiment.metric}: {error}")
-    return Tended(experiment, tuple(broken), shares, tuple(waiting))
+    return Tended(experiment, broken, shares, tuple(waiting))

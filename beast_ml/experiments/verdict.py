@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Final, Literal
 
 from beast_ml.experiments.analysis import Comparison, ExperimentAnalysis
 
@@ -13,6 +14,8 @@ __all__ = ["Decision", "ExperimentVerdict", "reach_verdict"]
 
 Decision = Literal["ship", "keep control", "keep running"]
 """What an analysis advises."""
+
+_NONE_HARMED: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def reach_verdict(
     *,
     lower_is_better: bool = False,
     worth: float = 0.0,
-    harmed: Sequence[str] = (),
+    harmed: Mapping[str, str] = _NONE_HARMED,
 ) -> ExperimentVerdict:
     """Return the verdict on an experiment from its main metric.
 
@@ -75,7 +78,7 @@ def reach_verdict(
     worth
         The least improvement that is worth a change, in units of the metric.
     harmed
-        Variants that break a guardrail.
+        Variants that break a guardrail, and what was found of each.
     """
     sign = -1.0 if lower_is_better else 1.0
     if analysis.mismatch is not None and analysis.mismatch.found:
@@ -133,8 +136,8 @@ def _fallen_back(each: Comparison) -> str:
     )
 
 
-def _harm(harmed: Sequence[str]) -> list[str]:
-    return [f"{name!r} breaks a guardrail" for name in harmed]
+def _harm(harmed: Mapping[str, str]) -> list[str]:
+    return [f"{name!r} breaks a guardrail: {why}" for name, why in harmed.items()]
 
 
 def _undecided(leading: Comparison, analysis: ExperimentAnalysis) -> str:

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from beast_ml.domain.money import usd
 from beast_ml.errors import DataError, UnavailableError
-from beast_ml.experiments.definitions import Experiment
+from beast_ml.experiments.changes import ExperimentChange
 from beast_ml.experiments.experiments_file import Experiments
 from beast_ml.experiments.kept_analyses import KeptAnalyses, read_analyses
 from beast_ml.operations.budgets.rules import BudgetRule, BudgetStatus
@@ -194,11 +194,12 @@ async def list_analyses(services: Services, _: None, __: str) -> KeptAnalyses:
         raise UnavailableError(str(error)) from error
 
 
-async def put_experiment(services: Services, body: Experiment, _: str) -> Experiments:
-    """Add or change one; workers follow within a second."""
-    if body.status == "running":
-        services.runtime.check_can_follow({each.policy for each in body.variants} | {body.shadow or "champion"})
-    services.experiments.put(body)
+async def put_experiment(services: Services, body: ExperimentChange, _: str) -> Experiments:
+    """Add one, or change of one what is given; workers follow within a second."""
+    wanted = body.applied_to(services.experiments.experiments.get(body.id))
+    if wanted.status == "running":
+        services.runtime.check_can_follow({each.policy for each in wanted.variants} | {wanted.shadow or "champion"})
+    services.experiments.change(body)
     services.follow_experiments()
     return services.experiments.experiments
 

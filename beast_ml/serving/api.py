@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from beast_ml.experiments.definitions import Experiment
+from beast_ml.experiments.changes import ExperimentChange
 from beast_ml.experiments.experiments_file import Experiments
 from beast_ml.experiments.kept_analyses import KeptAnalyses
 from beast_ml.operations.explicit_feedback import FeedbackReport
@@ -206,10 +206,10 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "POST",
         "/v1/admin/experiments",
-        Experiment,
+        ExperimentChange,
         Experiments,
         put_experiment,
-        "Start, change or stop an experiment.",
+        "Start an experiment, or change or stop one: what is left out stays as it is.",
         auth="admin",
         tag="admin",
     ),

@@ -37,6 +37,7 @@ def experiment_store(
     quality: Mapping[str, float],
     errors: Mapping[str, float],
     seed: int = 0,
+    ramped: Experiment | None = None,
 ) -> LogStore:
     """Return a store with n requests of the day before the experiment and n of its own, a minute apart.
 
@@ -53,15 +54,19 @@ def experiment_store(
         the control.
     seed
         Of the draws.
+    ramped
+        What the experiment is from its middle on; None: the same.
     """
     rng, assigner = np.random.default_rng(seed), Assigner(experiment)
+    later = assigner if ramped is None else Assigner(ramped)
     taste = rng.normal(0.0, 0.2, size=max(n // 4, 1))
     rows = []
     for i in range(2 * n):
         user = int(rng.integers(len(taste)))
         during = i >= n
         at = BEGAN + timedelta(minutes=i - n)
-        drawn = assigner.assign(assigner.unit("acme", f"user-{user}", None, f"r{i}"))
+        by = assigner if i < n + n // 2 else later
+        drawn = by.assign(by.unit("acme", f"user-{user}", None, f"r{i}"))
         variant = (drawn.variant if during else None) or "control"
         failed = rng.random() < errors[variant]
         rows.append(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from beast_ml.evaluation.off_policy.diagnostics import Diagnostics, diagnose
 from beast_ml.evaluation.off_policy.estimators import PerRound, TargetRounds, estimate_rounds
 from beast_ml.evaluation.off_policy.intervals import (
+    NOTHING,
     Interval,
     Questions,
     always_valid,
@@ -41,7 +42,7 @@ _RESAMPLES: Final = 1000
 
 @dataclass(frozen=True)
 class PolicyEstimate:
-    """One estimator's answer, with 95% intervals.
+    """One estimator's answer, with 95% intervals: without bounds where no labelled request speaks of the policy.
 
     Parameters
     ----------
@@ -227,6 +228,9 @@ def evaluate_rounds(
             bernstein=bernstein(each, questions, -most, highest + most),
             always_valid=always_valid(each, questions),
         )
+        # Sums of nothing, and mere predictions, vary little or not at all: that is no knowledge.
+        if each.effective > 0
+        else PolicyEstimate(each.value, 0.0, NOTHING, NOTHING, NOTHING, NOTHING)
         for each, interval in zip(every, intervals, strict=True)
     ]
     diagnostics = diagnose(rounds, speaking, target, models, candidates)

@@ -23,6 +23,7 @@ from beast_ml.evaluation.off_policy.rounds import Floats, normal_interval, stand
 
 __all__ = [
     "INTERVALS",
+    "NOTHING",
     "Interval",
     "IntervalKind",
     "Questions",
@@ -45,7 +46,9 @@ Interval = tuple[float, float]
 
 _ALPHA: Final = 0.05
 _LEAST_UNITS: Final = 2
-_NOTHING: Final[Interval] = (float("-inf"), float("inf"))
+NOTHING: Final[Interval] = (float("-inf"), float("inf"))
+"""What is known of a value that nothing speaks of."""
+
 _BATCH: Final = 64
 _TIGHTEST_AT: Final = 1_000
 
@@ -86,7 +89,7 @@ def normal(estimate: PerRound, questions: Questions) -> Interval:
     """Return the normal interval, its standard error from the spread between questions."""
     values = questions.influence(estimate)
     if len(values) < _LEAST_UNITS or not np.isfinite(values).all():
-        return _NOTHING
+        return NOTHING
     return normal_interval(estimate.value, standard_error(values))[1:]
 
 
@@ -109,7 +112,7 @@ def bootstrap(estimates: Sequence[PerRound], questions: Questions, resamples: It
         Of the questions: see `resample`.
     """
     if questions.n_units < _LEAST_UNITS:
-        return [_NOTHING] * len(estimates)
+        return [NOTHING] * len(estimates)
     found = _studentise(estimates, questions, resamples)
     return [_studentised(*each) for each in zip(found.value, found.error, found.resampled.T, strict=True)]
 
@@ -128,7 +131,7 @@ def simultaneous(
         (k,) which of the estimates may be chosen; the others get intervals of their own, as `bootstrap` makes them.
     """
     if questions.n_units < _LEAST_UNITS:
-        return [_NOTHING] * len(estimates)
+        return [NOTHING] * len(estimates)
     found = _studentise(estimates, questions, resamples)
     family = counted & (found.error > 0) & np.isfinite(found.value)
     t = found.resampled[:, family]
@@ -183,7 +186,7 @@ def _studentise(estimates: Sequence[PerRound], questions: Questions, resamples: 
 
 def _studentised(value: float, error: float, t: Floats) -> Interval:
     if not np.isfinite(value):
-        return _NOTHING
+        return NOTHING
     if error == 0.0:
         return float(value), float(value)
     t = t[np.isfinite(t)]
@@ -198,7 +201,7 @@ def bernstein(estimate: PerRound, questions: Questions, low: float, high: float)
     """
     values = questions.influence(estimate)
     if len(values) < _LEAST_UNITS or not np.isfinite(values).all() or not low < high:
-        return _NOTHING
+        return NOTHING
     low, high = min(low, float(values.min())), max(high, float(values.max()))
     bounds = empirical_bernstein_sequence(values, low, high, _ALPHA, tightest_at=len(values))
     return float(bounds.low[-1]), float(bounds.high[-1])
@@ -213,6 +216,6 @@ def always_valid(estimate: PerRound, questions: Questions) -> Interval:
     values = questions.influence(estimate)
     k = len(values)
     if k < _LEAST_UNITS or not np.isfinite(values).all():
-        return _NOTHING
+        return NOTHING
     radius = float(normal_mixture_radius(k, values.var(ddof=1), rho_tightest_at(_TIGHTEST_AT), _ALPHA))
     return estimate.value - radius, estimate.value + radius

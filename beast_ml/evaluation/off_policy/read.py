@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -32,6 +33,7 @@ _LOG: Final = ("request_id", "chosen_model", "propensity", "candidates", "prompt
 _OPTIONAL: Final = ("received_at", "served_model")
 _TARGET: Final = ("request_id", "model", "probability")
 _TOLERANCE: Final = 1e-3
+_CLOCKS_DIFFER: Final = timedelta(minutes=5)
 _MOST_USD: Final = 1e100  # variances of more are no numbers any longer
 
 Mask = NDArray[np.bool_]
@@ -55,8 +57,10 @@ class Usage:
         Reason -> requests that could not be used.
     unknown_target_rows
         Target rows of requests that are not in the log.
+    waiting
+        Reason -> requests that cannot be used yet: nothing is wrong with them.
     notes
-        Reason -> requests that are used in part, or not yet: nothing is wrong with them.
+        What -> requests that are used, but not as they are.
     """
 
     log_rows: int
@@ -66,6 +70,7 @@ class Usage:
     no_choice: int
     refused: dict[str, int]
     unknown_target_rows: int
+    waiting: dict[str, int]
     notes: dict[str, int]
 
     @property
@@ -75,11 +80,13 @@ class Usage:
         return bad / max(bad + self.used, 1)
 
     def warning(self) -> str | None:
-        """Return what to tell the user, or None."""
-        found = [f"{reason}: {n:,}" for reason, n in (*self.refused.items(), *self.notes.items())]
+        """Return what to tell the user of what was left out, and of what is used otherwise than it is; or None."""
+        left_out = [f"{reason}: {n:,}" for reason, n in (*self.refused.items(), *self.waiting.items())]
         if self.unknown_target_rows:
-            found.append(f"target rows of requests that are not in the log: {self.unknown_target_rows:,}")
-        return "; ".join(found) if found else None
+            left_out.append(f"target rows of requests that are not in the log: {self.unknown_target_rows:,}")
+        told = [f"left out: {'; '.join(left_out)}"] if left_out else []
+        told += [f"used, but {what}: {n:,}" for what, n in self.notes.items()]
+        return "; ".join(told) if told else None
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,7 @@ class PolicyData:
     usage: Usage
 
 
-def read_policy_data(log: Path, target: Path, metric: Metric = "quality") -> PolicyData:
+def read_policy_data(log: Path, target: Path, metric: Metric = "quality", now: datetime | None = None) -> PolicyData:
     """Return the usable rounds of a Parquet log with a target policy.
 
     Parameters
@@ -133,6 +140,9 @@ def read_policy_data(log: Path, target: Path, metric: Metric = "quality") -> Pol
         ``served_model`` are read where they are there.
     target
         Has ``request_id, model, probability``; models that it does not name for a request have probability 0.
+    now
+        Aware; requests received later come from a clock that is ahead: they are used as the newest ones. None: all
+        times are taken as they are.
 
     Raises
     ------
@@ -173,6 +183,7 @@ def read_policy_data(log: Path, target: Path, metric: Metric = "quality") -> Pol
         ("a chosen model that was no candidate", no_candidate),
         (f"a {metric} that is none", _impossible(reward, metric)),
         *told,
+        *_never_candidates(probabilities, candidates, names),
         ("a target that chooses a model that was no candidate", ((probabilities > 0) & ~candidates).max(axis=1)),
     ]
     usable, refused = np.ones(len(chosen), dtype=bool), {}
@@ -187,19 +198,26 @@ def read_policy_data(log: Path, target: Path, metric: Metric = "quality") -> Pol
     if not usable.any():
         told_why = "; ".join(f"{reason}: {count}" for reason, count in refused.items()) or "no request has a choice"
         raise NotEnoughDataError(f"none of {n_read} requests of {log} can be evaluated ({told_why}): mend the files")
-    notes = {}
+    waiting, notes = {}, {}
     if "served_model" in rows.column_names:
         stood_in = usable & pc.fill_null(pc.not_equal(rows["served_model"], rows["chosen_model"]), False).to_numpy()
         if stood_in.any():  # a fallback's outcome says nothing of the chosen model
             notes[f"answered by another model than the chosen one, {metric} not counted"] = int(stood_in.sum())
             reward = np.where(stood_in, np.nan, reward)
     received_at = _seconds(rows)
-    if received_at is not None and (labelled := usable & ~np.isnan(reward)).any():
+    ahead = _ahead(received_at, now, len(usable))
+    if received_at is not None and (usable & ahead).any():
+        notes["received in the future by this machine's clock (set the clocks), taken as the newest"] = int(
+            (usable & ahead).sum()
+        )
+        if not ahead.all():
+            received_at = np.minimum(received_at, received_at[~ahead].max())
+    if received_at is not None and (labelled := usable & ~ahead & ~np.isnan(reward)).any():
         # Of requests as new as these, nothing but what is predicted could be told.
-        waiting = usable & (received_at > received_at[labelled].max())
-        if waiting.any():
-            notes[f"newer than any that has a {metric}, left out"] = int(waiting.sum())
-            usable &= ~waiting
+        too_new = usable & ~ahead & (received_at > received_at[labelled].max())
+        if too_new.any():
+            waiting[f"newer than any that has a {metric}"] = int(too_new.sum())
+            usable &= ~too_new
     kept = rows.filter(pa.array(usable))
     return PolicyData(
         models=tuple(names),
@@ -212,7 +230,9 @@ def read_policy_data(log: Path, target: Path, metric: Metric = "quality") -> Pol
         target=probabilities[usable] / probabilities[usable].sum(axis=1, keepdims=True),
         received_at=None if received_at is None else received_at[usable],
         metric=metric,
-        usage=Usage(n_read, wanted.num_rows, int(usable.sum()), duplicates, no_choice, refused, unknown, notes),
+        usage=Usage(
+            n_read, wanted.num_rows, int(usable.sum()), duplicates, no_choice, refused, unknown, waiting, notes
+        ),
     )
 
 
@@ -302,6 +322,22 @@ def _probabilities(
         ],
         int((~known).sum()),
     )
+
+
+def _never_candidates(probabilities: Floats, candidates: Mask, names: Sequence[str]) -> list[tuple[str, Mask]]:
+    """Return which requests' targets take a model that no request could have, one reason a model."""
+    strange = np.flatnonzero((probabilities > 0).any(axis=0) & ~candidates.any(axis=0))
+    return [
+        (f"a target that chooses {names[j]!r}, which was no candidate of any request", probabilities[:, j] > 0)
+        for j in strange.tolist()
+    ]
+
+
+def _ahead(received_at: Floats | None, now: datetime | None, n: int) -> Mask:
+    """Return (n,) which requests come from a clock that is ahead."""
+    if received_at is None or now is None:
+        return np.zeros(n, dtype=bool)
+    return np.asarray(received_at > (now + _CLOCKS_DIFFER).timestamp())
 
 
 def _impossible(reward: Floats, metric: Metric) -> Mask:

@@ -53,6 +53,9 @@ Apart = Callable[[Served], tuple[Floats, Floats]]
 """Of requests, (n,) `share_apart` of each choice, and (n,) quality that is expected whoever decides."""
 
 _CLOCKS_DIFFER: Final = timedelta(minutes=5)
+_LOADS: Final = timedelta(minutes=10)
+"""How long servers may take to load a candidate beside what they serve by; seconds, mostly."""
+
 _MOST_MORE_ERRORS: Final = 0.02
 _MOST_COMPARED: Final = 100_000
 _UNIT: Final = "tenant_id || ' ' || coalesce('user ' || user_id, 'request ' || request_id)"
@@ -73,6 +76,7 @@ def count_new(
     conditions = [f"received_at < {time_sql(until)}"]
     if since is not None:
         conditions.append(f"received_at >= {time_sql(since)}")
+    others = {} if policy is None else _labelled_of_others(store, conditions, policy)
     if policy is not None:
         conditions.append(f"policy_version = {text_sql(policy)}")
     still_true = "" if true_from is None else f" FILTER (WHERE received_at >= {time_sql(true_from)})"
@@ -90,10 +94,21 @@ def count_new(
         until,
         int(found["n"]) + ahead["n"][0].as_py(),
         int(found["n_labelled"]),
+        others,
         n_in_future=ahead["n"][0].as_py(),
         n_told_before=int(found["n_told_before"]),
         n_without_propensity=int(found["n_without_propensity"]),
     )
+
+
+def _labelled_of_others(store: LogStore, conditions: Sequence[str], policy: str) -> dict[str, int]:
+    """Return how many labelled requests each other policy decided, the most first."""
+    rows = store.sql(
+        "SELECT coalesce(policy_version, '') AS version, count(quality) AS n FROM log "  # noqa: S608 - as below
+        f"WHERE {' AND '.join(conditions)} AND coalesce(policy_version, '') <> {text_sql(policy)} "
+        "AND quality IS NOT NULL GROUP BY 1 ORDER BY n DESC, version"
+    ).to_pylist()
+    return {row["version"]: int(row["n"]) for row in rows}
 
 
 def learnable_in(
@@ -164,13 +179,17 @@ def without_stale(logged: LoggedOutcomes, stale: Mapping[str, datetime]) -> Logg
 
 
 def shadowed_in(store: LogStore, since: datetime, policy: str) -> Shadowed:
-    """Return what a policy did unserved; requests before its first decision came before it was loaded."""
+    """Return what a policy did unserved; requests before its first decision came before it was loaded.
+
+    Of one that never decided, those count that came when it should long have been loaded.
+    """
     decided = f"context['shadow_policy_version'] = {text_sql(policy)}"
     found = store.sql(
         f"WITH recent AS (SELECT received_at, coalesce({decided}, false) AS decided FROM log "  # noqa: S608 - as above
         f"WHERE received_at >= {time_sql(since)} AND chosen_model IS NOT NULL) "
         "SELECT count(*) AS n_asked, count(*) FILTER (WHERE decided) AS n_decided FROM recent "
-        "WHERE received_at >= (SELECT min(received_at) FROM recent WHERE decided)"
+        "WHERE received_at >= coalesce((SELECT min(received_at) FROM recent WHERE decided), "
+        f"{time_sql(since + _LOADS)})"
     ).to_pylist()[0]
     return Shadowed(int(found["n_asked"]), int(found["n_decided"]))
 

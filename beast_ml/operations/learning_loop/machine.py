@@ -18,6 +18,9 @@ from beast_ml.operations.learning_loop.validation import find_problems
 __all__ = ["Waiting", "advance"]
 
 
+_NAMED: Final = 3
+
+
 @dataclass(frozen=True)
 class Waiting:
     """Nothing to do yet, and why.
@@ -92,6 +95,13 @@ def _shadow(state: LoopState, around: Surroundings, config: LoopConfig) -> LoopS
     seen = around.shadow(state)
     if seen.n_asked < config.shadow_requests:
         return _wait(state, around, config, f"{seen.n_asked:,} of {config.shadow_requests:,} requests shadowed")
+    if seen.n_decided == 0:
+        return _rejected(
+            state,
+            around,
+            f"it decided none of {seen.n_asked:,} shadowed requests: servers cannot load it (`GET /readyz` says what "
+            "they follow), or it fails on each",
+        )
     undecided = seen.n_asked - seen.n_decided
     if undecided > config.max_undecided_share * seen.n_asked:
         return _rejected(state, around, f"it left {undecided:,} of {seen.n_asked:,} shadowed requests undecided")
@@ -193,6 +203,14 @@ def _candidate(state: LoopState) -> int:
 def _too_few(found: Collected, config: LoopConfig) -> str:
     """Return how many labels are waited for, and what may keep them from coming."""
     told = f"{found.n_labelled:,} new labelled requests, {config.min_labelled:,} are needed"
+    if found.labelled_of_others:
+        others = [f"{version[:12] or 'no known version'}: {n:,}" for version, n in found.labelled_of_others.items()]
+        named = ", ".join([*others[:_NAMED], "..."] if len(others) > _NAMED else others)
+        told += (
+            f"; {sum(found.labelled_of_others.values()):,} labelled ones were decided by other policies ({named}), and "
+            "only those count that the champion decided: let it serve (`beast serve`), or log its version as "
+            "`policy_version`"
+        )
     unlabelled = found.n_requests - found.n_in_future - found.n_labelled
     if unlabelled >= config.min_labelled:
         told += f"; {unlabelled:,} more have no quality label: send feedback (`POST /v1/feedback`, `beast logs ingest`)"

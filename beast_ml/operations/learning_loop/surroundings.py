@@ -22,6 +22,9 @@ class Collected:
         Requests received before are counted.
     n_requests, n_labelled
         New ones, and those of them with a quality label; after drift, only what was labelled since counts as such.
+    labelled_of_others
+        Policy version -> labelled requests of the same time that it decided: of no use as evidence against the policy
+        that serves, whose own decisions alone are counted. The key is empty for those of no known version.
     n_in_future, n_told_before
         Received later than now, and labelled before they were received: clocks that are wrong.
     n_without_propensity
@@ -37,6 +40,7 @@ class Collected:
     until: datetime
     n_requests: int = 0
     n_labelled: int = 0
+    labelled_of_others: Mapping[str, int] = field(default_factory=dict)
     n_in_future: int = 0
     n_told_before: int = 0
     n_without_propensity: int = 0

@@ -136,7 +136,7 @@ def test_an_experiment_is_created_ramped_listed_and_stopped_in_its_file(beast, t
     (created,) = read_experiments(tmp_path / "experiments.json").experiments
     assert {each.name: each.share for each in created.variants} == {"control": 0.9, "new": 0.1}
     assert created.guardrails[0].most_harm == 0.02
-    beast("experiment", "create", "cheaper", "--variant", "new=challenger:0.5", "--guardrail", "errors=0.02", *file)
+    beast("experiment", "create", "cheaper", "--variant", "new=challenger:0.5", *file)
     code, printed, _ = beast("experiment", "status", *file)
     assert code == 0
     assert "cheaper" in printed
@@ -151,9 +151,48 @@ def test_an_experiment_is_created_ramped_listed_and_stopped_in_its_file(beast, t
     ]
 
 
+def test_what_is_not_said_anew_stays_as_it_is_and_is_dropped_only_when_asked(beast, tmp_path):
+    def create(*arguments):
+        code, printed, said = beast(
+            "experiment", "create", "trial", *arguments, "--json", "--experiments", tmp_path / "experiments.json"
+        )
+        assert code == 0, said
+        (shown,) = json.loads(printed)
+        return shown
+
+    protected = (
+        "guardrails",
+        "tenants",
+        "allocation",
+        "metric",
+        "shadow",
+        "shadow_share",
+        "unit",
+        "layer",
+        "layer_share",
+    )
+    first = create(
+        "--variant", "new=challenger:0.1", "--guardrail", "errors=0.02", "--tenant", "acme", "--best-arm",
+        "--metric", "cost", "--shadow", "challenger", "--shadow-share", 0.5, "--unit", "session",
+        "--layer", "top", "--layer-share", 0.5,
+    )  # fmt: skip
+    ramped = create("--variant", "new=challenger:0.5")
+    assert {each["name"]: each["share"] for each in ramped["variants"]} == {"control": 0.5, "new": 0.5}
+    assert {name: ramped[name] for name in protected} == {name: first[name] for name in protected}
+    kept = create("--guardrail", "quality=0.01")
+    assert kept["variants"] == ramped["variants"]
+    assert [each["metric"] for each in kept["guardrails"]] == ["quality"]
+    bare = create("--no-guardrails", "--all-tenants", "--fixed-shares", "--no-shadow")
+    dropped = (bare["guardrails"], bare["tenants"], bare["allocation"], bare["shadow"])
+    assert dropped == ([], None, "fixed", None)
+    assert bare["metric"] == "cost"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("create", "a", "--tenant", "acme", "--all-tenants"), "give --tenant or --all-tenants"),
+        (("create", "a", "--control-share", 0.5), "give every --variant"),
         (("create",), "give an ID and --variant"),
         (("create", "--from-report", "r.json"), "as a savings report"),
         (("create", "a", "--from-report", "r.json"), "give no ID"),
@@ -201,6 +240,8 @@ def test_the_log_is_analysed_and_a_bad_variant_is_stopped(beast, tmp_path):
     assert code == 0
     assert "Keep control: 'new': errors +" in printed
     assert json.loads((tmp_path / "out" / "report.json").read_text())["sample_ratio"]["found"] is False
+    _, printed, _ = beast("experiment", "analyze", "--experiment", "trial", *where, "--out", "out2", "--no-plots")
+    assert "Keep control: 'new' breaks a guardrail: worse than the control in errors" in " ".join(printed.split())
     code, printed, _ = beast("experiment", "guard", *where, "--dry-run", "--json")
     assert json.loads(printed)[0]["written"] is False
     assert read_experiments(tmp_path / "e.json").running()
@@ -208,11 +249,13 @@ def test_the_log_is_analysed_and_a_bad_variant_is_stopped(beast, tmp_path):
     assert code == 0
     assert "trial: 'new' is worse than the control in errors by at least" in printed
     assert not read_experiments(tmp_path / "e.json").running()
+    _, printed, _ = beast("experiment", "status", "--experiments", tmp_path / "e.json")
+    assert "trial: a guardrail stopped 'new' on" in " ".join(printed.split())
     quality, errors = read_analyses(tmp_path / ANALYSES_FILE).analyses
     assert (quality.metric, errors.metric) == ("quality", "errors")
     new = json.loads((tmp_path / "out" / "report.json").read_text())["variants"]["new"]
     assert errors.report["variants"]["new"] == new  # what `analyze` said
-    assert errors.report["verdict"]["decision"] == "keep control"
+    assert errors.report["verdict"]["decision"] == quality.report["verdict"]["decision"] == "keep control"
 
 
 def test_of_an_experiment_that_nobody_uses_it_is_said_what_is_waited_for(beast, tmp_path):

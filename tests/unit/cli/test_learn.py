@@ -6,6 +6,7 @@ import json
 import shutil
 
 import numpy as np
+import pytest
 
 from beast_ml.errors import RegistryUnavailableError
 from beast_ml.operations.learning_loop.live import LiveSurroundings
@@ -18,11 +19,19 @@ def test_without_a_log_it_waits_and_says_what_for(beast, tmp_path, migrated_stor
     shutil.copyfile(migrated_store, tmp_path / "mlflow.db")
     code, out, _ = beast("learn", "status")
     assert (code, "has not run yet" in out) == (0, True)
-    code, out, _ = beast("learn", "once")
+    code, out, said = beast("learn", "once")
     assert code == 0
+    assert "there is no log store in data/logs yet" in " ".join(said.split())
     assert "is at `collect` and waits: 0 new labelled requests, 1,000 are needed" in out
     code, out, _ = beast("learn", "status", "--json")
     assert json.loads(out)["step"] == "collect"
+
+
+@pytest.mark.parametrize("command", ["once", "watch"])
+def test_a_log_store_that_is_not_there_is_not_waited_for(beast, command):
+    code, _, said = beast("learn", command, "--store", "data/lgos")
+    assert code == 2
+    assert "no log store in data/lgos" in " ".join(said.split())
 
 
 def test_what_cannot_be_learnt_from_ends_the_cycle_with_the_reason(beast, tmp_path, migrated_store):

@@ -25,7 +25,7 @@ def test_a_real_difference_is_found_with_an_interval_about_it():
     verdict = reach_verdict(analysis)
     assert (verdict.decision, verdict.variant) == ("ship", "new")
     assert reach_verdict(analysis, lower_is_better=True).decision == "keep control"
-    assert reach_verdict(analysis, harmed=["new"]).decision == "keep control"
+    assert reach_verdict(analysis, harmed={"new": "slow"}).decision == "keep control"
 
 
 def test_the_stop_is_the_first_look_that_excludes_nothing_found_later():

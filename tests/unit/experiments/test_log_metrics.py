@@ -7,6 +7,7 @@ import pytest
 from beast_ml.errors import DataError, InputError
 from beast_ml.experiments.analysis import analyze
 from beast_ml.experiments.definitions import SharesSince
+from beast_ml.experiments.experiments_file import Experiments
 from beast_ml.experiments.log_metrics import observe, shares_now
 from beast_ml.logs.store import LogStore
 from beast_ml.testing.experiment_logs import BEGAN, experiment_of, experiment_store
@@ -91,3 +92,43 @@ def test_requests_of_a_variant_without_a_share_are_left_out(store):
     )
     observed = observe(store, msgspec.structs.replace(TRIAL, history=history), "latency", NOW)
     assert observed.excluded["its variant had no share then"] > 500
+    mismatch = analyze(observed).mismatch
+    assert not mismatch.found
+    assert mismatch.expected == (0.5, 0.5)
+
+
+def test_units_that_are_not_divided_as_meant_are_found_after_a_ramp_up_too(store):
+    history = (
+        SharesSince(at=BEGAN, shares={"control": 0.9, "new": 0.1}),
+        SharesSince(at=BEGAN + timedelta(minutes=2_000), shares={"control": 0.5, "new": 0.5}),
+    )
+    mismatch = analyze(observe(store, msgspec.structs.replace(TRIAL, history=history), "latency", NOW)).mismatch
+    assert mismatch.found
+    assert mismatch.observed[1] > 0.4
+
+
+@pytest.mark.parametrize("unit", ["user", "request"])
+def test_a_variant_that_grows_onto_units_that_came_before_is_no_mismatch(tmp_path, unit):
+    middle = BEGAN + timedelta(minutes=2_000)
+    small = Experiments().put(experiment_of(unit=unit).with_shares({"new": 0.1}), BEGAN)
+    grown = small.put(small.experiments[0].with_shares({"new": 0.5}), middle).experiments[0]
+    alike = {"control": 0.5, "new": 0.5}
+    store = experiment_store(tmp_path, small.experiments[0], 4_000, alike, dict.fromkeys(alike, 0.0), ramped=grown)
+    observed = observe(store, grown, "latency", NOW)
+    mismatch = analyze(observed).mismatch
+    assert not mismatch.found
+    assert sum(mismatch.expected) == pytest.approx(1.0)
+    n_silent = np.isnan(observed.meant).any(axis=1).sum()
+    assert n_silent > 500 if unit == "user" else n_silent == 1  # the one that came at the very moment of the change
+
+
+def test_where_no_unit_can_tell_how_units_are_divided_that_is_said(tmp_path):
+    history = (
+        SharesSince(at=BEGAN - timedelta(days=2), shares={"control": 0.4, "new": 0.6}),
+        SharesSince(at=BEGAN - timedelta(seconds=1), shares={"control": 0.5, "new": 0.5}),
+    )
+    alike = {"control": 0.5, "new": 0.5}
+    store = experiment_store(tmp_path, TRIAL, 80, alike, dict.fromkeys(alike, 0.0), seed=1)
+    observed = observe(store, msgspec.structs.replace(TRIAL, history=history), "latency", NOW)
+    assert any("was not checked" in note for note in observed.notes)
+    assert analyze(observed).mismatch is None

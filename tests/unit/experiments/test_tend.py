@@ -30,6 +30,9 @@ def test_a_variant_that_breaks_a_guardrail_is_stopped_and_the_others_go_on(store
     assert "is worse than the control in errors by at least" in tended.breaches[0].sentence
     assert tended.experiment.status == "running"
     assert shares(tended.experiment) == pytest.approx({"control": 1 / 3, "bad": 0.0, "good": 1 / 3})
+    (stopped,) = tended.experiment.stops
+    assert (stopped.variant, stopped.at, stopped.metric) == ("bad", NOW, "errors")
+    assert stopped.why in tended.breaches[0].sentence
     again = tend(tended.experiment, store, NOW, np.random.default_rng(0))
     assert not again.changed
 

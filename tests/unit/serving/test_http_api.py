@@ -281,6 +281,25 @@ def test_an_experiment_marks_its_requests_and_sticks_to_its_units(serving):
     assert [each.get("variant") for each in batch.json()["decisions"]] == [variant_of[f"u{i}"] for i in range(60)]
 
 
+def test_what_a_change_of_an_experiment_leaves_out_stays_as_it_is(serving):
+    api = serving()
+    guardrails = [{"metric": "errors", "most_harm": 0.02}]
+    body = experiment(control=("champion", 0.9), other=("champion", 0.1))
+    first = api.post("/v1/admin/experiments", body | {"tenants": ["acme"], "guardrails": guardrails}, ADMIN_KEY).json()[
+        "experiments"
+    ][0]
+    more = {"id": "test", "variants": experiment(control=("champion", 0.5), other=("champion", 0.5))["variants"]}
+    ramped = api.post("/v1/admin/experiments", more, ADMIN_KEY).json()["experiments"][0]
+    assert [each["share"] for each in ramped["variants"]] == [0.5, 0.5]
+    assert (ramped["tenants"], ramped["guardrails"]) == (["acme"], first["guardrails"])
+    sent_back = api.post("/v1/admin/experiments", ramped | {"status": "stopped"}, ADMIN_KEY).json()["experiments"][0]
+    assert (sent_back["status"], sent_back["guardrails"]) == ("stopped", first["guardrails"])
+    bare = {"id": "test", "status": "running", "tenants": None, "guardrails": []}
+    dropped = api.post("/v1/admin/experiments", bare, ADMIN_KEY).json()["experiments"][0]
+    assert (dropped["tenants"], dropped["guardrails"]) == (None, [])
+    assert [each["share"] for each in dropped["variants"]] == [0.5, 0.5]
+
+
 def test_a_challenger_and_a_shadow_decide_where_they_are_loaded(serving, router_folder):
     api = serving()
     runtime = api.worker.services.runtime

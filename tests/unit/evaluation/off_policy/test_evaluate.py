@@ -73,6 +73,10 @@ def test_a_policy_that_was_never_tried_gets_no_bounds_it_does_not_deserve(files)
     )
     assert report["verdict"]["answer"] == "cannot be answered by this log"
     assert report["estimators"]["snips"]["value"] is None
+    for each in (*report["estimators"].values(), report["gain"]):
+        assert each["low"] is each["high"] is None
+        assert set(map(tuple, each["intervals"].values())) == {(None, None)}
+    assert report["logging_policy"]["low"] is not None
 
 
 def test_the_same_files_and_seed_give_the_same_report(files):

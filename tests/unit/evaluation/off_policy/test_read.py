@@ -50,7 +50,7 @@ def test_a_bad_request_is_counted_with_its_reason_and_the_others_are_used(files,
         (put("probability", 10, 0.5), "target probabilities that do not sum to 1"),
         (put("probability", 10, -0.75), "a target probability that is none"),
         (put("model", 11, "large"), "a model twice in the target"),
-        (put("model", 10, "unheard-of"), "a target that chooses a model that was no candidate"),
+        (put("model", 10, "unheard-of"), "a target that chooses 'unheard-of', which was no candidate of any request"),
     ],
 )
 def test_a_bad_target_is_counted_with_its_reason(files, change, reason):
@@ -93,7 +93,8 @@ def test_the_answer_of_a_fallback_says_nothing_of_the_chosen_model(files):
 
     data = read_policy_data(*files(serve))
     assert np.flatnonzero(np.isnan(data.reward)).tolist() == [7]
-    assert sum(data.usage.notes.values()) == 1
+    assert data.usage.used == 300
+    assert data.usage.warning() == ("used, but answered by another model than the chosen one, quality not counted: 1")
 
 
 def test_a_log_without_any_usable_request_is_refused_with_the_reason(files):
@@ -146,7 +147,8 @@ def test_requests_whose_labels_are_still_to_come_are_left_out_and_told(files):
 
     data = read_policy_data(*files(date))
     assert data.usage.used == 280
-    assert data.usage.notes == {"newer than any that has a quality, left out": 20}
+    assert data.usage.waiting == {"newer than any that has a quality": 20}
+    assert data.usage.warning() == "left out: newer than any that has a quality: 20"
     assert data.usage.refused_share == 0
     np.testing.assert_allclose(np.diff(data.received_at), 3600)
 
@@ -155,3 +157,26 @@ def test_a_request_that_lists_no_candidates_may_have_had_all(files):
     data = read_policy_data(*files(put("candidates", 4, None)))
     assert data.usage.used == 300
     assert data.candidates[4].all()
+
+
+def test_requests_from_a_clock_that_is_ahead_are_told_and_keep_no_label_from_being_waited_for(files):
+    def date(log):
+        times = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=i) for i in range(300)]
+        log["received_at"] = [time.replace(year=2031) if i % 7 == 0 else time for i, time in enumerate(times)]
+        log["quality"] = [value if i < 280 else None for i, value in enumerate(log["quality"])]
+
+    data = read_policy_data(*files(date), now=datetime(2026, 2, 1, tzinfo=UTC))
+    n_too_new = sum(i % 7 != 0 for i in range(280, 300))
+    assert data.usage.waiting == {"newer than any that has a quality": n_too_new}
+    (note,) = data.usage.notes
+    assert note.startswith("received in the future by this machine's clock")
+    assert data.usage.notes[note] == sum(i % 7 == 0 for i in range(300))
+    assert data.received_at.max() < datetime(2026, 2, 1, tzinfo=UTC).timestamp()
+
+
+def test_a_target_model_that_was_no_candidate_of_this_request_is_no_unknown_one(files):
+    def narrow(log):
+        other = next(i for i, name in enumerate(log["chosen_model"]) if name != "large")
+        log["candidates"] = [names if i != other else ["medium", "small"] for i, names in enumerate(log["candidates"])]
+
+    assert read_policy_data(*files(narrow)).usage.refused == {"a target that chooses a model that was no candidate": 1}

@@ -9,7 +9,7 @@ import pytest
 
 from beast_ml.logs.store import LogStore
 from beast_ml.operations.learning_loop import log_readings
-from beast_ml.operations.learning_loop.log_readings import compared_in
+from beast_ml.operations.learning_loop.log_readings import compared_in, count_new, shadowed_in
 from beast_ml.testing.costly_logs import COSTLY_START, costly_log
 
 HALF = COSTLY_START + timedelta(days=2)
@@ -70,3 +70,27 @@ def test_without_a_bound_in_reach_all_labelled_requests_are_compared(long):
 def test_of_an_experiment_that_nobody_served_yet_nothing_is_told(long):
     found = compared_in(long, "another", "candidate", "control", apart)
     assert (found.n_candidate, found.n_other, found.low, found.harm) == (0, 0, -np.inf, None)
+
+
+def test_labelled_requests_of_other_policies_are_counted_apart_by_policy(tmp_path):
+    def decide(row):
+        row["policy_version"] = ("ours", "theirs", None)[int(row["request_id"][1:]) % 3]
+        row["quality"] = 0.5
+
+    store = costly_log(tmp_path / "log", 1, per_day=300, change=decide)
+    until = COSTLY_START + timedelta(days=2)
+    found = count_new(store, None, until, until, "ours")
+    assert found.n_labelled == 100
+    assert dict(found.labelled_of_others) == {"": 100, "theirs": 100}
+    assert count_new(store, None, until, until, None).labelled_of_others == {}
+
+
+def test_a_candidate_that_never_decides_was_asked_once_it_should_have_been_loaded(tmp_path):
+    def choose(row):
+        row |= {"chosen_model": "large", "propensity": 1.0, "context": {}}
+
+    store = costly_log(tmp_path / "log", 1, per_day=500, change=choose)
+    seen = shadowed_in(store, COSTLY_START, "never loaded")
+    n_late = store.count(since=COSTLY_START + timedelta(minutes=10))
+    assert (seen.n_asked, seen.n_decided) == (n_late, 0)
+    assert 0 < n_late < 500

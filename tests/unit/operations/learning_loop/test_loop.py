@@ -66,6 +66,7 @@ def test_a_candidate_that_is_proven_is_promoted_and_watched(tmp_path):
         ({"canary_effect": (0.0, -0.2, 0.2)}, "given up after 21 days"),
         ({"harm": "errors +0.10"}, "does harm to live requests: errors"),
         ({"undecided": 100}, "left 100 of 1,000"),
+        ({"undecided": 1_000}, "decided none of 1,000 shadowed requests: servers cannot load it"),
         ({"changes": ("small answers worse",)}, "no longer true, another is learnt: small answers worse"),
     ],
 )
@@ -174,6 +175,10 @@ def test_without_labels_it_waits(tmp_path):
     waiting = learn_once(StateFile(tmp_path / "loop.json"), around).waiting
     assert "12 new labelled requests, 1,000 are needed; 2,588 more have no quality label: send feedback" in waiting
     assert "400 were received in the future: set the clocks" in waiting
+    around.collected = Collected(around.time, labelled_of_others={"": 3_000, "0123456789abcdef": 1_000})
+    waiting = learn_once(StateFile(tmp_path / "loop.json"), around).waiting
+    assert "0 new labelled requests, 1,000 are needed; 4,000 labelled ones were decided by other policies" in waiting
+    assert "(no known version: 3,000, 0123456789ab: 1,000), and only those count that the champion decided" in waiting
 
 
 def test_the_next_cycle_waits_for_its_day_unless_something_drifts(tmp_path):
