@@ -252,7 +252,8 @@ class RoutingService:
         router = services.runtime.router
         try:
             services.log.rejected(request, request_id, tenant, router.models, router.version, kind, status)
-            services.metrics.refused(kind)
+            services.metrics.unanswered(status, kind)
+            services.metrics.log_rows("requests")
         except UnavailableError:
             services.metrics.log_failed()
             if not isinstance(error, UnavailableError):

@@ -267,7 +267,7 @@ class WorkerJournal:
                 metrics.fallback(attempt.model, attempt.error_kind)
         failures = [each.error_kind for each in record.attempts if each.error_kind is not None]
         if record.error_kind is not None:
-            metrics.failed(record.error_kind)
+            metrics.unanswered(record.status, record.error_kind)
         elif record.status == "ok" and failures:
             metrics.rescued(failures[0])
         if record.endpoint is not None and record.served_model is not None:

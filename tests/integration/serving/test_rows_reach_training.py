@@ -221,7 +221,7 @@ def test_what_a_budget_refuses(api, tmp_path):
     assert [answer.status_code for answer, _ in answers] == [402, 402, 402]
     assert counted(running, "decisions") == {}
     assert counted(running, "log_rows") == {"requests": 4.0}
-    assert counted(running, "errors") == {"budget": 4.0}
+    assert counted(running, "refusals") == {"budget": 4.0}
     learnt = Learnt(running, tmp_path)
     for _, name in answers:
         row = learnt.rows[name]

@@ -48,12 +48,14 @@ def test_a_request_and_its_decision_are_counted(metrics):
     metrics.request("/v1/route", 200, 0.0012, "acme")
     metrics.decided(decision("large", 0.00012))
     metrics.request("/v1/route", 429, 0.0001, "acme")
-    metrics.refused("rate_limit")
+    metrics.unanswered("rejected", "rate_limit")
+    metrics.log_rows("requests")
     values = shown(metrics)
     assert values["beast_requests_total", ("route", "/v1/route"), ("status", "200")] == 1
     assert values["beast_requests_total", ("route", "/v1/route"), ("status", "429")] == 1
     assert values["beast_tenant_requests_total", ("tenant", "acme")] == 2
-    assert values["beast_errors_total", ("error_kind", "rate_limit")] == 1
+    assert values["beast_refusals_total", ("error_kind", "rate_limit")] == 1
+    assert not [name for name, *_ in values if name.startswith("beast_errors")]
     assert values["beast_decisions_total", ("model", "large")] == 1
     assert not [name for name, *_ in values if name.startswith("beast_cache_")]  # nobody had asked it
     assert values["beast_log_rows_total", ("table", "requests")] == 2
@@ -161,7 +163,7 @@ def test_all_else_that_is_counted(metrics):
     metrics.outcomes_told(4)
     metrics.feedback_told(2)
     metrics.signal("retry")
-    metrics.failed("timeout")
+    metrics.unanswered("timeout", "timeout")
     metrics.rescued("rate_limit")
     metrics.set_ledger("postgresql:ab")
     metrics.set_log_lag(12.5)
