@@ -103,7 +103,7 @@ class RouterPlanner:
         except Exception as error:
             log_refused_chat(self._services, chat, tenant, request_id, error)
             raise
-        decision = self._routing.choose(routed, tenant, request_id)
+        decision = self._routing.choose(routed, tenant, request_id).asked_with(chat.options.candidates)
         self._routing.noted(decision, request_id)
         return self._planned(decision, request_id)
 
