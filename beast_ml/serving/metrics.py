@@ -31,7 +31,7 @@ _ANSWER_S: Final = (0.1, 0.15, 0.25, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.5, 5
 """Close together: a p95 read from them is off by at most half of it."""
 _REQUEST_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, *_ANSWER_S)
 _DECISION_S: Final = (25e-6, 50e-6, 1e-4, 1.5e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2)
-_PROVIDER_S: Final = (0.05, *_ANSWER_S, 120.0)
+_PROVIDER_S: Final = (0.002, 0.004, 0.006, 0.01, 0.015, 0.025, 0.035, 0.05, 0.07, *_ANSWER_S, 120.0)
 
 _STATES: Final = {"closed": 0.0, "half_open": 1.0, "open": 2.0}
 

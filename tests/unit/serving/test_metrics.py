@@ -12,6 +12,7 @@ from beast_ml.cache.tier_stats import CacheStats, TierStats
 from beast_ml.operations.budgets.region_figures import RegionFigures
 from beast_ml.serving import metric_cells
 from beast_ml.serving.copy_figures import CopyFigures
+from beast_ml.serving.dashboard.metric_history import quantile_from_buckets
 from beast_ml.serving.metrics import ServingMetrics, clear_metrics
 
 
@@ -149,6 +150,22 @@ def test_the_budget_shown_is_what_was_said_last(metrics, other):
     assert shown(other)["beast_budget_left_usd", ("budget", "tenant:acme:day")] == 4.5
     other.set_budget("tenant:acme:day", 10.0, 8.0)
     assert shown(other)["beast_budget_left_usd", ("budget", "tenant:acme:day")] == 8.0
+
+
+def test_endpoints_that_answer_in_milliseconds_are_told_apart(metrics):
+    seconds = {"quick-1": 0.008, "slower-1": 0.017, "slow-1": 0.04}
+    for endpoint, each in seconds.items():
+        for _ in range(10):
+            metrics.provider_call(endpoint, None, each)
+    told = shown(metrics)
+    for endpoint, each in seconds.items():
+        buckets = {
+            float(dict(labels)["le"]): value
+            for (name, *labels), value in told.items()
+            if name == "beast_provider_call_seconds_bucket" and ("endpoint", endpoint) in labels
+        }
+        median = quantile_from_buckets(buckets, 0.5)
+        assert each / 1.6 < median < 1.6 * each
 
 
 def test_all_else_that_is_counted(metrics):
