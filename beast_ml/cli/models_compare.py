@@ -183,7 +183,7 @@ def _show(result: ModelComparison) -> None:
                 f"{row.n:,}",
                 _text(row.value, unit, style),
                 "reference" if row.difference is None else _text(row.difference, unit, style.replace(":", ":+")),
-                "yes" if row.is_told_apart else "",
+                "yes" if result.tells_apart(row) else "",
             )
         )
     title = f"{', '.join(result.models)}: {how}, 95% intervals"

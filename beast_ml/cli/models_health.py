@@ -127,14 +127,15 @@ def _show_past(report: UptimeReport) -> None:
                 f"{row.n_calls:,}",
                 f"{100 * row.availability:.2f}",
                 f"{100 * row.low:.2f} to {100 * row.high:.2f}",
-                f"{100 * row.uptime:.2f}",
+                "-" if row.uptime is None else f"{100 * row.uptime:.2f}",
                 len(row.incidents),
                 _listed(row.errors),
             )
             for row in report.rows
         ],
     )
-    named = [row for row in report.rows if row.endpoint] or list(report.rows)
+    with_endpoints = {row.model for row in report.rows if row.endpoint}
+    named = [row for row in report.rows if row.endpoint or row.model not in with_endpoints]
     incidents = sorted(((each, row) for row in named for each in row.incidents), key=lambda pair: pair[0].started_at)
     if incidents:
         print_table(
@@ -154,7 +155,13 @@ def _show_past(report: UptimeReport) -> None:
             caption=f"the last {_SHOWN} of {len(incidents)}, see --json" if len(incidents) > _SHOWN else None,
         )
     else:
-        stdout.print("no incident: at no time did half of a model's calls fail", highlight=False)
+        stdout.print(
+            "no incident: at no time did half of the calls of a model or an endpoint fail, two at least",
+            highlight=False,
+        )
+    untold = [row.endpoint or row.model for row in named if row.uptime is None]
+    if untold:
+        stdout.print(f"too few calls to tell of: {', '.join(untold)}", highlight=False, markup=False)
 
 
 def _listed(counts: dict[str, int]) -> str:

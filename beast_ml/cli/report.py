@@ -55,7 +55,7 @@ def report_errors(
     out: Annotated[Path | None, typer.Option(help="Also write report.json and errors.png into this folder.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print what fails, where, since when, what changed then, and what to do next.
+    """Print what fails or is refused, where, since when, what changed then, and what to do next.
 
     The time since is compared with seven times as long before it.
     """
@@ -84,7 +84,7 @@ def _show(report: ErrorReport) -> None:
     rows = [
         [
             pattern.error_kind,
-            pattern.model or "-",
+            "(refused)" if pattern.is_refusal else pattern.model or "-",
             f"{pattern.rate.n_failed:,}",
             _share(pattern.rate.value),
             "-" if pattern.before is None else _share(pattern.before.value),
@@ -94,8 +94,8 @@ def _show(report: ErrorReport) -> None:
     ]
     more = len(report.patterns) - _SHOWN
     print_table(
-        f"What failed, {window}",
-        ["error", "model", "failed", "rate", "before", "raised since"],
+        f"What failed or was refused, {window}",
+        ["error", "model", "number", "rate", "before", "raised since"],
         rows,
         caption=f"and {more} more, see --json" if more > 0 else None,
     )
@@ -111,13 +111,14 @@ def _explain(pattern: ErrorPattern) -> None:
     stdout.print(f"  why   {escape(pattern.cause)}", highlight=False)
     if pattern.is_new and pattern.during is not None and pattern.p_value is not None:
         during = pattern.during
+        counted = "requests were refused" if pattern.is_refusal else "calls failed"
         between = (
             f", begun between {pattern.started_from:%m-%d %H:%M} and {pattern.started_until:%m-%d %H:%M} (95%)"
             if pattern.started_from and pattern.started_until
             else ""
         )
         stdout.print(
-            f"  when  {_share(during.value)} of {during.n_calls:,} calls failed "
+            f"  when  {_share(during.value)} of {during.n_calls:,} {counted} "
             f"({_share(during.low)} to {_share(during.high)}){between}; p {_p(pattern.p_value)}",
             highlight=False,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal, get_args
 
 __all__ = [
+    "ASKED_FOR",
     "CACHE_RESULTS",
     "MAX_ID_CHARACTERS",
     "OUTCOME_COLUMNS",
@@ -28,6 +29,9 @@ CacheResult = Literal["miss", "exact", "semantic", "bypass"]
 
 QualitySource = Literal["judge", "user", "test", "heuristic"]
 """Who judged."""
+
+ASKED_FOR: Final = "asked_for"
+"""Key of a request's context: the one model that its client left to choose from, though a policy decided."""
 
 STATUSES: Final[tuple[Status, ...]] = get_args(Status)
 """All of `Status`."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from beast_ml.errors import NotEnoughDataError, UnknownModelError
 from beast_ml.evaluation.bootstrap import Estimate
 from beast_ml.evaluation.comparison.contract import ALL, COMPARED, Compared, ModelComparison
+from beast_ml.evaluation.comparison.failure_rates import failure_rate, rates_apart
 from beast_ml.evaluation.comparison.outcomes import check_models, kinds_there
 from beast_ml.evaluation.off_policy.diagnostics import diagnose
 from beast_ml.evaluation.off_policy.estimators import PerRound, TargetRounds, estimate_rounds
@@ -18,7 +19,7 @@ from beast_ml.evaluation.off_policy.evaluate import HEADLINE
 from beast_ml.evaluation.off_policy.intervals import Questions, normal
 from beast_ml.evaluation.off_policy.outcome_model import predict_outcomes, request_columns
 from beast_ml.evaluation.off_policy.rounds import LoggedRounds
-from beast_ml.evaluation.off_policy.verdict import judge_log
+from beast_ml.evaluation.off_policy.verdict import PolicyVerdict, judge_log
 from beast_ml.features.encoder import Encoder
 from beast_ml.features.kinds import KIND_TABLE, KindTable
 from beast_ml.logs.logged import LoggedOutcomes
@@ -84,7 +85,8 @@ def compare_in_log(
     labels = kinds.labels(logged.matrix.tasks)
     at = [known.index(name) for name in models]
     rows: list[Compared] = []
-    notes, trusted = [], {}
+    notes: list[str] = []
+    verdicts: dict[str, PolicyVerdict] = {}
     if choices.n_estimated:
         notes.append(f"{choices.n_estimated} requests have no propensity: it is estimated from what was chosen")
     for i, (measure, reward) in enumerate(_rewards(logged).items()):
@@ -106,11 +108,13 @@ def compare_in_log(
                 continue
             rows += _compared(measure, kind, models, at, rounds.rows(part))
         if measure == "quality":
-            trusted = {name: _trust(rounds, j, known, logged) for name, j in zip(models, at, strict=True)}
+            verdicts = {name: _verdict(rounds, j, known, logged) for name, j in zip(models, at, strict=True)}
     progress("predicting outcomes", len(COMPARED), len(COMPARED))
     if not rows:
         raise NotEnoughDataError(f"the log cannot compare them: {'; '.join(notes)}")
-    return ModelComparison("log", tuple(models), len(prompts), tuple(rows), tuple(notes), trusted)
+    trusted = {name: verdict.sentence for name, verdict in verdicts.items()}
+    untold = tuple(name for name, verdict in verdicts.items() if verdict.answer == "cannot be answered by this log")
+    return ModelComparison("log", tuple(models), len(prompts), tuple(rows), tuple(notes), trusted, untold)
 
 
 def _rewards(logged: LoggedOutcomes) -> dict[str, Floats]:
@@ -127,11 +131,15 @@ def _compared(
     questions, n = Questions.of(rounds.question), len(rounds.chosen)
     found = [_value(rounds, np.full(n, j, dtype=np.intp)) for j in at]
     means = [_possible(_estimate(each, questions), measure) for each in found]
+    if measure == "errors":
+        means = [failure_rate(mean, each.effective) for mean, each in zip(means, found, strict=True)]
     rows = [Compared(measure, kind, models[0], int(found[0].effective), means[0], None)]
     for model, each, mean in zip(models[1:], found[1:], means[1:], strict=True):
         effective = min(each.effective, found[0].effective)
         gap = PerRound(each.numerator - found[0].numerator, each.denominator, effective)
         difference = _between(_estimate(gap, questions), mean, means[0])
+        if measure == "errors":
+            difference = rates_apart(difference, mean, means[0])
         rows.append(Compared(measure, kind, model, int(each.effective), mean, difference))
     return rows
 
@@ -160,10 +168,9 @@ def _estimate(each: PerRound, questions: Questions) -> Estimate:
     return Estimate(each.value, float(low), float(high))
 
 
-def _trust(rounds: LoggedRounds, j: int, known: tuple[str, ...], logged: LoggedOutcomes) -> str:
+def _verdict(rounds: LoggedRounds, j: int, known: tuple[str, ...], logged: LoggedOutcomes) -> PolicyVerdict:
     """Return whether the log can tell what always asking one model would get, and why not."""
     target = np.zeros(rounds.predicted.shape)
     target[:, j] = 1.0
     found = diagnose(rounds, TargetRounds.of(rounds, target), target, known, logged.candidates)
-    verdict = judge_log(found, float(logged.candidates.sum(axis=1).mean()))
-    return verdict.sentence
+    return judge_log(found, float(logged.candidates.sum(axis=1).mean()))

@@ -1,4 +1,4 @@
-"""A log as counts of calls and failures: by time, model, kind of error and what else may tell them apart."""
+"""A log as counts of calls, failures and refusals: by time, model, kind of error and what else may tell them apart."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.errors import DataError, InputError
+from beast_ml.logs.endings import ENDED, FAILED, REFUSED, status_sql
 from beast_ml.logs.sql_values import time_sql
 from beast_ml.logs.store import LogStore
 
@@ -53,10 +54,9 @@ _BASELINES: Final = 7  # the time before is as many windows long
 _COLUMNS: Final = ", ".join(
     f'{expression} AS "{name}"' for name, expression in DIMENSIONS.items() if name != "endpoint"
 )
-_FAILED: Final = "status IN ('error', 'timeout', 'rejected')"
 _KIND: Final = (
-    f"CASE WHEN {_FAILED} THEN coalesce(nullif(error_kind, ''), CASE status WHEN 'timeout' THEN 'timeout' "
-    "ELSE 'unknown' END) END"
+    f"CASE WHEN {status_sql(FAILED + REFUSED)} THEN coalesce(nullif(error_kind, ''), "
+    "CASE status WHEN 'timeout' THEN 'timeout' ELSE 'unknown' END) END"
 )
 
 
@@ -66,8 +66,10 @@ class RequestTotals:
 
     Parameters
     ----------
-    n_requests, n_failed
-        All, and those that got no answer.
+    n_requests
+        All.
+    n_ended, n_failed, n_refused
+        Answered or failed, failed, and refused by a rule; see `beast_ml.logs.endings`.
     n_recovered
         Answered after a failed call.
     n_unreported
@@ -75,7 +77,9 @@ class RequestTotals:
     """
 
     n_requests: int
+    n_ended: int
     n_failed: int
+    n_refused: int
     n_recovered: int
     n_unreported: int
 
@@ -93,9 +97,10 @@ class ErrorCounts:
     until
         When the last request was received.
     cube
-        One row per combination that occurs: ``bin, model, kind``, `DIMENSIONS`, ``n`` and ``example``, the id of a
-        request. ``model`` is empty for requests that failed before a model was called, together with all others as
-        what they are a share of; ``kind`` is empty where nothing failed, and a dimension where it is not known.
+        One row per combination that occurs: ``bin, model, kind, refused``, `DIMENSIONS`, ``n`` and ``example``, the
+        id of a request. ``model`` is empty for requests that failed or were refused before a model was called, together
+        with all others as what they are a share of; ``kind`` is empty where nothing failed or was refused, and a
+        dimension where it is not known.
     totals
         Of the window.
     """
@@ -181,17 +186,21 @@ def _cube(start: datetime, end: datetime, bin_s: float) -> str:
         SELECT request_id, bin, '', CASE WHEN chosen_model IS NULL THEN status ELSE 'ok' END, error_kind, NULL, {shared}
         FROM requests
     ), told AS (
-        SELECT request_id, bin, coalesce(model, '') AS model, coalesce({_KIND}, '') AS kind, {kept} FROM calls
+        SELECT request_id, bin, coalesce(model, '') AS model, coalesce({_KIND}, '') AS kind,
+            {status_sql(REFUSED)} AS refused, {kept}
+        FROM calls
     )
-    SELECT bin, model, kind, {dimensions}, count(*) AS n, max(request_id) AS example
-    FROM told GROUP BY bin, model, kind, {dimensions} ORDER BY ALL
+    SELECT bin, model, kind, refused, {dimensions}, count(*) AS n, max(request_id) AS example
+    FROM told GROUP BY bin, model, kind, refused, {dimensions} ORDER BY ALL
     """  # noqa: S608 - times and constants only
 
 
 def _totals(since: datetime, end: datetime) -> str:
-    failed_call = "len(list_filter(attempts, lambda call: call.status IN ('error', 'timeout'))) > 0"
+    failed_call = f"len(list_filter(attempts, lambda call: call.{status_sql(FAILED)})) > 0"
     return f"""
-    SELECT count(*) AS n_requests, count(*) FILTER (WHERE {_FAILED}) AS n_failed,
+    SELECT count(*) AS n_requests, count(*) FILTER (WHERE {status_sql(ENDED)}) AS n_ended,
+        count(*) FILTER (WHERE {status_sql(FAILED)}) AS n_failed,
+        count(*) FILTER (WHERE {status_sql(REFUSED)}) AS n_refused,
         count(*) FILTER (WHERE status = 'ok' AND {failed_call}) AS n_recovered,
         count(*) FILTER (WHERE error_kind = 'unreported') AS n_unreported
     FROM log WHERE received_at >= {time_sql(since)} AND received_at < {time_sql(end)}

@@ -1,4 +1,4 @@
-"""What fails, where, since when, and what changed then: patterns in the failures of a log."""
+"""What fails or is refused, where, since when, and what changed then: patterns in a log."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from beast_ml.domain.failure import known_kind
 from beast_ml.logs.store import LogStore
 from beast_ml.operations.error_burst import Burst, find_burst, holm, merged_bins, rate_interval
 from beast_ml.operations.error_causes import cause_of, next_step_for
@@ -28,6 +29,13 @@ _ALPHA: Final = 0.05
 _TESTED: Final = 30  # patterns, those with the most failures first; others are counted, not tested
 _EXAMPLES: Final = 3
 _PLOTTED: Final = 96
+_RULES: Final = {
+    "budget": "a budget",
+    "rate_limit": "a rate limit",
+    "no_candidate": "rules that leave no model",
+    "invalid_request": "what a request must be",
+}
+"""What a refusal's kind is called for people."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +64,14 @@ class FailureRate:
 
 @dataclass(frozen=True)
 class ErrorPattern:
-    """One kind of failure of one model.
+    """One kind of failure of one model, or of refusal of requests.
 
     Parameters
     ----------
     error_kind, model
         ``model`` is None for requests that failed before one was called.
+    is_refusal
+        Whether a rule wanted it so: then it is no failure. What follows is said of refusals alike.
     rate, before
         In the window, and in the time before it; the latter None where there is none.
     p_value
@@ -91,6 +101,7 @@ class ErrorPattern:
 
     error_kind: str
     model: str | None
+    is_refusal: bool
     rate: FailureRate
     before: FailureRate | None
     p_value: float | None = None
@@ -113,12 +124,14 @@ class ErrorPattern:
     def name(self) -> str:
         """What it is called for people."""
         kind = self.error_kind.replace("_", " ")
+        if self.is_refusal:
+            return f"refusals by {_RULES.get(known_kind(self.error_kind), kind)}"
         return f"{kind} failures " + ("before a model was chosen" if self.model is None else f"of {self.model}")
 
 
 @dataclass(frozen=True)
 class ErrorReport:
-    """What fails in a log.
+    """What fails in a log, and what is refused.
 
     Parameters
     ----------
@@ -144,8 +157,12 @@ class ErrorReport:
     def sentence(self) -> str:
         """Return the whole in one or two sentences."""
         totals = self.totals
-        share = totals.n_failed / totals.n_requests
-        said = f"{totals.n_failed:,} of {totals.n_requests:,} requests failed ({share:.2%})"
+        said = f"{totals.n_failed:,} of {totals.n_ended:,} requests failed"
+        if totals.n_ended:
+            said += f" ({totals.n_failed / totals.n_ended:.2%})"
+        if totals.n_refused:
+            share = totals.n_refused / totals.n_requests
+            said += f", {totals.n_refused:,} more were refused ({share:.2%} of all {totals.n_requests:,})"
         if totals.n_recovered:
             said += f", {totals.n_recovered:,} were saved by a fallback"
         if totals.n_unreported:
@@ -153,7 +170,8 @@ class ErrorReport:
         new = sum(pattern.is_new for pattern in self.patterns)
         if not self.patterns:
             return f"{said}. No call failed."
-        return f"{said}. {new or 'None'} of {len(self.patterns)} patterns of failure {'are' if new > 1 else 'is'} new."
+        of = "failure or refusal" if any(pattern.is_refusal for pattern in self.patterns) else "failure"
+        return f"{said}. {new or 'None'} of {len(self.patterns)} patterns of {of} {'are' if new > 1 else 'is'} new."
 
 
 def error_report(
@@ -178,11 +196,15 @@ def find_patterns(counts: ErrorCounts, rng: np.random.Generator) -> list[ErrorPa
     """Return the patterns of the failures in the window, new ones first."""
     cube = counts.cube
     windowed = cube[(cube["bin"] >= counts.since_bin) & (cube["kind"] != "")]
-    sizes = windowed.groupby(["model", "kind"], observed=True)["n"].sum().sort_values(ascending=False, kind="stable")
+    sizes = (
+        windowed.groupby(["model", "kind", "refused"], observed=True)["n"]
+        .sum()
+        .sort_values(ascending=False, kind="stable")
+    )
     found: list[tuple[ErrorPattern, Burst | None, pd.DataFrame]] = []
-    for model, kind in sizes.index.to_list():
-        calls = cube[cube["model"] == model]
-        pattern = _counted(counts, calls, model, kind)
+    for model, kind, refused in sizes.index.to_list():
+        calls = _calls_of(cube, model, refused)
+        pattern = _counted(counts, calls, model, kind, refused)
         burst = None
         if len(found) < _TESTED:
             failed, all_calls = counts.by_bin(calls[calls["kind"] == kind]), counts.by_bin(calls)
@@ -199,7 +221,13 @@ def find_patterns(counts: ErrorCounts, rng: np.random.Generator) -> list[ErrorPa
     return sorted(patterns, key=lambda pattern: (not pattern.is_new, -pattern.rate.n_failed))
 
 
-def _counted(counts: ErrorCounts, calls: pd.DataFrame, model: str, kind: str) -> ErrorPattern:
+def _calls_of(cube: pd.DataFrame, model: str, refused: bool) -> pd.DataFrame:
+    """Return a model's calls; of requests before a model was called those that got there, and the refused or failed."""
+    calls = cube[cube["model"] == model]
+    return calls[(calls["kind"] == "") | (calls["refused"] == refused)]
+
+
+def _counted(counts: ErrorCounts, calls: pd.DataFrame, model: str, kind: str, refused: bool) -> ErrorPattern:
     failed = calls[calls["kind"] == kind]
     all_calls, all_failed = counts.by_bin(calls), counts.by_bin(failed)
     now = slice(counts.since_bin, None)
@@ -209,6 +237,7 @@ def _counted(counts: ErrorCounts, calls: pd.DataFrame, model: str, kind: str) ->
     return ErrorPattern(
         error_kind=kind,
         model=model or None,
+        is_refusal=bool(refused),
         rate=FailureRate.of(int(all_failed[now].sum()), int(all_calls[now].sum())),
         before=FailureRate.of(int(all_failed[: counts.since_bin].sum()), n_before) if n_before else None,
         examples=tuple(recent["example"].head(_EXAMPLES)),

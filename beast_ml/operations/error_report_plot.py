@@ -1,4 +1,4 @@
-"""The picture of an error report: how often calls fail over time, pattern by pattern."""
+"""The picture of an error report: how often calls fail, or requests are refused, over time, pattern by pattern."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def _draw(axes: Axes, pattern: ErrorPattern, report: ErrorReport) -> None:
             )
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.set_title(f"{pattern.error_kind} · {pattern.model or 'before a model'}", loc="left", fontsize=9, color=colour)
+    where = "refused" if pattern.is_refusal else pattern.model or "before a model"
+    axes.set_title(f"{pattern.error_kind} · {where}", loc="left", fontsize=9, color=colour)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, linewidth=0.6)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from beast_ml.domain.endpoint import Endpoint
 from beast_ml.experiments.experiments_file import Experiments
+from beast_ml.logs.schema import ASKED_FOR
 from beast_ml.logs.sql_values import text_sql
 from beast_ml.logs.store import LogStore
 
@@ -83,7 +84,11 @@ def pins_of_experiments(experiments: Experiments) -> list[Pin]:
 
 
 def pins_in_log(name: str, store: LogStore, days: int) -> list[Pin]:
-    """Return who needed a model in the log's last days: clients that named it, and models it stepped in for."""
+    """Return who needed a model in the log's last days: clients that named it, and requests that no other could take.
+
+    A client named it where no policy decided, or where it left the policy nothing else (`ASKED_FOR`). A single
+    candidate that budgets, outages or limits left is another matter: without the model, these are refused.
+    """
     if not store.days():
         return []
     model = text_sql(name)
@@ -92,20 +97,29 @@ def pins_in_log(name: str, store: LogStore, days: int) -> list[Pin]:
         WITH late AS (
           SELECT * FROM log
           WHERE received_at >= (SELECT max(received_at) FROM log) - INTERVAL {days} DAY
+        ), told AS (
+          SELECT *, len(candidates) = 1 AS is_only,
+            propensity IS NULL OR (len(candidates) = 1 AND policy_version IS NULL)
+              OR coalesce(context['{ASKED_FOR}'] = {model}, false) AS is_named
+          FROM late
         )
         SELECT
-          count(*) FILTER (WHERE chosen_model = {model} AND (propensity IS NULL OR len(candidates) = 1)) AS named,
-          count(DISTINCT tenant_id) FILTER (
-            WHERE chosen_model = {model} AND (propensity IS NULL OR len(candidates) = 1)
-          ) AS tenants,
+          count(*) FILTER (WHERE chosen_model = {model} AND is_named) AS named,
+          count(DISTINCT tenant_id) FILTER (WHERE chosen_model = {model} AND is_named) AS tenants,
+          count(*) FILTER (WHERE chosen_model = {model} AND is_only AND NOT is_named) AS only_left,
           count(*) FILTER (WHERE served_model = {model} AND chosen_model <> {model}) AS rescued
-        FROM late
+        FROM told
         """  # noqa: S608  an escaped name and a number
     ).to_pylist()[0]
     found = []
     if rows["named"]:
         what = f"{rows['named']:,} requests of {rows['tenants']} tenants named it themselves in {days} days"
         found.append(Pin(what, "tell them: without it they are refused", True))
+    if rows["only_left"]:
+        what = (
+            f"no other candidate was left to {rows['only_left']:,} requests in {days} days (budgets, outages, limits)"
+        )
+        found.append(Pin(what, "look at what left the others out: such requests are refused without it", False))
     if rows["rescued"]:
         what = f"it stepped in for another model {rows['rescued']:,} times in {days} days"
         found.append(Pin(what, "the next in the ranking does so then", False))

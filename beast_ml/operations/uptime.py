@@ -29,6 +29,7 @@ Counts = NDArray[np.int64]
 _FAULTS: Final = FAULTS | {"unknown"}
 _LEAST_FAILED: Final = 2
 _DOWN: Final = 0.5
+_LEAST_CALLS: Final = 5
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Uptime:
         Share of them that did not fail by the endpoint's fault, with 95% interval: Wilson's, at the effective number of
         calls, for failures come in bursts.
     uptime
-        Share of the time outside of incidents.
+        Share of the time outside of incidents; None where there is none, and fewer than five calls: too few to see one.
     errors
         Kind -> calls, of all kinds, the most frequent first.
     incidents
@@ -80,7 +81,7 @@ class Uptime:
     availability: float
     low: float
     high: float
-    uptime: float
+    uptime: float | None
     errors: dict[str, int]
     incidents: tuple[Incident, ...]
 
@@ -147,18 +148,22 @@ def _uptime(counts: ErrorCounts, calls: pd.DataFrame, model: str, endpoint: str)
     incidents = _incidents(counts, failed, n, k)
     total = int(n.sum())
     share = 1.0 - int(k.sum()) / total
-    window_s = (counts.until - counts.at(counts.since_bin)).total_seconds()
-    down_s = sum((each.ended_at - each.started_at).total_seconds() for each in incidents)
     return Uptime(
         model,
         endpoint,
         total,
         share,
         *wilson(share, effective_trials(n, k)),
-        uptime=1.0 - min(down_s / window_s, 1.0) if window_s > 0 else float(not incidents),
+        uptime=_share_up(counts, incidents) if incidents or total >= _LEAST_CALLS else None,
         errors={str(kind): int(count) for kind, count in kinds.items() if kind},
         incidents=incidents,
     )
+
+
+def _share_up(counts: ErrorCounts, incidents: tuple[Incident, ...]) -> float:
+    window_s = (counts.until - counts.at(counts.since_bin)).total_seconds()
+    down_s = sum((each.ended_at - each.started_at).total_seconds() for each in incidents)
+    return 1.0 - min(down_s / window_s, 1.0) if window_s > 0 else float(not incidents)
 
 
 def _incidents(counts: ErrorCounts, failed: pd.DataFrame, n: Counts, k: Counts) -> tuple[Incident, ...]:

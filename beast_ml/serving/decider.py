@@ -9,10 +9,12 @@ from math import ceil
 from typing import Final, Protocol
 
 import msgspec
+from msgspec.structs import replace as replace_fields
 
 from beast_ml.domain.endpoint import ModelLimits
 from beast_ml.errors import InputError, NoCandidateError, UnavailableError, UnknownModelError
 from beast_ml.experiments.assignment import Assignment
+from beast_ml.logs.schema import ASKED_FOR
 from beast_ml.operations.health.fit import fits
 from beast_ml.policy.decide import Choice
 from beast_ml.serving.expectation import Expectation
@@ -59,7 +61,8 @@ class Decision(msgspec.Struct, frozen=True):
     assignment
         Which policy of an experiment decided; None where no experiment took the request.
     noted
-        What the log's context keeps beside the request's own: a shadow's choice, the endpoints that were tried.
+        What the log's context keeps beside the request's own: a shadow's choice, the endpoints that were tried, the
+        one model that the client asked for.
     """
 
     request: RouteRequest
@@ -74,6 +77,15 @@ class Decision(msgspec.Struct, frozen=True):
     thrift: float = 0.0
     assignment: Assignment | None = None
     noted: dict[str, str] = {}
+
+    def asked_with(self, candidates: Sequence[str] | None) -> Decision:
+        """Return it with a note of what the client asked for, where that was one model and no other.
+
+        What else leaves a single candidate, as budgets and outages do, says nothing of the client.
+        """
+        if candidates is None or len(set(candidates)) != 1:
+            return self
+        return replace_fields(self, noted=self.noted | {ASKED_FOR: candidates[0]})
 
     @property
     def model(self) -> str:

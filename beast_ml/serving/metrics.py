@@ -14,6 +14,8 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from beast_ml.cache.neighbours.frames import Figures
+from beast_ml.logs.endings import REFUSED
+from beast_ml.logs.schema import Status
 from beast_ml.serving.cache_tier_metrics import CacheTierMetrics
 from beast_ml.serving.learning_figures import LearningFigures
 from beast_ml.serving.learning_metrics import LearningMetrics
@@ -29,7 +31,7 @@ _ANSWER_S: Final = (0.1, 0.15, 0.25, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.5, 5
 """Close together: a p95 read from them is off by at most half of it."""
 _REQUEST_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, *_ANSWER_S)
 _DECISION_S: Final = (25e-6, 50e-6, 1e-4, 1.5e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2)
-_PROVIDER_S: Final = (0.05, *_ANSWER_S, 120.0)
+_PROVIDER_S: Final = (0.002, 0.004, 0.006, 0.01, 0.015, 0.025, 0.035, 0.05, 0.07, *_ANSWER_S, 120.0)
 
 _STATES: Final = {"closed": 0.0, "half_open": 1.0, "open": 2.0}
 
@@ -76,6 +78,7 @@ class ServingMetrics:
         self._requests = counters("requests", "HTTP requests answered.", "route", "status")
         self._tenants = counters("tenant_requests", "HTTP requests by tenant.", "tenant")
         self._errors = counters("errors", "Requests that failed, by kind of failure.", "error_kind")
+        self._refusals = counters("refusals", "Requests that a rule refused, by what it was.", "error_kind")
         self._request_s = seconds("request", "Time from request to answer.", _REQUEST_S, "route")
         self._decisions = counters("decisions", "Requests for which a model was chosen.", "model")
         self._decision_s = seconds("decision", "Time to choose a model.", _DECISION_S)
@@ -136,10 +139,10 @@ class ServingMetrics:
             self._cache.add((cache_result,))
         self._log_rows.add(("requests",))
 
-    def refused(self, error_kind: str) -> None:
-        """Count a request that is logged as one for which no model was chosen."""
-        self._errors.add((error_kind,))
-        self._log_rows.add(("requests",))
+    def unanswered(self, status: Status, error_kind: str) -> None:
+        """Count a request that got no answer: refused by a rule, or failed."""
+        counts = self._refusals if status in REFUSED else self._errors
+        counts.add((error_kind,))
 
     def outcomes_told(self, n: int = 1) -> None:
         """Count outcomes that are logged."""
@@ -154,10 +157,6 @@ class ServingMetrics:
         """Count weak feedback that is logged: a retry, a regeneration, an abandonment."""
         self._feedback.add((kind,))
         self._log_rows.add(("signals",))
-
-    def failed(self, error_kind: str) -> None:
-        """Count a request that failed after a model was chosen."""
-        self._errors.add((error_kind,))
 
     def cache_result(self, result: str) -> None:
         """Count what the cache said to a request that needed no decision."""
@@ -212,7 +211,7 @@ class ServingMetrics:
         self._spent.add((model,), cost_usd)
 
     def log_rows(self, table: str, n: int = 1) -> None:
-        """Count rows that are in the request log, beside those that `decided`, `refused` and the like count."""
+        """Count rows that are in the request log, beside those that `decided` and the like count."""
         self._log_rows.add((table,), n)
 
     def log_failed(self, n: int = 1) -> None:

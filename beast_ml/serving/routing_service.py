@@ -70,7 +70,7 @@ class RoutingService:
             If nobody can be chosen; that is logged, too.
         """
         services = self._services
-        decision = await self.decide(request, tenant, request_id)
+        decision = (await self.decide(request, tenant, request_id)).asked_with(request.candidates)
         try:
             services.log.decided(decision, request_id)
         except UnavailableError:
@@ -130,7 +130,7 @@ class RoutingService:
                 answers.append(None)
             else:
                 answers.append(answer := _answer(result, request_id))
-                decided.append((result, answer))
+                decided.append((result.asked_with(request.candidates), answer))
         try:
             services.log.decided_many([(decision, answer.request_id) for decision, answer in decided])
         except UnavailableError:
@@ -252,7 +252,8 @@ class RoutingService:
         router = services.runtime.router
         try:
             services.log.rejected(request, request_id, tenant, router.models, router.version, kind, status)
-            services.metrics.refused(kind)
+            services.metrics.unanswered(status, kind)
+            services.metrics.log_rows("requests")
         except UnavailableError:
             services.metrics.log_failed()
             if not isinstance(error, UnavailableError):

@@ -161,14 +161,19 @@ def test_numbers_on_the_page_are_those_of_the_log(page, deployment):
     assert deployment.post("/v1/chat/completions", asked)[0] != 200
 
     rows = deployment.rows()
-    failed = [row for row in rows if row["status"] in ("error", "timeout", "rejected")]
+    failed = [row for row in rows if row["status"] in ("error", "timeout")]
     shows(page, "#f-requests", str(len(rows)))
     page.wait_for_function("() => document.querySelector('#f-quality').textContent === '0.5'")
     rescued = [row for row in rows if row["status"] == "ok" and "error" in [call["status"] for call in row["attempts"]]]
     assert rescued
     shows(page, "#tiles", f"{len(rescued)} more rescued by fallback")
     assert sum(map(int, table(page, "rescued"))) == len(rescued)
-    assert figure(page, "errors") == f"{100 * len(failed) / len(rows):.2f}%"
+    ended = [row for row in rows if row["status"] in ("ok", "error", "timeout")]
+    shows(page, "#tiles", f"{len(failed)} of {len(ended)} requests; ")
+    refused = [row for row in rows if row["status"] == "rejected"]
+    assert refused
+    assert figure(page, "refused") == f"{100 * len(refused) / len(rows):.2f}%"
+    assert sum(map(int, table(page, "refused"))) == len(refused)
     paid = sum(row.get("cost_usd", row.get("predicted_cost_usd", 0.0)) for row in rows)
     assert float(figure(page, "cost").strip("$")) == pytest.approx(paid, rel=0.06)  # two digits are shown
 
@@ -339,7 +344,10 @@ def test_all_that_can_be_used_is_reached_by_tab_and_the_page_can_be_paused(busy,
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.name"))
     wanted = ["range", "tenant", "model", "kind", "source", "pause", "theme"]
-    wanted += [f"chart-{name}" for name in ("requests", "latency", "errors", "rescued", "cost", "cache", "selection")]
+    wanted += [
+        f"chart-{name}"
+        for name in ("requests", "latency", "errors", "refused", "rescued", "cost", "cache", "selection")
+    ]
     assert [name for name in wanted if name not in reached] == []
     page.get_by_role("button", name="Pause").click()
     shows(page, "#connection", "paused")

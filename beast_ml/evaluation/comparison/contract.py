@@ -71,6 +71,8 @@ class ModelComparison:
         What there is to know.
     trusted
         Model -> whether the log can tell; empty for other sources.
+    untold
+        The models of which it cannot: what their figures show is no finding.
     """
 
     source: Source
@@ -79,10 +81,15 @@ class ModelComparison:
     rows: tuple[Compared, ...]
     notes: tuple[str, ...] = ()
     trusted: dict[str, str] | None = None
+    untold: tuple[str, ...] = ()
 
     def of(self, measure: str, kind: str = ALL) -> tuple[Compared, ...]:
         """Return the rows of one measure and kind, model by model."""
         return tuple(row for row in self.rows if (row.measure, row.kind) == (measure, kind))
+
+    def tells_apart(self, row: Compared) -> bool:
+        """Return whether a model differs from the reference by what can be told of both."""
+        return row.is_told_apart and not {row.model, self.models[0]} & set(self.untold)
 
     def sentence(self) -> str:
         """Return what it comes to, for people."""
@@ -91,9 +98,16 @@ class ModelComparison:
         for row in self.of("quality"):
             if row.difference is None or row.difference.value is None:
                 continue
-            d = row.difference
-            value, low, high = (100 * (end or 0.0) for end in (d.value, d.low, d.high))
-            interval = f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]"
+            if untold := [name for name in (row.model, reference) if name in self.untold]:
+                why = f"it says too little of {' and '.join(untold)}"
+                found.append(f"the log cannot tell whether {row.model} is better or worse than {reference}: {why}")
+                continue
+            d, value = row.difference, 100 * row.difference.value
+            interval = f"{value:+.1f} points"
+            if d.low is not None and d.high is not None:
+                interval += f" [{100 * d.low:+.1f}, {100 * d.high:+.1f}]"
+            if self.source == "log":
+                interval += f", by {row.n:,} effective requests of {row.model}"
             if not row.is_told_apart:
                 found.append(f"{row.model} and {reference} cannot be told apart in quality ({interval})")
             else:
@@ -108,7 +122,7 @@ class ModelComparison:
             | {
                 "value": row.value.to_dict(),
                 "difference": None if row.difference is None else row.difference.to_dict(),
-                "told_apart": row.is_told_apart,
+                "told_apart": self.tells_apart(row),
             }
             for row in self.rows
         ]
@@ -120,5 +134,6 @@ class ModelComparison:
             "requests": self.n_requests,
             "compared": rows,
             "log_can_tell": self.trusted,
+            "untold": list(self.untold),
             "notes": list(self.notes),
         }

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from beast_ml.errors import InputError
 from beast_ml.evaluation.bootstrap import Estimate, QueryBootstrap
 from beast_ml.evaluation.comparison.contract import ALL, COMPARED, LEAST_PAIRS, Compared, ModelComparison, Source
+from beast_ml.evaluation.comparison.failure_rates import failure_rate, rates_apart
 from beast_ml.logs.outcomes import OutcomeMatrix
 from beast_ml.logs.splits import question_numbers
 
@@ -72,18 +73,26 @@ def compare_outcomes(
             at = np.flatnonzero(known & ((kinds == kind) | (kind == ALL)))
             draws = QueryBootstrap.draw_by_question(rng, np.unique(question[at], return_inverse=True)[1], _RESAMPLES)
             means = draws.means(values[at][:, columns])
+            of_reference, *of_others = means.T
+            rows.append(_compared(measure, kind, models[0], len(at), of_reference, None))
             rows += [
-                Compared(
-                    measure,
-                    kind,
-                    model,
-                    len(at),
-                    Estimate.of(means[:, j]),
-                    Estimate.of(means[:, j] - means[:, 0]) if j else None,
-                )
-                for j, model in enumerate(models)
+                _compared(measure, kind, model, len(at), each, of_reference)
+                for model, each in zip(models[1:], of_others, strict=True)
             ]
     return ModelComparison(source, tuple(models), outcomes.n_queries, tuple(rows), tuple(notes))
+
+
+def _compared(measure: str, kind: str, model: str, n: int, means: Floats, of_reference: Floats | None) -> Compared:
+    """Return a model's row from its means, and those of the reference it is not, on the data and on every resample."""
+    value = Estimate.of(means)
+    if measure == "errors":
+        value = failure_rate(value, n)
+    if of_reference is None:
+        return Compared(measure, kind, model, n, value, None)
+    difference = Estimate.of(means - of_reference)
+    if measure == "errors":
+        difference = rates_apart(difference, value, failure_rate(Estimate.of(of_reference), n))
+    return Compared(measure, kind, model, n, value, difference)
 
 
 def kinds_there(kinds: NDArray[np.str_]) -> list[str]:

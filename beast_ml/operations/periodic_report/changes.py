@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from beast_ml.logs.endings import ENDED, FAILED, REFUSED, status_sql
 from beast_ml.logs.store import LogStore
 from beast_ml.operations.costs.question import FROM_CACHE, UTC_DAY, requests_where
 from beast_ml.operations.periodic_report.period import Period
@@ -28,7 +29,9 @@ Floats = NDArray[np.float64]
 
 _SUMS: Final = {
     "requests": "count(*)",
-    "failed": "count(*) FILTER (WHERE status IN ('error', 'timeout', 'rejected'))",
+    "ended": f"count(*) FILTER (WHERE {status_sql(ENDED)})",
+    "failed": f"count(*) FILTER (WHERE {status_sql(FAILED)})",
+    "refused": f"count(*) FILTER (WHERE {status_sql(REFUSED)})",
     "fallbacks": "count(*) FILTER (WHERE status = 'ok' AND served_model <> chosen_model)",
     "answered": "count(*) FILTER (WHERE status = 'ok' AND NOT cached)",
     "cached": "count(*) FILTER (WHERE cached)",
@@ -71,7 +74,8 @@ MEASURES: Final = (
     Measure("cost a request, USD", "cost", "priced", "{:.4g}", "worse"),
     Measure("mean latency, s", "latency", "timed", "{:.3g}", "worse"),
     Measure("share answered by the cache", "cached", "requests", "{:.2%}", "better"),
-    Measure("share that failed", "failed", "requests", "{:.2%}", "worse"),
+    Measure("share that failed", "failed", "ended", "{:.2%}", "worse"),
+    Measure("share that was refused", "refused", "requests", "{:.2%}", "worse"),
     Measure("share saved by a fallback", "fallbacks", "answered", "{:.2%}"),
     Measure("share with a quality label", "labelled", "requests", "{:.2%}", "better"),
 )

@@ -170,8 +170,9 @@ def _when(pattern: ErrorPattern) -> str:
     began = "before this time" if pattern.started_at is None else f"{pattern.started_at:%Y-%m-%d %H:%M}"
     ended = "goes on" if pattern.ended_at is None else f"until {pattern.ended_at:%Y-%m-%d %H:%M}"
     during = pattern.during or pattern.rate
+    counted = "requests were refused" if pattern.is_refusal else "calls failed"
     return (
-        f"{pattern.name}, from {began} ({ended}): {during.value:.1%} of {during.n_calls:,} calls failed "
+        f"{pattern.name}, from {began} ({ended}): {during.value:.1%} of {during.n_calls:,} {counted} "
         f"[{during.low:.1%}, {during.high:.1%}]"
     )
 

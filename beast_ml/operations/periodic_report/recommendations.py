@@ -32,7 +32,7 @@ class Recommendation:
     usd_per_month, requests_per_month
         What it is ranked by: money, then requests that would be answered, or answered better.
     by
-        What it comes from: ``savings``, ``failures``, ``drift``, ``choices`` or ``labels``.
+        What it comes from: ``savings``, ``failures``, ``refusals``, ``drift``, ``choices`` or ``labels``.
     """
 
     what: str
@@ -122,7 +122,7 @@ def _savings(report: SavingsReport) -> list[Recommendation]:
 
 
 def _errors(report: ErrorReport, n_days: int) -> list[Recommendation]:
-    """Return the kinds of failure that cost the most calls; those that are over may come again."""
+    """Return the kinds of failure, and of refusal, that cost the most; those that are over may come again."""
     found = []
     for pattern in sorted(report.patterns, key=lambda each: -each.rate.n_failed)[:_MOST]:
         month = pattern.rate.n_failed * _MONTH_DAYS / n_days
@@ -131,21 +131,17 @@ def _errors(report: ErrorReport, n_days: int) -> list[Recommendation]:
             Recommendation(
                 f"{pattern.name[0].upper()}{pattern.name[1:]}: {pattern.cause.rstrip('.')}",
                 pattern.next_step,
-                f"{_fewer(month)}{over}",
+                f"{_fewer(month, 'refused request' if pattern.is_refusal else 'failed call')}{over}",
                 requests_per_month=month,
-                by="failures",
+                by="refusals" if pattern.is_refusal else "failures",
             )
         )
     return found
 
 
-def _fewer(n: float) -> str:
-    """Return how many failed calls a month are spared, in words."""
-    return (
-        "not one failed call a month fewer"
-        if n < 0.5
-        else f"up to {n:,.0f} failed call{'s' * (n >= 1.5)} a month fewer"
-    )
+def _fewer(n: float, what: str) -> str:
+    """Return how many of something a month are spared, in words."""
+    return f"not one {what} a month fewer" if n < 0.5 else f"up to {n:,.0f} {what}{'s' * (n >= 1.5)} a month fewer"
 
 
 def _selection(report: SelectionReport, n_days: int) -> list[Recommendation]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from beast_ml.logs.endings import FAILED, REFUSED
 from beast_ml.serving.dashboard.request_table import NUMBERS, TEXTS, RequestTable
 from beast_ml.serving.dashboard.rescues import rescued
 from beast_ml.serving.dashboard.traffic import Filters, of_filters
@@ -26,7 +27,9 @@ def requests_behind(table: RequestTable, filters: Filters, chart: str, from_s: f
     rows = of_filters(table.rows(from_s), filters)
     mask = rows["received_s"] < until_s
     if chart == "errors":
-        mask &= rows.where("status", "error", "timeout", "rejected")
+        mask &= rows.where("status", *FAILED)
+    elif chart == "refused":
+        mask &= rows.where("status", *REFUSED)
     elif chart == "rescued":
         mask &= rescued(rows)
     elif chart == "cache":

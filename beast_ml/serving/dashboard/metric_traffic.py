@@ -59,6 +59,7 @@ def metric_traffic(histories: Sequence[MetricHistory], filters: Filters, now_s: 
             [Line(f"p{100 * q:g}", [each[i] for each in quantiles]) for i, q in enumerate(QUANTILES)], "s over HTTP"
         ),
         "errors": Chart(lines("beast_errors_total", "error_kind"), "requests"),
+        "refused": Chart(lines("beast_refusals_total", "error_kind"), "requests"),
         "rescued": Chart(lines("beast_rescued_total", "error_kind"), "requests"),
         "cost": Chart(lines("beast_spent_usd_total", "model"), "USD"),
         "cache": Chart(
@@ -89,7 +90,9 @@ def metric_totals(histories: Sequence[MetricHistory], filters: Filters, now_s: f
     def total(name: str, since_s: float = since_s, **labels: str) -> float:
         return sum(summed(each.increase(name, since_s, None, **labels) for each in histories).values(), 0.0)
 
-    requests, failed = total(_ROWS, table="requests"), total("beast_errors_total")
+    requests = total(_ROWS, table="requests")
+    failed, refused = total("beast_errors_total"), total("beast_refusals_total")
+    ended = max(requests - refused, 0.0)  # what was given up, or not told, is not told apart here
     hits, misses = total("beast_cache_hits_total"), total("beast_cache_results_total", result="miss")
     latency, deciding = (
         buckets_of(histories, f"beast_{name}_seconds", since_s, now_s) for name in ("request", "decision")
@@ -103,8 +106,11 @@ def metric_totals(histories: Sequence[MetricHistory], filters: Filters, now_s: f
         "n_latency": int(max(latency.values(), default=0.0)),
         "decision_us": [None if each is None else 1e6 * each for each in decided],
         "failed": int(failed),
+        "ended": int(ended),
+        "error_rate": failed / ended if ended else None,
+        "refused": int(refused),
+        "refused_rate": refused / requests if requests else None,
         "unreported": 0,
-        "error_rate": failed / requests if requests else None,
         "cost_usd": spent,
         "cost_actual_usd": spent,
         "n_actual": None,

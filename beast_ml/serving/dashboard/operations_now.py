@@ -46,6 +46,7 @@ def _server(watch: ServerWatch, now_s: float) -> dict[str, Any]:
         "problem": watch.problem,
         "per_s": sum(history.increase("beast_log_rows_total", since_s, table="requests").values()) / known_s,
         "failed_per_s": sum(history.increase("beast_errors_total", since_s).values()) / known_s,
+        "refused_per_s": sum(history.increase("beast_refusals_total", since_s).values()) / known_s,
         "latency_s": [quantile_from_buckets(latency, q) for q in QUANTILES],
         "workers": int(sum(workers.values())),
         "bundles": sorted({_label(each, "version") or _label(each, "digest") for each, n in workers.items() if n}),

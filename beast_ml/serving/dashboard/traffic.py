@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.domain import Price
+from beast_ml.logs.endings import ENDED, FAILED, REFUSED
 from beast_ml.serving.dashboard.request_table import RequestTable, Rows
 from beast_ml.serving.dashboard.rescues import KIND_NOT_TOLD, answered_by_another, rescued
 from beast_ml.serving.dashboard.savings_now import costs, savings_now
@@ -28,7 +29,6 @@ _BUCKETS: Final = 60
 _MOST_LINES: Final = 6
 _MOST_MODELS: Final = 6
 _NOW_S: Final = 10.0
-_FAILED: Final = ("error", "timeout", "rejected")
 _HITS: Final = ("exact", "semantic")
 
 
@@ -138,22 +138,24 @@ def totals(table: RequestTable, filters: Filters, now_s: float) -> dict[str, Any
     starts, _ = bucket_edges(filters.seconds, now_s)
     rows = of_filters(table.rows(float(starts[0])), filters)
     n = len(rows)
-    failed = rows.where("status", *_FAILED)
-    is_open = rows.where("error_kind", "unreported")
+    failed, ended = int(rows.where("status", *FAILED).sum()), int(rows.where("status", *ENDED).sum())
+    refused = int(rows.where("status", *REFUSED).sum())
     paid, predicted = costs(rows)
     known = ~np.isnan(paid)
     hits = rows.where("cache_result", *_HITS)
     looked_up = hits | rows.where("cache_result", "miss")
-    ended = n - int(is_open.sum())
     return {
         "requests": n,
         "per_s": float((rows["received_s"] > now_s - _NOW_S).sum() / _NOW_S),
         "latency_s": _quantiles(rows["latency_s"]),
         "n_latency": int((~np.isnan(rows["latency_s"])).sum()),
         "decision_us": _quantiles(rows["decision_us"]),
-        "failed": int(failed.sum()),
-        "unreported": int(is_open.sum()),
-        "error_rate": float(failed.sum() / ended) if ended else None,
+        "failed": failed,
+        "ended": ended,
+        "error_rate": failed / ended if ended else None,
+        "refused": refused,
+        "refused_rate": refused / n if n else None,
+        "unreported": int(rows.where("error_kind", "unreported").sum()),
         "cost_usd": float(paid[known].sum()),
         "cost_actual_usd": float(paid[known & ~predicted].sum()),
         "n_actual": int((known & ~predicted).sum()),
@@ -171,12 +173,12 @@ def totals(table: RequestTable, filters: Filters, now_s: float) -> dict[str, Any
 
 def _charts(rows: Rows, bucket: NDArray[np.intp], seconds: Floats) -> dict[str, Chart]:
     n = len(seconds)
-    failed = rows.where("status", *_FAILED)
-    served = ~(failed | rows.where("cache_result", *_HITS))
+    failed, refused = rows.where("status", *FAILED), rows.where("status", *REFUSED)
+    hit = rows.where("cache_result", *_HITS)
+    served = ~(failed | refused | hit)
     shown = "latency_s" if (~np.isnan(rows["latency_s"])).any() else "decision_us"
     scale = 1.0 if shown == "latency_s" else 1e-6
     paid, predicted = costs(rows)
-    hit = rows.where("cache_result", *_HITS)
     by_tier, tiers = _pairs(rows, "cache_result", "cache_tier")
     tier_names = [f"{result}, {tier or 'tier unknown'}" for result, tier in tiers]
     miss = rows.where("cache_result", "miss")
@@ -184,8 +186,9 @@ def _charts(rows: Rows, bucket: NDArray[np.intp], seconds: Floats) -> dict[str, 
         "requests": Chart(
             [
                 Line("answered or routed", _per(bucket[served], n, seconds)),
-                Line("from the cache", _per(bucket[hit & ~failed], n, seconds)),
+                Line("from the cache", _per(bucket[hit & ~failed & ~refused], n, seconds)),
                 Line("failed", _per(bucket[failed], n, seconds)),
+                Line("refused", _per(bucket[refused], n, seconds)),
             ],
             "requests/s",
         ),
@@ -197,6 +200,7 @@ def _charts(rows: Rows, bucket: NDArray[np.intp], seconds: Floats) -> dict[str, 
             "s" if shown == "latency_s" else "s to decide",
         ),
         "errors": Chart(_by_word(rows, "error_kind", failed, bucket, n), "requests"),
+        "refused": Chart(_by_word(rows, "error_kind", refused, bucket, n), "requests"),
         "rescued": Chart(_rescued(rows, bucket, n), "requests"),
         "cost": Chart(
             [
@@ -227,8 +231,8 @@ def _models(rows: Rows, bucket: NDArray[np.intp], n: int) -> list[dict[str, Any]
     found = []
     for name in names[:_MOST_MODELS]:
         own, served = rows.where("chosen_model", name), rows.where("served_model", name)
-        failed = own & (rows.where("status", *_FAILED) | answered_by_another(rows))
-        told = own & ~rows.where("error_kind", "unreported")
+        failed = rows.where("status", *FAILED) | answered_by_another(rows)
+        ended = own & rows.where("status", *ENDED)
         mine = served & (rows["latency_s"] >= 0)
         found.append(
             {
@@ -236,7 +240,7 @@ def _models(rows: Rows, bucket: NDArray[np.intp], n: int) -> list[dict[str, Any]
                 "chosen": int(own.sum()),
                 "share": float(own.sum() / decided) if decided else None,
                 "served": int(served.sum()),
-                "failure_rate": float((failed & told).sum() / told.sum()) if told.any() else None,
+                "failure_rate": float((failed & ended).sum() / ended.sum()) if ended.any() else None,
                 "latency_s": _quantiles(rows["latency_s"][served]),
                 "cost_usd": _mean(paid[served | (own & rows.where("served_model", ""))]),
                 "quality": _mean(rows["quality"][served]),
@@ -255,7 +259,7 @@ def _variants(rows: Rows) -> list[dict[str, Any]]:
     drawn = ~rows.where("experiment_id", "")
     for experiment, variant in sorted(_pairs(rows.having(drawn), "experiment_id", "variant")[1]):
         own = rows.where("experiment_id", experiment) & rows.where("variant", variant)
-        told = own & ~rows.where("error_kind", "unreported")
+        ended = own & rows.where("status", *ENDED)
         found.append(
             {
                 "experiment": experiment,
@@ -265,7 +269,9 @@ def _variants(rows: Rows) -> list[dict[str, Any]]:
                 "labelled": int((own & ~np.isnan(rows["quality"])).sum()),
                 "cost_usd": _mean(paid[own]),
                 "latency_s": _quantiles(rows["latency_s"][own]),
-                "error_rate": float((rows.where("status", *_FAILED) & told).sum() / told.sum()) if told.any() else None,
+                "error_rate": float((rows.where("status", *FAILED) & ended).sum() / ended.sum())
+                if ended.any()
+                else None,
             }
         )
     return found

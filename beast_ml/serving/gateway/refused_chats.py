@@ -47,7 +47,8 @@ def log_refused_chat(services: Services, chat: ChatRequest, tenant: str, request
     except UnavailableError:
         services.metrics.log_failed()
         raise
-    services.metrics.refused(kind)
+    services.metrics.unanswered(status, kind)
+    services.metrics.log_rows("requests")
 
 
 def _kind(error: Exception) -> ErrorKind:

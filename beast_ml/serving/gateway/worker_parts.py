@@ -103,7 +103,7 @@ class RouterPlanner:
         except Exception as error:
             log_refused_chat(self._services, chat, tenant, request_id, error)
             raise
-        decision = self._routing.choose(routed, tenant, request_id)
+        decision = self._routing.choose(routed, tenant, request_id).asked_with(chat.options.candidates)
         self._routing.noted(decision, request_id)
         return self._planned(decision, request_id)
 
@@ -267,7 +267,7 @@ class WorkerJournal:
                 metrics.fallback(attempt.model, attempt.error_kind)
         failures = [each.error_kind for each in record.attempts if each.error_kind is not None]
         if record.error_kind is not None:
-            metrics.failed(record.error_kind)
+            metrics.unanswered(record.status, record.error_kind)
         elif record.status == "ok" and failures:
             metrics.rescued(failures[0])
         if record.endpoint is not None and record.served_model is not None:

@@ -221,7 +221,7 @@ def test_what_a_budget_refuses(api, tmp_path):
     assert [answer.status_code for answer, _ in answers] == [402, 402, 402]
     assert counted(running, "decisions") == {}
     assert counted(running, "log_rows") == {"requests": 4.0}
-    assert counted(running, "errors") == {"budget": 4.0}
+    assert counted(running, "refusals") == {"budget": 4.0}
     learnt = Learnt(running, tmp_path)
     for _, name in answers:
         row = learnt.rows[name]
@@ -244,9 +244,12 @@ def test_the_choice_on_record_is_of_a_model_that_was_called(api, provider, tmp_p
     assert other != chosen
     assert counted(running, "decisions") == {chosen: 1.0, other: 1.0}
     assert counted(running, "log_rows") == {"requests": 2.0}
+    _, asked = chat(running, beast={"candidates": [other]})
     learnt = Learnt(running, tmp_path)
+    assert dict(learnt.rows[asked]["context"])["asked_for"] == other
     assert learnt.of(name) == (other, other, False, None)
     row = learnt.rows[name]
     assert chosen not in row["candidates"]
+    assert "asked_for" not in dict(row["context"] or ())  # the client left the choice to us
     assert float(second.headers["x-beast-propensity"]) == pytest.approx(row["propensity"])
     assert float(second.headers["x-beast-predicted-cost-usd"]) == pytest.approx(row["predicted_cost_usd"])

@@ -37,6 +37,23 @@ def test_without_anything_new_what_fails_most_is_explained(beast, tmp_path):
     assert json.loads((tmp_path / "o" / "report.json").read_text("utf-8"))["totals"]["n_requests"] > 0
 
 
+def over_budget(row, rng):
+    if (LOG_END - row["received_at"]).total_seconds() < 3 * 3600 and row["tenant_id"] == "tenant-2":
+        row |= {"chosen_model": None, "propensity": None, "served_model": None, "endpoint": None, "region": None}
+        row |= {"status": "rejected", "error_kind": "budget"}
+
+
+def test_what_a_budget_refused_is_not_said_to_have_failed(beast, tmp_path):
+    failing_log(tmp_path / "s", over_budget, n=3_000, rate=0.0)
+    code, out, _ = beast("report", "errors", "--store", "s")
+    assert code == 0
+    assert "0 of " in out
+    assert " requests failed (0.00%)" in " ".join(out.split())
+    assert "refusals by a budget" in out
+    assert "requests were refused" in out
+    assert "calls failed" not in out
+
+
 def test_more_patterns_than_fit_are_counted(beast, tmp_path):
     failing_log(tmp_path / "s", many_kinds, n=1_500)
     code, out, _ = beast("report", "errors", "--store", "s", "--since", "2026-03-02T00:00+00:00")

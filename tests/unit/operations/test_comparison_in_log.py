@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from beast_ml.errors import UnknownModelError
+from beast_ml.evaluation.proportion import wilson
 from beast_ml.features.hashing import HashingEncoder
 from beast_ml.operations.comparison_in_log import compare_in_log
 from beast_ml.testing.exploring_logs import exploring_log
@@ -28,13 +29,27 @@ def test_what_each_would_have_got_on_all_requests_is_covered():
     assert set(found.trusted) == set(MODELS)
     assert found.trusted["large"].startswith("Trust")
     assert found.to_dict()["log_can_tell"] == found.trusted
+    assert found.untold == ()
+    assert "effective requests of small" in found.sentence()
 
 
 def test_a_log_without_exploration_says_that_it_cannot_tell():
     logged = exploring_log(1, 800, epsilon=0.01, failure_rate=0.1)
     found = compare_in_log(logged, ("large", "small"), HashingEncoder())
-    assert any(not verdict.startswith("trust") for verdict in found.trusted.values())
+    assert found.untold
+    assert all(found.trusted[name].startswith("Cannot be answered by this log") for name in found.untold)
+    assert "the log cannot tell whether small is better or worse than large: it says too little of" in found.sentence()
+    assert not any(row["told_apart"] for row in found.to_dict()["compared"])
     assert found.of("errors")
+
+
+def test_few_calls_without_a_failure_leave_room_for_failures():
+    found = compare_in_log(exploring_log(0, 300, epsilon=0.05), ("large", "small"), HashingEncoder())
+    large, small = found.of("errors")
+    assert small.value.value == 0.0
+    assert small.value.high >= wilson(0.0, small.n + 1)[1] > 0.0
+    assert small.difference.low <= 0.0 <= small.difference.high
+    assert small.difference.high >= small.value.high - large.value.value
 
 
 def test_no_mean_leaves_what_it_can_be_and_differences_agree_with_the_means():

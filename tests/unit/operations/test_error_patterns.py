@@ -125,10 +125,35 @@ def test_a_change_long_before_the_failures_is_not_mentioned(tmp_path):
 def test_what_failed_before_a_model_was_chosen_is_a_share_of_all_requests(tmp_path):
     report = error_report(failing_log(tmp_path, budget))
     pattern = only_new(report)
-    assert (pattern.error_kind, pattern.model) == ("budget", None)
+    assert (pattern.error_kind, pattern.model, pattern.is_refusal) == ("budget", None, True)
+    assert pattern.name == "refusals by a budget"
     assert pattern.rate.n_calls == report.totals.n_requests
     assert ("tenant", "tenant-2") in [(place.dimension, place.value) for place in pattern.where]
     assert "budget's hard limit" in pattern.cause
+
+
+def test_what_a_rule_refused_did_not_fail(tmp_path):
+    report = error_report(failing_log(tmp_path, budget, rate=0.0))
+    totals = report.totals
+    assert (totals.n_failed, totals.n_ended) == (0, totals.n_requests - totals.n_refused)
+    assert totals.n_refused == report.patterns[0].rate.n_failed > 20
+    share = f"{totals.n_refused / totals.n_requests:.2%} of all {totals.n_requests:,}"
+    assert report.sentence().startswith(
+        f"0 of {totals.n_ended:,} requests failed (0.00%), {totals.n_refused:,} more were refused ({share})"
+    )
+    assert "1 of 1 patterns of failure or refusal is new" in report.sentence()
+
+
+def test_failures_and_refusals_of_the_same_kind_are_two_patterns(tmp_path):
+    def before_a_model(row, rng):
+        if rng.random() < 0.3:
+            row |= {"chosen_model": None, "propensity": None, "served_model": None, "endpoint": None, "region": None}
+            row |= {"status": "error" if rng.random() < 0.5 else "rejected", "error_kind": "internal"}
+
+    report = error_report(failing_log(tmp_path, before_a_model, rate=0.0))
+    found = {pattern.is_refusal: pattern.rate for pattern in report.patterns}
+    assert (found[False].n_failed, found[True].n_failed) == (report.totals.n_failed, report.totals.n_refused)
+    assert found[True].n_calls == report.totals.n_requests - report.totals.n_failed
 
 
 def test_calls_that_a_fallback_saved_are_failures_of_their_model(tmp_path):
@@ -192,7 +217,9 @@ def test_counts_are_those_of_the_log(tmp_path):
     report = error_report(store, since)
     rows = store.requests(["status", "error_kind", "chosen_model"], since=since).to_pylist()
     failed = [row for row in rows if row["status"] != "ok"]
-    assert (report.totals.n_requests, report.totals.n_failed) == (len(rows), len(failed))
+    refused = sum(row["status"] == "rejected" for row in rows)
+    totals = report.totals
+    assert (totals.n_requests, totals.n_failed, totals.n_refused) == (len(rows), len(failed) - refused, refused)
     for pattern in report.patterns:
         same = [
             row for row in failed if (row["error_kind"], row["chosen_model"]) == (pattern.error_kind, pattern.model)

@@ -39,12 +39,13 @@ def test_the_log_tells_who_named_it_and_whom_it_stepped_in_for(tmp_path):
     assert pins_in_log("it's", store, 7) == []
     plain = dict.fromkeys(REQUEST_SCHEMA.names) | {
         "tenant_id": "acme", "candidates": ["it's", "b"], "cache_result": "miss", "status": "ok", "propensity": 0.5,
+        "policy_version": "v1",
         "chosen_model": "it's", "served_model": "it's",
     }  # fmt: skip
     changes = [
         {},
         {"propensity": None},
-        {"candidates": ["it's"], "propensity": 1.0, "tenant_id": "other"},
+        {"candidates": ["it's"], "propensity": 1.0, "policy_version": None, "tenant_id": "other"},
         {"chosen_model": "b"},
         {"propensity": None, "received_at": BEGAN - timedelta(days=8)},  # long ago
     ]
@@ -59,3 +60,20 @@ def test_the_log_tells_who_named_it_and_whom_it_stepped_in_for(tmp_path):
     assert rescued.what == "it stepped in for another model 1 times in 7 days"
     assert not rescued.breaks
     assert pins_in_log("nobody", store, 7) == []
+
+
+def test_the_only_candidate_that_is_left_is_not_one_that_a_client_named(tmp_path):
+    store = LogStore(tmp_path)
+    left = dict.fromkeys(REQUEST_SCHEMA.names) | {
+        "tenant_id": "acme", "candidates": ["a"], "propensity": 1.0, "policy_version": "v1", "status": "ok",
+        "chosen_model": "a", "served_model": "a", "context": {},
+    }  # fmt: skip
+    rows = [left | {"request_id": f"r{i}", "received_at": BEGAN + timedelta(minutes=i)} for i in range(3)]
+    store.append_requests(pa.Table.from_pylist(rows, schema=REQUEST_SCHEMA))
+    (pin,) = pins_in_log("a", store, 7)
+    assert pin.what.startswith("no other candidate was left to 3 requests in 7 days")
+    assert not pin.breaks
+    asked = rows[0] | {"request_id": "asked", "context": {"asked_for": "a"}}
+    store.append_requests(pa.Table.from_pylist([asked], schema=REQUEST_SCHEMA))
+    named, _ = pins_in_log("a", store, 7)
+    assert (named.what, named.breaks) == ("1 requests of 1 tenants named it themselves in 7 days", True)

@@ -67,6 +67,22 @@ def test_failures_count_by_whatever_name_a_log_has_for_them(tmp_path):
     assert set(row.errors) == {"server_error", "connection", "rate_limited"}
 
 
+def test_an_endpoint_that_was_hardly_called_is_not_said_to_have_been_up(tmp_path):
+    def hardly_called(row, rng):
+        if row["endpoint"] == "large-us":
+            row |= {"endpoint": "large-eu", "region": "eu"}
+            if not called and row["received_at"] > SINCE:
+                called.add(row["request_id"])
+                row |= {"endpoint": "large-us", "status": "error", "error_kind": "provider", "served_model": None}
+
+    called: set[str] = set()
+    rows = by_name(uptime_report(failing_log(tmp_path, hardly_called, n=2_000, rate=0.0), SINCE))
+    row = rows["large", "large-us"]
+    assert (row.n_calls, row.availability, row.uptime, row.incidents) == (1, 0.0, None, ())
+    assert row.high > 0.7  # one call says next to nothing
+    assert rows["large", "large-eu"].uptime == rows["large", ""].uptime == 1.0
+
+
 def test_one_that_lasts_has_no_end(tmp_path):
     def down(row, rng):
         if row["chosen_model"] == "small" and row["received_at"] > LOG_END - timedelta(days=1):

@@ -62,6 +62,16 @@ def test_constraints_and_candidates_are_kept(serving):
     assert "propensity" not in api.rows()[1]
 
 
+def test_only_a_model_that_the_client_left_alone_is_noted_as_asked_for(serving):
+    api = serving()
+    one, two = {"prompt": PROMPT, "candidates": ["small"]}, {"prompt": PROMPT, "candidates": ["small", "large"]}
+    for each in (one, two, {"prompt": PROMPT}):
+        assert api.post("/v1/route", each).status_code == 200
+    assert api.post("/v1/route/batch", {"requests": [two, one]}).status_code == 200
+    asked = [row.get("context", {}).get("asked_for") for row in api.rows()]
+    assert asked == ["small", None, None, None, "small"]
+
+
 def test_a_batch_decides_what_it_can(serving):
     api = serving()
     requests = [{"prompt": PROMPT}, {"prompt": PROMPT, "candidates": ["huge"]}, {"prompt": "prime matrix angle"}]

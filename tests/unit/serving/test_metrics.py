@@ -12,6 +12,7 @@ from beast_ml.cache.tier_stats import CacheStats, TierStats
 from beast_ml.operations.budgets.region_figures import RegionFigures
 from beast_ml.serving import metric_cells
 from beast_ml.serving.copy_figures import CopyFigures
+from beast_ml.serving.dashboard.metric_history import quantile_from_buckets
 from beast_ml.serving.metrics import ServingMetrics, clear_metrics
 
 
@@ -48,12 +49,14 @@ def test_a_request_and_its_decision_are_counted(metrics):
     metrics.request("/v1/route", 200, 0.0012, "acme")
     metrics.decided(decision("large", 0.00012))
     metrics.request("/v1/route", 429, 0.0001, "acme")
-    metrics.refused("rate_limit")
+    metrics.unanswered("rejected", "rate_limit")
+    metrics.log_rows("requests")
     values = shown(metrics)
     assert values["beast_requests_total", ("route", "/v1/route"), ("status", "200")] == 1
     assert values["beast_requests_total", ("route", "/v1/route"), ("status", "429")] == 1
     assert values["beast_tenant_requests_total", ("tenant", "acme")] == 2
-    assert values["beast_errors_total", ("error_kind", "rate_limit")] == 1
+    assert values["beast_refusals_total", ("error_kind", "rate_limit")] == 1
+    assert not [name for name, *_ in values if name.startswith("beast_errors")]
     assert values["beast_decisions_total", ("model", "large")] == 1
     assert not [name for name, *_ in values if name.startswith("beast_cache_")]  # nobody had asked it
     assert values["beast_log_rows_total", ("table", "requests")] == 2
@@ -149,6 +152,22 @@ def test_the_budget_shown_is_what_was_said_last(metrics, other):
     assert shown(other)["beast_budget_left_usd", ("budget", "tenant:acme:day")] == 8.0
 
 
+def test_endpoints_that_answer_in_milliseconds_are_told_apart(metrics):
+    seconds = {"quick-1": 0.008, "slower-1": 0.017, "slow-1": 0.04}
+    for endpoint, each in seconds.items():
+        for _ in range(10):
+            metrics.provider_call(endpoint, None, each)
+    told = shown(metrics)
+    for endpoint, each in seconds.items():
+        buckets = {
+            float(dict(labels)["le"]): value
+            for (name, *labels), value in told.items()
+            if name == "beast_provider_call_seconds_bucket" and ("endpoint", endpoint) in labels
+        }
+        median = quantile_from_buckets(buckets, 0.5)
+        assert each / 1.6 < median < 1.6 * each
+
+
 def test_all_else_that_is_counted(metrics):
     metrics.cache_result("exact")
     metrics.provider_call("eu-1", None, 0.3)
@@ -161,7 +180,7 @@ def test_all_else_that_is_counted(metrics):
     metrics.outcomes_told(4)
     metrics.feedback_told(2)
     metrics.signal("retry")
-    metrics.failed("timeout")
+    metrics.unanswered("timeout", "timeout")
     metrics.rescued("rate_limit")
     metrics.set_ledger("postgresql:ab")
     metrics.set_log_lag(12.5)

@@ -9,7 +9,8 @@ let stream = null, paused = false, latest = { totals: null, traffic: null, opera
 
 const charts = [
   new Chart("requests", "Requests per second", "bars", drill), new Chart("latency", "Latency", "lines", drill),
-  new Chart("errors", "Failed requests by kind", "bars", drill), new Chart("rescued", "Rescued by fallback, by kind", "bars", drill), new Chart("cost", "Cost", "bars", drill),
+  new Chart("errors", "Failed requests by kind", "bars", drill), new Chart("refused", "Refused requests by kind", "bars", drill),
+  new Chart("rescued", "Rescued by fallback, by kind", "bars", drill), new Chart("cost", "Cost", "bars", drill),
   new Chart("cache", "Cache by tier", "bars", drill), new Chart("selection", "Selection", "bars", drill)];
 byId("charts").append(...charts.map((chart) => chart.root));
 
@@ -122,7 +123,7 @@ async function drill(chart, title, from, until) {
 // What became of a request, and, of one that was answered all the same, what had failed before.
 function outcome(r) {
   const said = r.error_kind ? `${r.status}: ${r.error_kind}` : r.failed_first ? `${r.status} after ${r.failed_first}` : r.status;
-  return tag(said, r.status === "ok" ? (r.failed_first ? "warn" : "good") : r.status === "cancelled" ? "plain" : "bad");
+  return tag(said, r.status === "ok" ? (r.failed_first ? "warn" : "good") : ["cancelled", "rejected"].includes(r.status) ? "plain" : "bad");
 }
 
 function showDrill() {

@@ -26,7 +26,8 @@ export function showTiles(t, savings, audits, source) {
     tile("per_s", "Requests/s", number(t.per_s), "mean of the last 10 s"),
     tile("latency", "Latency p50 / p95 / p99", times(t.latency_s), t.n_latency ? `of ${count(t.n_latency)} ${wide ? "answers over HTTP" : "answers"}` : "no answer has a latency yet"),
     tile("decision", "Time to decide", times(t.decision_us.map((us) => (us === null ? null : us / 1e6))), "p50 / p95 / p99"),
-    tile("errors", "Failed", t.error_rate === null ? "–" : share(t.error_rate, 2), `${count(t.failed)} requests; ${count(t.rescued)} more rescued by fallback`, t.error_rate > 0.01 ? "bad" : ""),
+    tile("errors", "Failed", t.error_rate === null ? "–" : share(t.error_rate, 2), `${count(t.failed)} of ${count(t.ended)} requests; ${count(t.rescued)} more rescued by fallback`, t.error_rate > 0.01 ? "bad" : ""),
+    tile("refused", "Refused", t.refused_rate === null ? "–" : share(t.refused_rate, 2), `${count(t.refused)} of ${count(t.requests)} requests, by a budget, limit or rule`),
     tile("cost", "Cost", dollars(t.cost_usd), cost),
     tile("saved", best === savings?.best ? "Saved against the best single model" : "Saved against the dearest model", saved(best), best ? `all by ${best.model}; estimate, see Savings` : wide ? "metrics do not tell" : "needs two models with known costs"),
     tile("hits", "Cache hits", share(t.hit_rate), `${count(t.hits)} of ${count(t.lookups)} look-ups`),
@@ -64,8 +65,8 @@ export function showSavings(savings) {
 const STATES = { up: "good", down: "bad", refused: "bad", waiting: "warn" };
 
 export function showOperations(told) {
-  put("servers", told.servers.length ? table("Servers, last minute", ["server", "state", "since (UTC)", "requests/s", "failed/s", "p50 / p95 / p99, about", "workers", "bundle", "log lag"],
-    told.servers.map((s) => [s.url, tag(s.state, STATES[s.state]), clock(s.since), number(s.per_s), number(s.failed_per_s), times(s.latency_s), s.last === null ? "–" : count(s.workers), s.bundles.join(", ") || "–", s.log_lag_s === null ? "–" : span(s.log_lag_s)]), { numeric: [3, 4, 5, 6, 8] }) : quiet("None is watched."));
+  put("servers", told.servers.length ? table("Servers, last minute", ["server", "state", "since (UTC)", "requests/s", "failed/s", "refused/s", "p50 / p95 / p99, about", "workers", "bundle", "log lag"],
+    told.servers.map((s) => [s.url, tag(s.state, STATES[s.state]), clock(s.since), number(s.per_s), number(s.failed_per_s), number(s.refused_per_s), times(s.latency_s), s.last === null ? "–" : count(s.workers), s.bundles.join(", ") || "–", s.log_lag_s === null ? "–" : span(s.log_lag_s)]), { numeric: [3, 4, 5, 6, 7, 9] }) : quiet("None is watched."));
   const breakers = { closed: "good", "half-open": "warn", open: "bad" };
   put("endpoints", told.endpoints.length ? table("Endpoints, last 10 minutes", ["endpoint", "breaker", "calls", "failed", "kinds", "p50 / p95 / p99, about"],
     told.endpoints.map((e) => [e.endpoint, tag(e.breaker, breakers[e.breaker] ?? "warn"), count(e.calls), share(e.failure_rate), Object.entries(e.failures).map(([kind, n]) => `${kind} ${n}`).join(", ") || "–", times(e.latency_s)]), { numeric: [2, 3, 5] }) : quiet("No endpoint is known: the gateway has none, or nothing was called."));

@@ -6,6 +6,7 @@ import pytest
 from beast_ml.errors import InputError, UnknownModelError
 from beast_ml.evaluation.comparison.outcomes import compare_outcomes
 from beast_ml.evaluation.comparison.plot import draw_comparison
+from beast_ml.evaluation.proportion import wilson
 from beast_ml.testing.worlds import make_world
 
 KINDS = np.array(["code", "maths"])
@@ -65,7 +66,9 @@ def test_only_requests_that_all_answered_count(tmp_path):
     assert found.of("quality")[1].n == 60
     assert any("40 of 100" in note for note in found.notes)
     assert any("latency_s is not known" in note for note in found.notes)
-    errors = found.of("errors")[1]
+    never, errors = found.of("errors")
+    assert (never.value.value, never.value.low) == (0.0, 0.0)
+    assert never.value.high == pytest.approx(wilson(0.0, 100)[1])  # none of a hundred is not none ever
     assert errors.value.value == pytest.approx(0.4)
     assert errors.difference.value == pytest.approx(0.4)
     draw_comparison(tmp_path / "comparison.png", found)

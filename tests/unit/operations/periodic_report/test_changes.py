@@ -29,6 +29,14 @@ def worse(row) -> None:
             row |= {"quality_source": None, "feedback_at": None}
 
 
+def over_budget(row) -> None:
+    """From the second week on a budget refuses every third request."""
+    if row["received_at"] >= SECOND.since and int(row["request_id"][1:]) % 3 == 0:
+        row |= {"status": "rejected", "error_kind": "budget", "chosen_model": None, "propensity": None}
+        row |= {"served_model": None, "cost_usd": None, "latency_s": None, "quality": None, "cache_result": None}
+        row |= {"quality_source": None, "feedback_at": None}
+
+
 def by_name(changes) -> dict[str, Change]:
     return {each.measure.name: each for each in changes}
 
@@ -49,6 +57,14 @@ def test_values_are_those_of_the_rows(tmp_path) -> None:
     assert found["requests a day"].now == len(rows) / 7
     assert found["cost a request, USD"].now == pytest.approx(np.mean(costs))
     assert found["share that failed"].now == sum(row["status"] != "ok" for row in rows) / len(rows)
+
+
+def test_what_a_rule_refused_is_told_apart_from_what_failed(tmp_path) -> None:
+    plain = by_name(compare_periods(costly_log(tmp_path / "plain"), SECOND))["share that failed"]
+    found = by_name(compare_periods(costly_log(tmp_path / "s", change=over_budget), SECOND))
+    assert found["share that failed"].now == pytest.approx(plain.now, abs=0.02)
+    assert found["share that was refused"].now == pytest.approx(1 / 3, abs=0.02)
+    assert found["share that was refused"].verdict == "up, worse"
 
 
 def test_without_a_period_before_there_is_nothing_to_compare_with(tmp_path) -> None:
@@ -89,7 +105,7 @@ def test_intervals_hold_the_truth_where_days_differ(name) -> None:
             "cost": rng.gamma(10, rate / 10, 7) * requests,
             "failed": rng.binomial(requests.astype(int), rng.beta(10 * rate, 10 * (1 - rate), 7)).astype(float),
         }
-        return of | {"days": np.ones(7), "priced": requests}
+        return of | {"days": np.ones(7), "priced": requests, "ended": requests}
 
     true = {"requests a day": 0.0}.get(name, 0.1)
     for seed in range(n):

@@ -151,6 +151,7 @@ def test_a_difference_that_rounds_to_nothing_is_not_negative(full) -> None:
 def test_failures_that_hardly_ever_happen_promise_hardly_any_gain(n, said) -> None:
     pattern = SimpleNamespace(
         name="timeout failures of large", cause="It is slow.", next_step="Wait.", is_new=False, ended_at=None,
+        is_refusal=False,
         rate=SimpleNamespace(n_failed=n),
     )  # fmt: skip
     month = Period(kind="month", first=WEEK.first, last=WEEK.first + timedelta(days=29))

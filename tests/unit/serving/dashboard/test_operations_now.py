@@ -17,6 +17,7 @@ def samples(n, endpoint=0.0):
     told = {
         ("beast_log_rows_total", ("table", "requests")): 10.0 * n,
         ("beast_errors_total", ("error_kind", "timeout")): 1.0 * n,
+        ("beast_refusals_total", ("error_kind", "budget")): 5.0 * n,
         ("beast_rescued_total", ("error_kind", "rate_limit")): 2.0 * n,
         ("beast_decisions_total", ("model", "small")): 9.0 * n,
         ("beast_request_seconds_bucket", ("le", "0.1")): 5.0 * n,
@@ -39,6 +40,7 @@ def watch(url="http://one", looks=11, **more):
 def test_rates_and_calls_of_several_servers_add_up():
     told = operations_now([watch(), watch("http://two", endpoint=2.0)], NOW_S)
     assert [each["per_s"] for each in told["servers"]] == pytest.approx([10.0, 10.0])
+    assert (told["servers"][0]["failed_per_s"], told["servers"][0]["refused_per_s"]) == pytest.approx((1.0, 5.0))
     assert told["servers"][0]["latency_s"][0] == pytest.approx(0.1)
     (endpoint,) = told["endpoints"]
     assert (endpoint["breaker"], endpoint["calls"], endpoint["failure_rate"]) == ("open", 80, 0.25)
@@ -69,7 +71,9 @@ def test_metrics_stand_in_for_the_log():
     both = [watch().history, watch("http://two").history]
     view, told = (of(both, Filters(range="5m"), NOW_S) for of in (metric_traffic, metric_totals))
     assert told["requests"] == 200
-    assert (told["failed"], told["error_rate"]) == (20, 0.1)
+    assert (told["failed"], told["ended"], told["error_rate"]) == (20, 100, 0.2)
+    assert (told["refused"], told["refused_rate"]) == (100, 0.5)
+    assert [line["name"] for line in view["charts"]["refused"]["lines"]] == ["budget"]
     assert told["per_s"] == pytest.approx(20.0)
     assert sum(view["charts"]["selection"]["lines"][0]["values"]) == 180
     assert view["charts"]["errors"]["lines"][0]["name"] == "timeout"

@@ -97,6 +97,33 @@ def test_requests_without_an_outcome_are_no_failures(table, line, start):
     assert (totals["cost_usd"], totals["n_predicted"]) == (0.2, 1)
 
 
+def test_what_a_rule_refused_did_not_fail_and_counts_apart(table, line, start):
+    refused = {"status": "rejected", "error_kind": "budget", "chosen_model": None, "served_model": None}
+    failed = {"status": "timeout", "error_kind": "timeout", "served_model": None}
+    gone = {"status": "cancelled", "served_model": None}
+    table.add([*(line(i, **refused) for i in range(6)), line(6, **failed), line(7, **gone), line(8), line(9)])
+    view = view_of(table, start)
+    told = view["totals"]
+    assert (told["failed"], told["ended"], told["error_rate"]) == (1, 3, pytest.approx(1 / 3))  # as in the scorecard
+    assert (told["refused"], told["refused_rate"]) == (6, 0.6)
+
+    def shown(chart):
+        return {each["name"]: sum(each["values"]) for each in view["charts"][chart]["lines"]}
+
+    assert (shown("errors"), shown("refused")) == ({"timeout": 1}, {"budget": 6})
+    assert {name: round(value * view["width"]) for name, value in shown("requests").items()} == {
+        "answered or routed": 3,
+        "from the cache": 0,
+        "failed": 1,
+        "refused": 6,
+    }
+    at = start.timestamp()
+    assert requests_behind(table, Filters(), "refused", at, at + 5)["n"] == 6
+    assert requests_behind(table, Filters(), "errors", at, at + 5)["n"] == 1
+    (model,) = view["models"]
+    assert (model["chosen"], model["failure_rate"]) == (4, pytest.approx(1 / 3))
+
+
 def test_deciding_is_charted_where_no_latency_is_known(table, line, start):
     table.add([line(1, 50.0, decision_us=200.0)])
     chart = view_of(table, start)["charts"]["latency"]
