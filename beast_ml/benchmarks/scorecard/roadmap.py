@@ -229,7 +229,8 @@ def _money() -> Iterator[Target]:
         "budget overrun",
         "USD",
         Goal("at most", 0.0),
-        "Dollars truly spent beyond a hard limit by 64 workers that share it and are killed at random.",
+        "Dollars truly spent beyond a hard limit by 64 workers (16 with --quick) that share it, use it up and are "
+        "killed at random.",
         "budgets",
         budget_overrun,
     )

@@ -28,6 +28,9 @@ __all__ = ["Plan", "Sources"]
 
 _CLI: Final = ("-m", "beast_ml.cli")
 _SWARM: Final = ("-m", "beast_ml.testing.budget_swarm")
+_NANO_PER_WORKER: Final = 25_000
+"""Of the budget that the swarm shares: two thirds of what a worker's requests ask for, so that the limit is reached."""
+
 _TAIL: Final = 300
 
 
@@ -156,7 +159,8 @@ class Sources:
             parts = ("--parts", "savings,calibration,cost") if name == "routing" else ()
             return (*_CLI, "bench", *bench[name], *parts, *data, *out, *quick, "--json")
         if name == "budgets":
-            size = ("--workers", "16", "--kills", "8") if self.plan.quick else ()
+            workers, kills = (16, 8) if self.plan.quick else (64, 40)
+            size = ("--workers", str(workers), "--kills", str(kills), "--limit", str(workers * _NANO_PER_WORKER))
             return (*_SWARM, str(self.plan.out / "swarm"), *size)
         if name == "selection":
             store = () if self.plan.log is None else ("--store", str(self.plan.log))
