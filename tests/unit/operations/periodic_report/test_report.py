@@ -136,6 +136,8 @@ def test_the_numbers_in_the_picture_of_savings_are_explained(full) -> None:
     (table,) = [block for block in blocks if isinstance(block, Grid)]
     assert [row[0] for row in table.rows] == [f"{i}. {each.switch.name}" for i, each in enumerate(savings.ranked, 1)]
     assert {row[-1] for row in table.rows} <= {"yes", "no", "the log cannot tell"}
+    assert all((row[1:3] == ("-", "-")) == (row[-1] == "the log cannot tell") for row in table.rows)
+    assert "the log cannot tell" in {row[-1] for row in table.rows}
 
 
 def test_a_difference_that_rounds_to_nothing_is_not_negative(full) -> None:
