@@ -98,7 +98,7 @@ class Sources:
         if name == "log" and self.plan.log is None:
             return "beast scorecard --only log"
         if name == "log":
-            return shlex.join(["beast", "scorecard", "--only", "log", "--log", str(self.plan.log)])
+            return shlex.join(["beast", "scorecard", "--only", "log", "--store", str(self.plan.log)])
         if name == "coverage":
             return "poe test"
         module, *rest = self._argv(name)[1:]
@@ -121,8 +121,7 @@ class Sources:
         seconds = 30.0 if self.plan.quick else 180.0
         self.say(f"log: a drill with a fake provider, {seconds:.0f} seconds")
         bundle, prompts = quickstart_bundle(self.plan.out), base_prompts(self.plan.data)
-        figures = log_figures(run_drill(bundle, prompts, self.plan.out / "drill", seconds))
-        return {**figures, "labelled": None, "satisfied": None}  # nobody rates the answers of a drill
+        return log_figures(run_drill(bundle, prompts, self.plan.out / "drill", seconds), of_drill=True)
 
     def _run(self, name: str) -> Mapping[str, Any]:
         self.say(f"{name}: {self.command(name)}")
