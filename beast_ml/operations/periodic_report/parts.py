@@ -115,7 +115,7 @@ def _cost(report: PeriodicReport) -> tuple[Block, ...]:
             (
                 row[name] or f"no {name}",
                 f"{row['requests']:,}",
-                f"{usd(row['cost_nano']):,.6f}",
+                f"{usd(row['cost_nano']):,.6f}" if row["cost_known"] else "-",
                 "-" if row["usd_per_request"] is None else f"{row['usd_per_request']:.4g}",
                 "-" if row["actual_over_predicted"] is None else f"{row['actual_over_predicted']:.2f}",
             )
