@@ -65,6 +65,7 @@ def report_costs(
     from beast_ml.cli.ledger_accounts import ledger_accounts
     from beast_ml.logs.store import LogStore
     from beast_ml.operations.costs.export import check_export, export_table
+    from beast_ml.operations.costs.known_names import check_names
     from beast_ml.operations.costs.question import CostQuestion
     from beast_ml.operations.costs.report import cost_report
     from beast_ml.operations.costs.spending import read_spending
@@ -82,6 +83,7 @@ def report_costs(
     if export is not None:
         check_export(export)
     log = LogStore(store or settings.logs.store)
+    check_names(log, question)
     report = cost_report(log, question, ledger_accounts(settings, tenant), rng=np.random.default_rng(seed))
     if router is not None or willingness is not None:
         report = replace(report, policy=_what_if(log, question, router, willingness, settings, seed))
@@ -145,10 +147,10 @@ def _show(report: CostReport) -> None:
         [
             *(row[name] or "-" for name in dimensions),
             f"{row['requests']:,}",
-            f"{row['cost_usd']:,.6f}",
+            f"{row['cost_usd']:,.6f}" if row["cost_known"] else "-",
             "-" if row["usd_per_request"] is None else f"{row['usd_per_request']:.4g}",
             *([_ratio(row)] * predicted),
-            *([f"{row['repriced_usd']:,.6f}"] if repriced else []),
+            *([f"{row['repriced_usd']:,.6f}" if row["repriced_known"] else "-"] if repriced else []),
         ]
         for row in groups
     ]

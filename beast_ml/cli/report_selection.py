@@ -120,7 +120,9 @@ def _show(report: SelectionReport) -> None:
             f"{each.field} {each.value}".strip(),
             f"{each.n:,}",
             f"{each.accuracy:.1%} [{each.accuracy_low:.1%}, {each.accuracy_high:.1%}]",
-            f"{100 * each.regret:.2f} [{100 * each.regret_low:.2f}, {100 * each.regret_high:.2f}]",
+            f"{100 * each.regret:.2f} [{100 * each.regret_low:.2f}, {100 * each.regret_high:.2f}]"
+            if each.regret_told
+            else "the log cannot tell",
         )
         for each in report.accuracy[:_SHOWN]
     ]

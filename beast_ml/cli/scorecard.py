@@ -29,7 +29,11 @@ def scorecard(
     ] = None,
     log: Annotated[
         Path | None,
-        typer.Option(help="Log store of a deployment; default: a drill with a fake provider takes its place."),
+        typer.Option(
+            "--store",
+            "--log",
+            help="Log store of a deployment; default: a drill with a fake provider takes its place.",
+        ),
     ] = None,
     baseline: Annotated[
         Path | None, typer.Option(help="report.json of an earlier `beast bench serving`, to tell what was gained.")

@@ -1,4 +1,4 @@
-"""The interval of a share, also where its trials come in bursts."""
+"""The interval of a share, also where its trials come in bursts or are graded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["effective_trials", "wilson"]
+__all__ = ["effective_trials", "trials_of_grades", "wilson"]
 
 _Z95: Final = 1.959963984540054
 
@@ -26,6 +26,32 @@ def wilson(share: float, n: float) -> tuple[float, float]:
     middle = (share + z2 / 2) / (1 + z2)
     half = _Z95 * ((share * (1 - share) + z2 / 4) / n) ** 0.5 / (1 + z2)
     return 0.0 if share == 0.0 else middle - half, 1.0 if share == 1.0 else middle + half
+
+
+def trials_of_grades(grades: NDArray[np.float64]) -> float:
+    """Return how many yes-or-no trials would tell as much of the mean as these grades do, for `wilson`.
+
+    Their number times the variance of yes and no of that mean over the grades' own; to that, one grade of the former is
+    added, so that a few equal grades do not pass for certainty. Grades of 0 and 1 alone are as many trials.
+
+    Parameters
+    ----------
+    grades
+        (n,) in 0..1.
+
+    Examples
+    --------
+    >>> trials_of_grades(np.array([1.0, 0.0, 1.0, 1.0]))
+    4.0
+    >>> round(trials_of_grades(np.array([0.75, 0.5, 0.75, 1.0])), 1)
+    11.5
+    """
+    n, mean = len(grades), float(grades.mean())
+    of_yes_and_no = mean * (1.0 - mean)
+    if of_yes_and_no <= 0.0:
+        return float(n)
+    variance = (n * float(grades.var()) + of_yes_and_no) / (n + 1)
+    return n * of_yes_and_no / variance
 
 
 def effective_trials(n: NDArray[np.int64], k: NDArray[np.int64]) -> float:

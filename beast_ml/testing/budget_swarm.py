@@ -85,7 +85,8 @@ def main(arguments: list[str]) -> None:
             looked = time.monotonic()
     recover(options.state, ledger)
     (account,) = ledger.accounts()
-    counts = _count(truth, account, options.limit) | {"kills": kills, "failures": failures}
+    counts = _count(truth, account, options.limit)
+    counts |= {"workers": options.workers, "kills": kills, "failures": failures}
     print(json.dumps(counts))  # noqa: T201 - this is a program
     ledger.close()
 

@@ -168,11 +168,20 @@ def gain_over(baseline: Report, name: str, *, less_is_better: bool) -> Read:
 
 
 def budget_overrun(report: Report) -> Reading | None:
-    """Return what was spent beyond a hard limit by many workers that were killed at random, in nano-dollars."""
+    """Return what was spent beyond a hard limit by many workers that were killed at random, in USD.
+
+    It raises where the limit was not reached: then nothing was there to hold it.
+    """
     spent = report["truly_settled"] + report["truly_in_doubt"]
+    if not report["refused"] and spent <= report["limit"]:
+        raise NotEnoughDataError(
+            f"no request was refused: {report['workers']} workers spent {spent:,} of {report['limit']:,} nano-dollars, "
+            "so the limit was not put to the test"
+        )
     note = (
-        f"{spent:,} of {report['limit']:,} nano-dollars by {report['requests']:,} requests, {report['kills']} workers "
-        f"killed; the ledger holds {report['settled'] + report['lost']:,}"
+        f"{spent:,} of {report['limit']:,} nano-dollars by {report['requests']:,} requests of {report['workers']} "
+        f"workers, {report['refused']:,} requests refused, {report['kills']} workers killed; the ledger holds "
+        f"{report['settled'] + report['lost']:,}"
     )
     return Reading(max(spent - report["limit"], 0) / 1e9, note=note)
 

@@ -19,7 +19,14 @@ from beast_ml.benchmarks.scorecard.bench_readings import (
     throughput,
     tuning_gain,
 )
-from beast_ml.benchmarks.scorecard.log_readings import cost_of_a_request, log_share, spend_accuracy, worst_imbalance
+from beast_ml.benchmarks.scorecard.log_readings import (
+    cost_of_a_request,
+    feedback_coverage,
+    log_share,
+    satisfaction,
+    spend_accuracy,
+    worst_imbalance,
+)
 from beast_ml.benchmarks.scorecard.score import Goal, Reading, Target
 from beast_ml.errors import NotEnoughDataError
 
@@ -229,7 +236,8 @@ def _money() -> Iterator[Target]:
         "budget overrun",
         "USD",
         Goal("at most", 0.0),
-        "Dollars truly spent beyond a hard limit by 64 workers that share it and are killed at random.",
+        "Dollars truly spent beyond a hard limit by 64 workers (16 with --quick) that share it, use it up and are "
+        "killed at random.",
         "budgets",
         budget_overrun,
     )
@@ -282,15 +290,15 @@ def _deployment() -> Iterator[Target]:
         Goal("at least", 0.80, ours=True),
         "Answers whose quality somebody, or a test, told, of all that a model gave.",
         "log",
-        log_share("labelled", "answered"),
+        feedback_coverage,
     )
     yield Target(
         "satisfaction",
         "share",
         Goal("at least", 0.95),
-        "Mean quality that users gave, of the answers they rated.",
+        "Mean grade, 0 to 1, that users gave, of the answers they rated.",
         "log",
-        log_share("satisfied", "rated"),
+        satisfaction,
     )
     yield Target(
         "selection accuracy of the log",

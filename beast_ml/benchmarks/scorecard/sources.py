@@ -28,6 +28,9 @@ __all__ = ["Plan", "Sources"]
 
 _CLI: Final = ("-m", "beast_ml.cli")
 _SWARM: Final = ("-m", "beast_ml.testing.budget_swarm")
+_NANO_PER_WORKER: Final = 25_000
+"""Of the budget that the swarm shares: two thirds of what a worker's requests ask for, so that the limit is reached."""
+
 _TAIL: Final = 300
 
 
@@ -95,7 +98,7 @@ class Sources:
         if name == "log" and self.plan.log is None:
             return "beast scorecard --only log"
         if name == "log":
-            return shlex.join(["beast", "scorecard", "--only", "log", "--log", str(self.plan.log)])
+            return shlex.join(["beast", "scorecard", "--only", "log", "--store", str(self.plan.log)])
         if name == "coverage":
             return "poe test"
         module, *rest = self._argv(name)[1:]
@@ -118,8 +121,7 @@ class Sources:
         seconds = 30.0 if self.plan.quick else 180.0
         self.say(f"log: a drill with a fake provider, {seconds:.0f} seconds")
         bundle, prompts = quickstart_bundle(self.plan.out), base_prompts(self.plan.data)
-        figures = log_figures(run_drill(bundle, prompts, self.plan.out / "drill", seconds))
-        return {**figures, "labelled": None, "satisfied": None}  # nobody rates the answers of a drill
+        return log_figures(run_drill(bundle, prompts, self.plan.out / "drill", seconds), of_drill=True)
 
     def _run(self, name: str) -> Mapping[str, Any]:
         self.say(f"{name}: {self.command(name)}")
@@ -156,7 +158,8 @@ class Sources:
             parts = ("--parts", "savings,calibration,cost") if name == "routing" else ()
             return (*_CLI, "bench", *bench[name], *parts, *data, *out, *quick, "--json")
         if name == "budgets":
-            size = ("--workers", "16", "--kills", "8") if self.plan.quick else ()
+            workers, kills = (16, 8) if self.plan.quick else (64, 40)
+            size = ("--workers", str(workers), "--kills", str(kills), "--limit", str(workers * _NANO_PER_WORKER))
             return (*_SWARM, str(self.plan.out / "swarm"), *size)
         if name == "selection":
             store = () if self.plan.log is None else ("--store", str(self.plan.log))

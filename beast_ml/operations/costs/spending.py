@@ -22,11 +22,13 @@ __all__ = ["Spending", "read_spending"]
 
 Floats = NDArray[np.float64]
 
+_NONE_ANSWERED: Final = "NOT coalesce(bool_or(status = 'ok' AND NOT cached), false)"
 _SUMS: Final = {
     "requests": "count(*)",
     "answered": "count(*) FILTER (WHERE status = 'ok')",
     "from_cache": "count(*) FILTER (WHERE cached)",
     "unpriced": "count(*) FILTER (WHERE status = 'ok' AND NOT cached AND nano IS NULL)",
+    "cost_known": f"count(nano) FILTER (NOT cached) > 0 OR {_NONE_ANSWERED}",
     "cost_nano": "CAST(coalesce(sum(nano), 0) AS BIGINT)",
     "input_tokens": "CAST(coalesce(sum(input_tokens), 0) AS BIGINT)",
     "output_tokens": "CAST(coalesce(sum(output_tokens), 0) AS BIGINT)",
@@ -42,6 +44,7 @@ _SUMS: Final = {
 
 _REPRICED: Final = {
     "repriced_nano": "CAST(coalesce(sum(new_nano), 0) AS BIGINT)",
+    "repriced_known": f"count(new_nano) FILTER (NOT cached) > 0 OR {_NONE_ANSWERED}",
     "not_repriced": "count(*) FILTER (WHERE asked AND new_usd IS NULL)",
 }
 
@@ -56,12 +59,13 @@ class Spending:
         What was asked.
     groups
         One row a group, what cost most first: the dimensions, then ``requests, answered, from_cache, unpriced``
-        (answered by a model, cost not known), ``cost_nano`` (exact, in nano-dollars), ``cost_usd``,
+        (answered by a model, cost not known), ``cost_known`` (False where models answered and no cost at all is known:
+        the amounts are then 0, and ``usd_per_request`` None), ``cost_nano`` (exact, in nano-dollars), ``cost_usd``,
         ``usd_per_request``, tokens; ``predicted_requests`` (cost known before and after), ``predicted_usd`` and
         ``actual_usd`` of those, ``actual_over_predicted`` with its 95% interval ``_low`` and ``_high``, and
         ``error_share``, the mean absolute error over the mean cost. With prices also ``repriced_nano``,
-        ``repriced_usd`` and ``not_repriced``, requests of these models of which the log does not know the tokens:
-        they count as logged.
+        ``repriced_usd``, ``repriced_known`` (as ``cost_known``) and ``not_repriced``, requests of these models of which
+        the log does not know the tokens: they count as logged.
     total
         The same over all requests, those of groups beyond the limit too.
     n_groups
@@ -77,19 +81,31 @@ class Spending:
         """Return the total in words."""
         total = self.total
         if not total["requests"]:
-            return "No request was received in that time."
+            tenant = self.question.tenant
+            return f"No request{'' if tenant is None else f' of tenant {tenant!r}'} was received in that time."
+        if not total["cost_known"]:
+            said = (
+                f"What {total['requests']:,} requests cost nobody knows: none of {total['unpriced']:,} answers of "
+                "models has a cost (not counted)"
+            )
+            return f"{said}{self._repriced_words()}."
         said = f"{total['requests']:,} requests cost ${usd(total['cost_nano']):,.9f}"
         if total["unpriced"]:
             said += f"; of {total['unpriced']:,} that a model answered nobody knows the cost (not counted)"
         if total["from_cache"]:
             said += f"; the cache answered {total['from_cache']:,} of them"
-        if "repriced_nano" in total:
-            said += f". At the new prices ${usd(total['repriced_nano']):,.9f}"
-            if total["cost_nano"]:
-                said += f" ({total['repriced_nano'] / total['cost_nano'] - 1:+.1%})"
-            if total["not_repriced"]:
-                said += f"; {total['not_repriced']:,} requests have no tokens and count as they are"
-        return said + "."
+        return f"{said}{self._repriced_words()}."
+
+    def _repriced_words(self) -> str:
+        total = self.total
+        if not total.get("repriced_known"):
+            return ""
+        said = f". At the new prices ${usd(total['repriced_nano']):,.9f}"
+        if total["cost_nano"]:
+            said += f" ({total['repriced_nano'] / total['cost_nano'] - 1:+.1%})"
+        if total["not_repriced"]:
+            said += f"; {total['not_repriced']:,} requests have no tokens and count as they are"
+        return said
 
     def prediction_sentence(self) -> str:
         """Return how far the predictions of costs were off, in words."""
@@ -211,7 +227,7 @@ def _with_figures(found: pa.Table) -> pa.Table:
     half = student.ppf(0.975, np.where(n > 1, n - 1, np.nan)) * spread
     figures = {
         "cost_usd": sums["cost_nano"] / 1e9,
-        "usd_per_request": _over(sums["cost_nano"] / 1e9, requests),
+        "usd_per_request": _over(sums["cost_nano"] / 1e9, np.where(sums["cost_known"] > 0, requests, np.nan)),
         "actual_over_predicted": ratio,
         "actual_over_predicted_low": np.maximum(ratio - half, 0.0),
         "actual_over_predicted_high": ratio + half,

@@ -24,6 +24,7 @@ from beast_ml.operations.periodic_report.document import (
 )
 from beast_ml.operations.periodic_report.pictures import draw_days, drawn
 from beast_ml.operations.periodic_report.report import PeriodicReport
+from beast_ml.operations.savings.estimates import SwitchEstimate
 from beast_ml.operations.savings.plot import draw_savings
 from beast_ml.operations.savings.report import SavingsReport
 
@@ -114,7 +115,7 @@ def _cost(report: PeriodicReport) -> tuple[Block, ...]:
             (
                 row[name] or f"no {name}",
                 f"{row['requests']:,}",
-                f"{usd(row['cost_nano']):,.6f}",
+                f"{usd(row['cost_nano']):,.6f}" if row["cost_known"] else "-",
                 "-" if row["usd_per_request"] is None else f"{row['usd_per_request']:.4g}",
                 "-" if row["actual_over_predicted"] is None else f"{row['actual_over_predicted']:.2f}",
             )
@@ -197,16 +198,21 @@ def _recommended(report: PeriodicReport) -> tuple[Block, ...]:
 def _switches(savings: SavingsReport) -> Grid:
     """Return what the numbers in the picture stand for."""
     rows = tuple(
-        (
-            f"{number}. {each.switch.name}",
-            _percent(each.estimate.saving, each.estimate.saving_low, each.estimate.saving_high, 1),
-            _percent(each.estimate.quality, each.estimate.quality_low, each.estimate.quality_high, 2),
-            "yes" if each.estimate.recommended else "no" if each.estimate.trusted else "the log cannot tell",
-        )
-        for number, each in enumerate(savings.ranked, 1)
+        (f"{number}. {each.switch.name}", *_figures(each.estimate)) for number, each in enumerate(savings.ranked, 1)
     )
     columns = ("switch", "saving, %", "quality, points", "recommended")
     return Grid("The numbers in the picture; intervals hold for all at once", columns, rows, frozenset({1, 2}))
+
+
+def _figures(found: SwitchEstimate) -> tuple[str, str, str]:
+    """Return what a switch comes to; what the log cannot tell has no figures."""
+    if not found.trusted:
+        return "-", "-", "the log cannot tell"
+    return (
+        _percent(found.saving, found.saving_low, found.saving_high, 1),
+        _percent(found.quality, found.quality_low, found.quality_high, 2),
+        "yes" if found.recommended else "no",
+    )
 
 
 def _percent(value: float, low: float, high: float, digits: int) -> str:

@@ -36,9 +36,9 @@ class SwitchEstimate:
     Parameters
     ----------
     saving, saving_low, saving_high
-        Share of the cost of the log's policy, with 95% interval; negative where it costs more.
+        Share of the cost of the log's policy, with 95% interval, at most 1; negative where it costs more.
     quality, quality_low, quality_high
-        Quality minus that of the log's policy, 0..1, with 95% interval.
+        Quality minus that of the log's policy, with 95% interval, within the -1..1 that quality allows.
     changed
         Share of the requests that another model, or the cache, would answer.
     effective
@@ -120,16 +120,20 @@ def estimate_switches(
         gain, saving = rows[2 * k], rows[2 * k + 1]
         found.append(
             SwitchEstimate(
-                saving.value,
-                *intervals[2 * k + 1],
-                gain.value,
-                *intervals[2 * k],
+                *_possible((saving.value, *intervals[2 * k + 1]), -np.inf, 1.0),
+                *_possible((gain.value, *intervals[2 * k]), -1.0, 1.0),
                 changed=float(changed.mean()),
                 effective=effective,
                 verdict=verdict,
             )
         )
     return found
+
+
+def _possible(figures: tuple[float, float, float], least: float, most: float) -> tuple[float, float, float]:
+    """Return an estimate and its interval without what cannot be: heavy weights reach beyond it, the truth does not."""
+    value, low, high = np.clip(figures, least, most).tolist()
+    return value, low, high
 
 
 def _shown(rounds: LoggedRounds, known: Floats) -> Floats:

@@ -33,7 +33,11 @@ class GroupAccuracy:
     accuracy, accuracy_low, accuracy_high
         Share whose chosen model is within epsilon of the best one, with 95% interval.
     regret, regret_low, regret_high
-        Mean quality lost to the best model, 0..1, with 95% interval.
+        Mean quality lost to the best model, with 95% interval, within the -1..1 that quality allows; below 0 where
+        what was predicted best does worse than what was chosen.
+    regret_told
+        Whether the evidence tells it: False where the estimate or its interval reached beyond what is possible, so
+        that a few heavily weighted requests make it.
     """
 
     field: str
@@ -45,6 +49,7 @@ class GroupAccuracy:
     regret: float
     regret_low: float
     regret_high: float
+    regret_told: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures for a report."""
@@ -145,4 +150,7 @@ def _group(
     each = [PerRound(near[rows], ones, 0.0), PerRound(regret[rows], ones, 0.0)]
     accuracy, lost = bootstrap(each, questions, resample(rng, questions.n_units, n_resamples))
     low, high = max(accuracy[0], 0.0), min(accuracy[1], 1.0)
-    return GroupAccuracy(field, value, int(rows.sum()), each[0].value, low, high, each[1].value, *lost)
+    found = np.array([each[1].value, *lost])
+    told = bool((np.abs(found) <= 1.0).all())
+    mean, least, most = np.clip(found, -1.0, 1.0).tolist()
+    return GroupAccuracy(field, value, int(rows.sum()), each[0].value, low, high, mean, least, most, told)

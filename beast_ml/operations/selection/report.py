@@ -57,9 +57,7 @@ class SelectionReport:
         found = self.accuracy[0]
         text = (
             f"{found.accuracy:.1%} [{found.accuracy_low:.1%}, {found.accuracy_high:.1%}] of the choices were within "
-            f"{100 * self.epsilon:g} points of the model that {self.best}; "
-            f"{100 * found.regret:.2f} points of quality [{100 * found.regret_low:.2f}, {100 * found.regret_high:.2f}] "
-            "were lost to it on average."
+            f"{100 * self.epsilon:g} points of the model that {self.best}; {_lost(found)}."
         )
         helps = [each for each in self.context if each.gain_low > 0]
         if helps:
@@ -87,6 +85,19 @@ class SelectionReport:
             "fallbacks": [each.to_dict() for each in self.fallbacks],
             "notes": list(self.notes),
         }
+
+
+def _lost(found: GroupAccuracy) -> str:
+    """Return what was lost to the best model, in words."""
+    if not found.regret_told:
+        return "how much quality was lost to it the log cannot tell"
+    value, low, high = (100 * x for x in (found.regret, found.regret_low, found.regret_high))
+    if low >= 0.0:
+        return f"{value:.2f} points of quality [{low:.2f}, {high:.2f}] were lost to it on average"
+    if high < 0.0:
+        return f"what was chosen did {-value:.2f} points of quality [{-high:.2f}, {-low:.2f}] better on average"
+    difference = f"{value:+.2f} points [{low:+.2f}, {high:+.2f}]"
+    return f"no quality was lost to it for certain (its quality less that of the choices: {difference})"
 
 
 def selection_report(

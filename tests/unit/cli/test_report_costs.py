@@ -78,9 +78,19 @@ def test_an_empty_log_is_no_error(beast) -> None:
         (("--export", "costs.xlsx"), ".csv or .parquet"),
         (("--price", "large"), "MODEL=IN,OUT"),
         (("--since", "yesterday"), "must be a time"),
+        (("--price", "foo=1,2"), "answered by 'foo', so its price changes nothing; models that answered: large, small"),
+        (("--tenant", "nobody"), "no request of the log is of tenant 'nobody'; it has acme, globex"),
     ],
 )
 def test_what_cannot_be_is_refused(beast, store, options, said) -> None:
     code, _, error = beast("report", "costs", *options)
     assert code == 2
-    assert said in error
+    assert said in " ".join(error.split())
+
+
+def test_a_cost_that_nobody_knows_is_a_dash(beast, tmp_path) -> None:
+    costly_log(tmp_path / "data" / "logs", 2, change=lambda row: row.update(cost_usd=None))
+    code, out, error = beast("report", "costs", "--by", "tenant")
+    assert code == 0, error
+    assert "cost nobody knows" in out
+    assert "0.000000" not in out

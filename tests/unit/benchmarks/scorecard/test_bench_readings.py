@@ -19,6 +19,12 @@ from beast_ml.errors import NotEnoughDataError
 UNSEEN = "unseen prompts, 1 worker: requests/s"
 
 
+SWARM = {
+    "truly_settled": 900, "truly_in_doubt": 50, "settled": 900, "lost": 50, "limit": 1000, "requests": 9,
+    "refused": 3, "workers": 16, "kills": 1,
+}  # fmt: skip
+
+
 def serving(**measured):
     """Return a report of `beast bench serving` with these figures and ends of +-10%."""
     rows = [
@@ -120,9 +126,16 @@ def test_gains_are_positive_when_things_got_better():
 
 
 def test_an_overrun_is_what_was_spent_beyond_the_limit():
-    spent = {"truly_settled": 900, "truly_in_doubt": 50, "limit": 1000, "requests": 9, "kills": 1}
-    assert budget_overrun({**spent, "settled": 900, "lost": 50}).value == 0.0
-    assert budget_overrun({**spent, "truly_settled": 1_000, "settled": 1_000, "lost": 50}).value == 50e-9
+    found = budget_overrun(SWARM)
+    assert found.value == 0.0
+    assert "of 16 workers, 3 requests refused" in found.note
+    assert budget_overrun({**SWARM, "truly_settled": 1_000}).value == 50e-9
+
+
+def test_a_limit_that_nobody_reached_was_not_put_to_the_test():
+    with pytest.raises(NotEnoughDataError, match="no request was refused: 16 workers spent 950 of 1,000"):
+        budget_overrun({**SWARM, "refused": 0})
+    assert budget_overrun({**SWARM, "refused": 0, "truly_settled": 1_000}).value == 50e-9  # one that did not hold
 
 
 def test_changes_that_evidence_adopted_are_a_share_of_those_that_were_judged():

@@ -6,9 +6,11 @@ from hypothesis import strategies as st
 
 from beast_ml.benchmarks.scorecard.log_readings import (
     cost_of_a_request,
+    feedback_coverage,
     imbalance_of,
     log_figures,
     log_share,
+    satisfaction,
     spend_accuracy,
     worst_imbalance,
 )
@@ -46,8 +48,9 @@ def test_counts_of_a_log_are_told_as_shares(tmp_path):
     figures = log_figures(stored(tmp_path, rows))
     assert log_share("failed", "ended")(figures).value == 1 / 10
     assert log_share("fallen_back", "answered")(figures).value == 1 / 7
-    assert log_share("labelled", "answered")(figures).value == 6 / 7
-    assert log_share("satisfied", "rated")(figures).value == 2 / 3
+    assert feedback_coverage(figures).value == 6 / 7
+    assert satisfaction(figures).value == 2 / 3
+    assert satisfaction(figures).low < 2 / 3 < satisfaction(figures).high
     assert cost_of_a_request(figures).value == pytest.approx(0.001)
     assert spend_accuracy(figures).value == pytest.approx(0.9)
     assert msgspec.to_builtins(spend_accuracy(figures))["high"] <= 1.0  # as the file of the card has it
@@ -61,14 +64,26 @@ def test_an_empty_log_says_what_to_do(tmp_path):
 
 
 @pytest.mark.parametrize("read", [cost_of_a_request, spend_accuracy])
-def test_where_nothing_has_a_cost_none_is_made_up(read):
-    with pytest.raises(NotEnoughDataError, match="--log"):
-        read({"mean_cost_usd": None, "spend_accuracy": None})
+@pytest.mark.parametrize(("of_drill", "said"), [(True, "of a drill: .*--store"), (False, "POST /v1/outcomes")])
+def test_where_nothing_has_a_cost_none_is_made_up(read, of_drill, said):
+    with pytest.raises(NotEnoughDataError, match=said):
+        read({"mean_cost_usd": None, "spend_accuracy": None, "of_drill": of_drill})
 
 
-def test_what_nobody_could_tell_is_no_zero():
-    with pytest.raises(NotEnoughDataError, match="--log"):
-        log_share("labelled", "answered")({"labelled": None, "answered": 10})
+@pytest.mark.parametrize("read", [feedback_coverage, satisfaction])
+def test_what_nobody_could_tell_of_a_drill_is_no_zero(read):
+    with pytest.raises(NotEnoughDataError, match=r"of a drill: .*--store"):
+        read({"labelled": 0, "answered": 10, "satisfaction": None, "of_drill": True})
+
+
+def test_a_deployment_is_told_what_its_own_log_lacks(tmp_path):
+    figures = log_figures(stored(tmp_path, [routed_request(quality=0.5, quality_source="judge")] * 3))
+    assert cost_of_a_request(figures).value > 0
+    with pytest.raises(NotEnoughDataError, match="no answer of the log has both a cost and a predicted one"):
+        spend_accuracy(figures)
+    with pytest.raises(NotEnoughDataError, match="no user rated an answer of the log"):
+        satisfaction(figures)
+    assert feedback_coverage(figures).value == 1.0
 
 
 def test_the_worst_thousand_calls_of_any_model_count():

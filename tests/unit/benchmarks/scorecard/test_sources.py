@@ -81,6 +81,15 @@ def test_a_source_is_measured_once_and_found_again_by_the_next_run(tmp_path):
     assert other.asked == ["budgets"]
 
 
+def test_fewer_workers_share_a_limit_that_they_reach_as_the_many_do(tmp_path):
+    full, quick = (Sources(Plan(tmp_path, quick=quick))._argv("budgets") for quick in (False, True))
+    per_worker = {
+        int(argv[argv.index("--limit") + 1]) / int(argv[argv.index("--workers") + 1]) for argv in (full, quick)
+    }
+    assert len(per_worker) == 1
+    assert per_worker.pop() < 150 * 250  # what the requests of a worker cost in the mean
+
+
 def test_what_an_earlier_version_left_of_a_drill_is_in_nobodys_way(tmp_path):
     (tmp_path / "swarm" / "truth").mkdir(parents=True)
     sources = Sources(Plan(tmp_path))

@@ -91,7 +91,7 @@ def test_one_tenants_question_shows_nothing_of_another(store) -> None:
 def test_a_tenant_that_is_none_sees_nothing(store, tenant) -> None:
     found = read_spending(store, CostQuestion(("user",), tenant=tenant))
     assert (found.total["requests"], found.groups.num_rows) == (0, 0)
-    assert found.sentence() == "No request was received in that time."
+    assert found.sentence() == f"No request of tenant {tenant!r} was received in that time."
 
 
 def test_days_are_of_utc_whatever_zone_is_asked_in(store) -> None:
@@ -148,6 +148,40 @@ def test_what_has_no_tokens_keeps_its_cost_and_is_counted(tmp_path) -> None:
     total = read_spending(store, CostQuestion((), prices={"large": Price(1.0, 1.0)})).total
     assert total["repriced_nano"] == total["cost_nano"]
     assert total["not_repriced"] > 0
+
+
+def test_what_nobody_knows_the_cost_of_does_not_cost_nothing(tmp_path) -> None:
+    def unpriced(row) -> None:
+        if row["served_model"] == "large":
+            row.update(cost_usd=None)
+
+    store = costly_log(tmp_path / "s", 2, change=unpriced)
+    large, small = (
+        next(row for row in read_spending(store, CostQuestion()).groups.to_pylist() if row["model"] == model)
+        for model in ("large", "small")
+    )
+    assert (large["cost_known"], large["usd_per_request"]) == (False, None)
+    assert small["cost_known"]
+    assert small["usd_per_request"] > 0
+    none = costly_log(tmp_path / "none", 2, change=lambda row: row.update(cost_usd=None))
+    total = read_spending(none, CostQuestion(()))
+    assert total.sentence().startswith("What 120 requests cost nobody knows: none of ")
+    repriced = read_spending(none, CostQuestion(("model",), prices={"large": Price(1.0, 1.0)}))
+    known = {row["model"]: row["repriced_known"] for row in repriced.groups.to_pylist() if row["model"]}
+    assert known == {
+        "large": True,
+        "small": False,
+    }
+    assert "At the new prices $0.0" in repriced.sentence()
+
+
+def test_a_time_without_an_answer_costs_nothing_for_certain(tmp_path) -> None:
+    def refused(row) -> None:
+        row.update(status="rejected", cost_usd=None, served_model=None, cache_result="off", attempts=[])
+
+    total = read_spending(costly_log(tmp_path / "s", 1, change=refused), CostQuestion(()))
+    assert total.total["cost_known"]
+    assert "cost $0.000000000" in total.sentence()
 
 
 def test_an_empty_log_costs_nothing(tmp_path) -> None:

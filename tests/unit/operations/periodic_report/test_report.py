@@ -119,7 +119,10 @@ def test_incidents_come_with_their_cause_and_lead_the_recommendations(tmp_path) 
 def test_costs_that_nobody_knows_are_said_to_be_so(tmp_path) -> None:
     store = costly_log(tmp_path / "logs", 10, 10, change=lambda row: row.update(cost_usd=None))
     report = periodic_report(Sources(store), WEEK)
-    assert "nobody knows the cost" in report.costs.spending.sentence()
+    assert "cost nobody knows" in report.costs.spending.sentence()
+    tables = [block for block in to_document(report).sections[2].blocks if isinstance(block, Grid)]
+    assert tables
+    assert all(row[2:] == ("-", "-", "-") for table in tables for row in table.rows if row[0] != "no model")
     assert any("forecast" in note for note in report.notes)
 
 
@@ -136,6 +139,8 @@ def test_the_numbers_in_the_picture_of_savings_are_explained(full) -> None:
     (table,) = [block for block in blocks if isinstance(block, Grid)]
     assert [row[0] for row in table.rows] == [f"{i}. {each.switch.name}" for i, each in enumerate(savings.ranked, 1)]
     assert {row[-1] for row in table.rows} <= {"yes", "no", "the log cannot tell"}
+    assert all((row[1:3] == ("-", "-")) == (row[-1] == "the log cannot tell") for row in table.rows)
+    assert "the log cannot tell" in {row[-1] for row in table.rows}
 
 
 def test_a_difference_that_rounds_to_nothing_is_not_negative(full) -> None:

@@ -9,9 +9,11 @@ from beast_ml.bundle.read import RouterBundle
 from beast_ml.domain import Price
 from beast_ml.errors import InputError, NotEnoughDataError, UnknownModelError
 from beast_ml.features.hashing import HashingEncoder
+from beast_ml.operations.savings.choices import list_switches
+from beast_ml.operations.savings.decider import log_decider
 from beast_ml.operations.savings.log import ended_as, read_savings_log, repriced
 from beast_ml.operations.savings.plot import draw_savings
-from beast_ml.operations.savings.report import SavingsReport, savings_report
+from beast_ml.operations.savings.report import SavingsReport, rank_switches, savings_report
 from beast_ml.testing.exploring_logs import exploring_log
 from beast_ml.testing.worlds import WORLD_PRICES
 
@@ -53,6 +55,16 @@ def test_the_cheapest_model_alone_saves_most_and_is_not_recommended_as_it_loses_
     assert small.estimate.saving > 0.9
     assert small.estimate.quality_high < 0
     assert not small.estimate.recommended
+
+
+def test_what_heavy_weights_make_of_a_switch_stays_within_what_is_possible() -> None:
+    log = read_savings_log(exploring_log(0, 600), ENCODER, life_s=86_400.0)
+    heavy = replace(log, quality=replace(log.quality, reward=40.0 * log.quality.reward))
+    ranked = rank_switches(heavy, list_switches(heavy, log_decider(heavy), 86_400.0), n_resamples=50)
+    for found in (each.estimate for each in ranked):
+        assert np.all(np.abs([found.quality, found.quality_low, found.quality_high]) <= 1.0)
+        assert max(found.saving, found.saving_low, found.saving_high) <= 1.0
+    assert any(each.estimate.quality_low == -1.0 for each in ranked)
 
 
 def test_a_month_is_the_log_s_traffic_for_thirty_days(report, logged) -> None:

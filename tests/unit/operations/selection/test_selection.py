@@ -7,11 +7,11 @@ import pytest
 
 from beast_ml.errors import InputError
 from beast_ml.features.hashing import HashingEncoder
-from beast_ml.operations.selection.accuracy import accuracy_by_group, exact_regret, near_best
+from beast_ml.operations.selection.accuracy import GroupAccuracy, accuracy_by_group, exact_regret, near_best
 from beast_ml.operations.selection.context_value import context_columns, value_of_context
 from beast_ml.operations.selection.fallbacks import count_fallbacks
 from beast_ml.operations.selection.plot import draw_selection
-from beast_ml.operations.selection.report import selection_report
+from beast_ml.operations.selection.report import SelectionReport, selection_report
 from beast_ml.testing.exploring_logs import exploring_log
 
 
@@ -25,6 +25,33 @@ def test_accuracy_is_the_share_within_epsilon_by_group_of_at_least_twenty() -> N
     assert found[0].regret == pytest.approx(regret.mean())
     with pytest.raises(InputError, match="epsilon"):
         near_best(regret, 2.0)
+
+
+def only(regret: np.ndarray) -> GroupAccuracy:
+    near = near_best(np.zeros(len(regret)), 0.02)
+    return accuracy_by_group(near, regret, np.arange(len(regret)), {}, np.random.default_rng(0))[0]
+
+
+def said_of(regret: np.ndarray) -> str:
+    return SelectionReport(0.02, (only(regret),), (), (), len(regret), ()).sentence()
+
+
+def test_a_loss_beyond_what_quality_allows_is_not_told() -> None:
+    found = only(np.concatenate([np.zeros(60), [-60.0, -90.0]]))  # two requests of tiny propensities
+    assert not found.regret_told
+    assert -1.0 <= found.regret_low <= found.regret <= found.regret_high <= 1.0
+    said = said_of(np.concatenate([np.zeros(60), [-60.0, -90.0]]))
+    assert said.endswith("how much quality was lost to it the log cannot tell.")
+
+
+def test_what_was_lost_is_lost_and_what_was_gained_is_not_a_negative_loss() -> None:
+    noise = np.random.default_rng(1).normal(0.0, 0.05, 200)
+    assert "were lost to it" in said_of(noise + 0.2)
+    assert "did 20." in (gained := said_of(noise - 0.2))
+    assert "-" not in gained
+    assert "better on average" in gained
+    assert "no quality was lost to it for certain" in said_of(noise - noise.mean())
+    assert "0.00 points of quality [0.00, 0.00] were lost" in said_of(np.zeros(50))
 
 
 def test_a_field_that_decides_is_worth_what_it_buys_and_noise_is_worth_nothing() -> None:
