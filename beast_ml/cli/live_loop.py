@@ -10,6 +10,7 @@ from beast_ml.cli.known_exploration import known_exploration
 from beast_ml.cli.known_prices import known_prices
 from beast_ml.cli.output import say
 from beast_ml.errors import InputError
+from beast_ml.places import is_remote
 
 if TYPE_CHECKING:
     from beast_ml.operations.learning_loop.live import LiveSurroundings
@@ -53,8 +54,9 @@ def live_loop(settings: Settings, store: Path | None = None) -> LiveSurroundings
             f"no log store in {store}: `beast logs ingest FILE --store {store}` makes one; without --store the loop "
             f"takes logs.store of mlflow.yaml, {settings.logs.store}"
         )
-    if store is None and not settings.logs.store.is_dir():
-        say(f"there is no log store in {settings.logs.store} yet: `beast serve` or `beast logs ingest FILE` makes one")
+    kept = settings.logs.store
+    if store is None and not is_remote(kept) and not kept.is_dir():
+        say(f"there is no log store in {kept} yet: `beast serve` or `beast logs ingest FILE` makes one")
     told, prices = settings.learning, known_prices(settings)
     return LiveSurroundings(
         store=LogStore(store or settings.logs.store),

@@ -115,6 +115,8 @@ def _of_log(since: str | None, epsilon: float, store: Path | None, seed: int) ->
 
 
 def _show(report: SelectionReport) -> None:
+    from beast_ml.operations.selection.report import BY_PREDICTION
+
     rows = [
         (
             f"{each.field} {each.value}".strip(),
@@ -127,9 +129,12 @@ def _show(report: SelectionReport) -> None:
         for each in report.accuracy[:_SHOWN]
     ]
     more = len(report.accuracy) - _SHOWN
-    near = f"within {100 * report.epsilon:g} points of the best"
-    caption = f"and {more} more, see --json" if more > 0 else None
-    print_table("What was chosen", ["requests", "n", near, "points lost"], rows, caption=caption)
+    near = f"within {100 * report.epsilon:g} points of the {'predicted ' if report.is_predicted else ''}best"
+    captions = [BY_PREDICTION] if report.is_predicted else []
+    captions += [f"And {more} more, see --json."] if more > 0 else []
+    print_table(
+        "What was chosen", ["requests", "n", near, "points lost to it"], rows, caption=" ".join(captions) or None
+    )
     if report.context:
         fields = [
             (

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from beast_ml.experiments.definitions import Experiment
-from beast_ml.logs.sql_values import time_sql
+from beast_ml.logs.sql_values import text_sql, time_sql
 from beast_ml.logs.store import LogStore
 
 __all__ = ["PastShares", "drawn_by"]
@@ -90,7 +90,7 @@ def drawn_by(rows: pa.Table, store: LogStore, experiment: Experiment, unit_sql: 
         What a unit is within its tenant.
     """
     past = PastShares.of(experiment)
-    first = rows["received_at"] if experiment.unit == "request" else _first(rows, store, past, unit_sql)
+    first = rows["received_at"] if experiment.unit == "request" else _first(rows, store, experiment.id, past, unit_sql)
     period, variant = past.period(rows["received_at"]), past.variant_numbers(rows["variant"])
     shares = past.shares[period]
     has_share = (variant >= 0) & (shares[np.arange(len(variant)), variant] > 0)
@@ -99,7 +99,7 @@ def drawn_by(rows: pa.Table, store: LogStore, experiment: Experiment, unit_sql: 
     return {name: np.where(tells, shares[:, i], np.nan) for i, name in enumerate(past.variants)}
 
 
-def _first(rows: pa.Table, store: LogStore, past: PastShares, unit_sql: str) -> pa.ChunkedArray:
+def _first(rows: pa.Table, store: LogStore, name: str, past: PastShares, unit_sql: str) -> pa.ChunkedArray:
     """Return when each row's unit first came while the experiment ran, whether or not it took part."""
     while_running = [f"received_at >= {time_sql(past.since[0])}"]
     for start, end in past.stopped():
@@ -107,12 +107,13 @@ def _first(rows: pa.Table, store: LogStore, past: PastShares, unit_sql: str) -> 
         while_running.append(f"NOT (received_at >= {time_sql(start)}{until})")
     seen = store.sql(
         f"SELECT tenant_id || chr(0) || {unit_sql} AS unit_id, min(received_at) AS first FROM log "  # noqa: S608 - times and constants only
-        f"WHERE {' AND '.join(while_running)} GROUP BY 1"
+        f"WHERE {' AND '.join(while_running)} GROUP BY 1 "
+        f"HAVING bool_or(coalesce(experiment_id = {text_sql(name)}, false))"
     )
-    # A row from before the history, or from a worker that had not heard of a stop yet, is its unit's first.
-    position = pc.index_in(rows["unit_id"].combine_chunks(), seen["unit_id"].combine_chunks())
     if not seen.num_rows:
         return rows["received_at"]
+    # A row from before the history, or from a worker that had not heard of a stop yet, is its unit's first.
+    position = pc.index_in(rows["unit_id"].combine_chunks(), seen["unit_id"].combine_chunks())
     found = seen["first"].combine_chunks().take(pc.fill_null(position, 0))
     own = rows["received_at"].combine_chunks().cast(found.type)
     return pa.chunked_array([pc.if_else(pc.is_valid(position), found, own)])

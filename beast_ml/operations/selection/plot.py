@@ -33,7 +33,8 @@ def draw_selection(path: Path, report: SelectionReport) -> None:
     names = [f"{each.field} {each.value}".strip()[:40] for each in shown]
     left.set_yticks(range(len(shown)), names, fontsize=7)
     left.invert_yaxis()
-    left.set_xlabel(f"choices within {100 * report.epsilon:g} points of the best, %")
+    best = "predicted best" if report.is_predicted else "best"
+    left.set_xlabel(f"choices within {100 * report.epsilon:g} points of the {best}, %")
     for y, field in enumerate(report.context):
         if np.isfinite([field.gain_low, field.gain_high]).all():
             right.plot([100 * field.gain_low, 100 * field.gain_high], [y, y], color=_COLOR, linewidth=1.2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -16,10 +16,14 @@ from beast_ml.operations.selection.accuracy import GroupAccuracy, accuracy_by_gr
 from beast_ml.operations.selection.context_value import ContextValue, value_of_context, worth_on_log
 from beast_ml.operations.selection.fallbacks import FallbackCount, count_fallbacks
 
-__all__ = ["SelectionReport", "context_fields", "selection_report"]
+__all__ = ["BY_PREDICTION", "SelectionReport", "context_fields", "selection_report"]
 
 Progress = Callable[[str, int, int], None]
 Attempts = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+BY_PREDICTION: Final = "Which model is best is a prediction, and its error is not in these intervals."
+"""What a reader must know of accuracy and regret where a log alone tells of them."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class SelectionReport:
     epsilon
         How far from the best is near; 0..1 of quality.
     accuracy
-        Of all requests, then by tenant, kind and context value.
+        Of all requests, then by tenant, kind and context value; its intervals are of the draw of questions alone.
     context
         What each field buys.
     fallbacks
@@ -52,6 +56,11 @@ class SelectionReport:
     notes: tuple[str, ...]
     best: Literal["is predicted best", "is best"] = "is predicted best"
 
+    @property
+    def is_predicted(self) -> bool:
+        """Whether nobody knows which model is best, so that predictions tell."""
+        return self.best == "is predicted best"
+
     def sentence(self) -> str:
         """Return the verdict for people."""
         found = self.accuracy[0]
@@ -59,6 +68,8 @@ class SelectionReport:
             f"{found.accuracy:.1%} [{found.accuracy_low:.1%}, {found.accuracy_high:.1%}] of the choices were within "
             f"{100 * self.epsilon:g} points of the model that {self.best}; {_lost(found)}."
         )
+        if self.is_predicted:
+            text += f" {BY_PREDICTION}"
         helps = [each for each in self.context if each.gain_low > 0]
         if helps:
             best = max(helps, key=lambda each: each.gain)
@@ -79,6 +90,7 @@ class SelectionReport:
         return {
             "sentence": self.sentence(),
             "epsilon": self.epsilon,
+            "best": self.best,
             "requests": self.n_requests,
             "accuracy": [each.to_dict() for each in self.accuracy],
             "context": [each.to_dict() for each in self.context],

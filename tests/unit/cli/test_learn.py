@@ -34,6 +34,11 @@ def test_a_log_store_that_is_not_there_is_not_waited_for(beast, command):
     assert "no log store in data/lgos" in " ".join(said.split())
 
 
+def test_a_log_store_at_an_address_is_not_looked_for_on_this_machine(beast, monkeypatch):
+    monkeypatch.setenv("BEAST_LOGS__STORE", "memory://logs")
+    assert "there is no log store" not in beast("learn", "once")[2]
+
+
 def test_what_cannot_be_learnt_from_ends_the_cycle_with_the_reason(beast, tmp_path, migrated_store):
     shutil.copyfile(migrated_store, tmp_path / "mlflow.db")
     drifting_log(tmp_path / "data" / "logs", drifting_rows(np.random.default_rng(0), days=14))  # without prompts

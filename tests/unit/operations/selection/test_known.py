@@ -37,6 +37,7 @@ def test_what_is_lost_is_what_the_chosen_models_lack(bundle, outcomes, tmp_path)
     assert total.accuracy == pytest.approx((lost <= 0.1 + 1e-12).mean())
     assert total.accuracy_low <= total.accuracy <= total.accuracy_high
     assert "of the model that is best" in found.sentence()
+    assert "prediction" not in found.sentence()
     assert found.accuracy[0].field == "all"
     draw_selection(tmp_path / "s.png", found)
 

@@ -11,7 +11,7 @@ from beast_ml.operations.selection.accuracy import GroupAccuracy, accuracy_by_gr
 from beast_ml.operations.selection.context_value import context_columns, value_of_context
 from beast_ml.operations.selection.fallbacks import count_fallbacks
 from beast_ml.operations.selection.plot import draw_selection
-from beast_ml.operations.selection.report import SelectionReport, selection_report
+from beast_ml.operations.selection.report import BY_PREDICTION, SelectionReport, selection_report
 from beast_ml.testing.exploring_logs import exploring_log
 
 
@@ -110,6 +110,8 @@ def test_the_report_tells_of_tenants_kinds_and_context(tmp_path) -> None:
     assert found.accuracy[0].regret_low > 0  # half of the choices are drawn at random
     assert {each.error_kind for each in found.fallbacks} == {"unknown"}
     assert "fallback answered" in found.sentence()
+    assert BY_PREDICTION in found.sentence()
+    assert found.to_dict()["best"] == "is predicted best"
     draw_selection(tmp_path / "s.png", found)
     assert (tmp_path / "s.png").stat().st_size > 20_000
     bare = replace(logged, context=tuple({} for _ in logged.context))
