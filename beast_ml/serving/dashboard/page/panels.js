@@ -120,7 +120,8 @@ function showBudgets(budgets) {
   const columns = ["budget", ...(several ? ["kept by"] : []), "used", "left", "limit", "burning", "empty in", "begins anew in"];
   const rows = budgets.map((b) => [b.budget, ...(several ? [b.servers.join(", ")] : []), meter(b), dollars(b.left_usd), dollars(b.limit_usd), b.burn_usd_per_h === null ? "–" : `${dollars(b.burn_usd_per_h)}/h`, b.empty_in_s === null ? "–" : tag(span(b.empty_in_s), b.empty_in_s < b.resets_in_s ? "bad" : "good"), span(b.resets_in_s)]);
   put("budgets", table("Budgets", columns, rows, { numeric: [2, 3, 4, 6].map((i) => i + several) }),
-    several ? quiet("Servers in one row share a database and the limit; each row may spend its own whole limit.") : "");
+    several ? quiet("Servers in one row share a database and the limit; each row may spend its own whole limit.") : "",
+    quiet("Burning is the mean of the last ten minutes, and told from five on."));
 }
 
 function meter(budget) {
