@@ -27,7 +27,7 @@ _PANELS: Final = (
     ("cost", "days", "USD a day"),
     ("latency", "timed", "mean latency, s"),
     ("cached", "requests", "share from the cache"),
-    ("failed", "requests", "share that failed"),
+    ("failed", "ended", "share that failed"),
 )
 
 

@@ -13,6 +13,7 @@ from beast_ml.serving.dashboard.server_watch import ServerWatch
 __all__ = ["apart", "budgets_now"]
 
 _BURN_S: Final = 600.0
+_BURN_FROM_S: Final = 300.0
 _MOST_NAMES: Final = 3
 
 
@@ -62,15 +63,18 @@ def _ledger(history: MetricHistory) -> str:
 def _budgets_of(history: MetricHistory, now_s: float) -> dict[str, dict[str, Any]]:
     limits = {dict(each.labels)["budget"]: value for each, value in history.latest("beast_budget_limit_usd").items()}
     before = history.gauge_since("beast_budget_left_usd", now_s - _BURN_S)
+    # A budget is told of from its first spending on, and burnt nothing before: so that the same money burns at the same
+    # rate in all budgets that it is taken from, they all have the one span.
+    since_s = min((at_s for at_s, _ in before.values()), default=now_s)
+    span_s = (history.last_s or now_s) - since_s
     found = {}
     for series, left in history.latest("beast_budget_left_usd").items():
         name = dict(series.labels)["budget"]
         if name not in limits:
             continue
         # A window that began anew has more left than before: then nothing is known of how fast it burns.
-        since_s, left_then = before[series]
-        burnt, span_s = left_then - left, (history.last_s or now_s) - since_s
-        per_h = 3600.0 * burnt / span_s if span_s > 0 and burnt >= 0 else None
+        burnt = before[series][1] - left
+        per_h = 3600.0 * burnt / span_s if span_s >= _BURN_FROM_S and burnt >= 0 else None
         found[name] = {
             "budget": name,
             "limit_usd": limits[name],

@@ -17,6 +17,7 @@ __all__ = ["Baseline", "Savings", "costs", "savings_now"]
 Floats = NDArray[np.float64]
 
 _FEW: Final = 20
+_TOLD_FROM: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Baseline:
     n_by_own, n_by_mean, n_unknown
         Requests compared by their own tokens at its prices, or their own cost where it answered; by its mean cost on
         the same kind; and not at all.
+    is_told
+        Whether at least half of the requests could be compared: a few say nothing of all.
     """
 
     model: str
@@ -41,6 +44,7 @@ class Baseline:
     n_by_own: int
     n_by_mean: int
     n_unknown: int
+    is_told: bool
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,7 @@ def _baseline(model: str, rows: Rows, paid: Floats, price: Price | None) -> Base
             would[same & ~by_own] = paid[own & same].mean()
     # What the cache answered was spared, too; what nobody knows the cost of is left out on both sides.
     compared = ~np.isnan(would) & ~np.isnan(paid)
+    n_compared = int(compared.sum())
     cost_usd, spent = float(would[compared].sum()), float(paid[compared].sum())
     return Baseline(
         model=model,
@@ -133,5 +138,6 @@ def _baseline(model: str, rows: Rows, paid: Floats, price: Price | None) -> Base
         saved_share=(cost_usd - spent) / cost_usd if cost_usd > 0 else None,
         n_by_own=int((compared & by_own).sum()),
         n_by_mean=int((compared & ~by_own).sum()),
-        n_unknown=int(len(rows) - compared.sum()),
+        n_unknown=len(rows) - n_compared,
+        is_told=n_compared >= _TOLD_FROM * len(rows),
     )

@@ -1,5 +1,5 @@
-// A chart that is also a slider: arrow keys move through time, Enter opens the requests behind a point, and a table
-// has every number.
+// A chart that is also a slider: arrow keys move through time, Page Up and Page Down to where something is, Enter opens
+// the requests behind a point, and a table has every number.
 import { clock, element, fill, inUnit, table } from "./format.js";
 
 const HEIGHT = 168, LEFT = 58, RIGHT = 6, TOP = 8, BOTTOM = 22;
@@ -80,14 +80,23 @@ export class Chart {
   }
 
   onKey(event) {
-    const steps = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -10, PageUp: 10 };
+    const steps = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }, leaps = { PageDown: -1, PageUp: 1 };
     const at = this.at ?? this.last();
     if (event.key in steps) this.move(at + steps[event.key]);
+    else if (event.key in leaps) this.move(this.filled(at, leaps[event.key]));
     else if (event.key === "Home") this.move(0);
     else if (event.key === "End") this.move(this.last());
     else if (event.key === "Enter" || event.key === " ") this.open(at);
     else return;
     event.preventDefault();
+  }
+
+  // The next point that has something, before or after one; where there is none, that one itself.
+  filled(at, step) {
+    for (let i = at + step; i >= 0 && i <= this.last(); i += step) {
+      if (this.lines.some((line) => (this.kind === "bars" ? line.values[i] : line.values[i] != null))) return i;
+    }
+    return at;
   }
 
   move(at) {

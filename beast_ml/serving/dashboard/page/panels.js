@@ -12,7 +12,12 @@ function tile(id, name, value, more, level = "") {
 }
 
 function saved(baseline) {
-  return baseline ? `${dollars(baseline.saved_usd)} (${share(baseline.saved_share, 0)})` : "–";
+  return baseline?.is_told ? `${dollars(baseline.saved_usd)} (${share(baseline.saved_share, 0)})` : "–";
+}
+
+function knownFor(baseline) {
+  const known = baseline.n_by_own + baseline.n_by_mean;
+  return `known for ${count(known)} of ${count(known + baseline.n_unknown)} requests`;
 }
 
 export function showTiles(t, savings, audits, source) {
@@ -29,7 +34,7 @@ export function showTiles(t, savings, audits, source) {
     tile("errors", "Failed", t.error_rate === null ? "–" : share(t.error_rate, 2), `${count(t.failed)} of ${count(t.ended)} requests; ${count(t.rescued)} more rescued by fallback`, t.error_rate > 0.01 ? "bad" : ""),
     tile("refused", "Refused", t.refused_rate === null ? "–" : share(t.refused_rate, 2), `${count(t.refused)} of ${count(t.requests)} requests, by a budget, limit or rule`),
     tile("cost", "Cost", dollars(t.cost_usd), cost),
-    tile("saved", best === savings?.best ? "Saved against the best single model" : "Saved against the dearest model", saved(best), best ? `all by ${best.model}; estimate, see Savings` : wide ? "metrics do not tell" : "needs two models with known costs"),
+    tile("saved", best === savings?.best ? "Saved against the best single model" : "Saved against the dearest model", saved(best), best ? `all by ${best.model}; ${knownFor(best)}${best.is_told ? "; estimate, see Savings" : ", too few to tell"}` : wide ? "metrics do not tell" : "needs two models with known costs"),
     tile("hits", "Cache hits", share(t.hit_rate), `${count(t.hits)} of ${count(t.lookups)} look-ups`),
     tile("false_hits", "False hits, estimate", worst ? share(worst[1].false_hit_rate, 2) : "–", worst ? `${worst[0]}: 95% interval ${share(worst[1].interval[0], 2)} to ${share(worst[1].interval[1], 2)}` : "no hit was verified (cache.judge)"),
     tile("quality", "Quality of answers", t.quality === null ? "–" : number(t.quality), wide ? "metrics do not tell" : `${count(t.labelled)} labelled; predicted ${t.predicted_quality === null ? "–" : number(t.predicted_quality)}`));
@@ -59,7 +64,7 @@ export function showSavings(savings) {
   put("savings",
     table("Savings in the window", ["against", "model", "would cost", "saved", "by own cost or tokens × price", "by mean of the kind", "not known"],
       rows.map(([name, b]) => [name, b.model, dollars(b.cost_usd), saved(b), count(b.n_by_own), count(b.n_by_mean), count(b.n_unknown)]), { numeric: [2, 3, 4, 5, 6] }),
-    quiet(`${best}Costs not told by an outcome are the predicted ones. An estimate; beast report savings weighs it against quality.`));
+    quiet(`${best}Costs not told by an outcome are the predicted ones; nothing is said where less than half of the requests are known. An estimate; beast report savings weighs it against quality.`));
 }
 
 const STATES = { up: "good", down: "bad", refused: "bad", waiting: "warn" };
@@ -115,7 +120,8 @@ function showBudgets(budgets) {
   const columns = ["budget", ...(several ? ["kept by"] : []), "used", "left", "limit", "burning", "empty in", "begins anew in"];
   const rows = budgets.map((b) => [b.budget, ...(several ? [b.servers.join(", ")] : []), meter(b), dollars(b.left_usd), dollars(b.limit_usd), b.burn_usd_per_h === null ? "–" : `${dollars(b.burn_usd_per_h)}/h`, b.empty_in_s === null ? "–" : tag(span(b.empty_in_s), b.empty_in_s < b.resets_in_s ? "bad" : "good"), span(b.resets_in_s)]);
   put("budgets", table("Budgets", columns, rows, { numeric: [2, 3, 4, 6].map((i) => i + several) }),
-    several ? quiet("Servers in one row share a database and the limit; each row may spend its own whole limit.") : "");
+    several ? quiet("Servers in one row share a database and the limit; each row may spend its own whole limit.") : "",
+    quiet("Burning is the mean of the last ten minutes, and told from five on."));
 }
 
 function meter(budget) {

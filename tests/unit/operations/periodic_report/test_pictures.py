@@ -19,7 +19,7 @@ def figures(monkeypatch):
 
 
 def sums(n):
-    names = ("requests", "quality", "labelled", "cost", "timed", "latency", "cached", "failed")
+    names = ("requests", "quality", "labelled", "cost", "timed", "latency", "cached", "ended", "failed")
     return dict.fromkeys(names, float(n)) | {"days": 1.0}
 
 

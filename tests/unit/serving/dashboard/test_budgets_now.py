@@ -11,7 +11,7 @@ NOW_S = 1_764_072_000.0
 BUDGET = "global:*:day"
 
 
-def watch(*left, url="http://one", ledger=None, budgets=(BUDGET,), span_s=60.0):
+def watch(*left, url="http://one", ledger=None, budgets=(BUDGET,), span_s=600.0):
     """Return a server whose budgets of ten dollars had so much left, at even times up to now."""
     made = ServerWatch(url, None)
     for i, now_left in enumerate(left):
@@ -27,10 +27,27 @@ def watch(*left, url="http://one", ledger=None, budgets=(BUDGET,), span_s=60.0):
 
 def test_a_budget_burns_and_says_when_it_is_empty():
     (budget,) = budgets_now([watch(*(8.0 - i / 60 for i in range(61)))], NOW_S)
-    assert budget["burn_usd_per_h"] == pytest.approx(60.0)
-    assert budget["empty_in_s"] == pytest.approx(7 * 60)
+    assert budget["burn_usd_per_h"] == pytest.approx(6.0)
+    assert budget["empty_in_s"] == pytest.approx(70 * 60)
     assert budget["used_share"] == pytest.approx(0.3)
     assert budget["resets_in_s"] == pytest.approx(86_400 - NOW_S % 86_400)
+
+
+def test_the_same_money_burns_at_the_same_rate_in_every_budget_that_it_is_taken_from():
+    made, spent = ServerWatch("http://one", None), (0.0, 0.0, 0.05, 0.15, 0.25)
+    for i, each in enumerate(spent):
+        told = {"global:*:day": 10.0 - each, **({"tenant:acme:day": 5.0 - each} if each else {})}
+        looks = {Series("beast_budget_left_usd", (("budget", name),)): left for name, left in told.items()}
+        looks |= {Series("beast_budget_limit_usd", (("budget", name),)): 10.0 for name in told}
+        made.history.add(NOW_S - 480.0 + 120.0 * i, looks)
+    burning = {each["budget"]: each["burn_usd_per_h"] for each in budgets_now([made], NOW_S)}
+    assert burning["global:*:day"] == pytest.approx(0.25 * 7.5)
+    assert burning["tenant:acme:day"] == pytest.approx(0.20 * 7.5)  # what it began with is not known
+
+
+def test_a_look_of_two_minutes_says_nothing_of_how_fast_a_budget_burns():
+    (budget,) = budgets_now([watch(9.8, 9.6, span_s=120.0)], NOW_S)
+    assert (budget["burn_usd_per_h"], budget["empty_in_s"]) == (None, None)
 
 
 def test_a_budget_that_began_anew_burns_at_no_known_rate():

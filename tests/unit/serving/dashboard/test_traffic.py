@@ -196,7 +196,16 @@ def test_savings_are_those_of_the_same_tokens_at_the_other_price(table, line):
     assert found.dearest.cost_usd == pytest.approx(40 * 0.02)
     assert found.dearest.saved_usd == pytest.approx(30 * (0.02 - 0.002))
     assert (found.dearest.n_by_own, found.dearest.n_by_mean, found.dearest.n_unknown) == (40, 0, 0)
+    assert found.dearest.is_told
     assert found.best is None  # nothing is known of quality
+
+
+def test_a_few_requests_of_the_dearest_model_do_not_say_that_nothing_is_saved(table, line):
+    table.add([line(i, chosen_model="large", served_model="large", cost_usd=1.0) for i in range(5)])
+    table.add([line(5 + i) for i in range(28)])  # of which nobody told the cost
+    found = savings_now(table.rows(0.0), {}).dearest
+    assert (found.model, found.n_by_own, found.n_unknown) == ("large", 5, 28)
+    assert not found.is_told
 
 
 def test_the_best_single_model_goes_by_labels_before_predictions(table, line, feedback):
