@@ -39,7 +39,7 @@ def to_document(report: PeriodicReport) -> Document:
     period = report.period
     return Document(
         f"The {period.kind} from {period}",
-        f"beast-ml, whole days in UTC, against the {period.kind} before ({period.before()}). "
+        f"beast-ml, whole days in UTC, against the {period.kind} before ({period.before()}). {_covered(report)}"
         f"{report.n_requests:,} requests. Intervals are 95%.",
         (
             Section("In short", _in_short(report)),
@@ -48,10 +48,20 @@ def to_document(report: PeriodicReport) -> Document:
             Section("What was learnt", _learnt(report)),
             Section("What broke, and why", _broke(report)),
             Section("What to do, by expected gain", _recommended(report)),
-            Section(f"Plan for the next {period.kind}", (Commands(tuple(report.plan)),)),
+            Section(f"Plan for the next {period.kind}", _planned(report)),
             Section("What this report does not know", _unknown(report)),
         ),
     )
+
+
+def _covered(report: PeriodicReport) -> str:
+    """Return how much of the period and of the one before the log covers, where that is not all."""
+    said = [
+        f"{n} of the {period.n_days} days of {name}"
+        for name, period in ((f"this {report.period.kind}", report.period), ("the one before", report.period.before()))
+        if 0 < (n := report.covered_days(period)) < period.n_days
+    ]
+    return f"The log begins on {report.log_begins}: it covers {' and '.join(said)}. " if said else ""
 
 
 def _in_short(report: PeriodicReport) -> tuple[Block, ...]:
@@ -185,7 +195,11 @@ def _recommended(report: PeriodicReport) -> tuple[Block, ...]:
         items = tuple(f"{each.what}. Gain: {each.gain}. How: {each.how}" for each in report.recommendations)
         blocks.append(Bullets(items, numbered=True))
     else:
-        blocks.append(Paragraph("Nothing that the records tell to be worth doing."))
+        blocks.append(Paragraph("Nothing that was looked at is worth doing."))
+    if report.why_not_judged is not None:
+        blocks.append(
+            Paragraph(f"What would save, and how good the choices were, is not judged: {report.why_not_judged}.")
+        )
     savings = report.savings
     if savings is not None:
         blocks.append(Paragraph(savings.sentence()))
@@ -193,6 +207,13 @@ def _recommended(report: PeriodicReport) -> tuple[Block, ...]:
         if savings.ranked:
             blocks.append(_switches(savings))
     return tuple(blocks)
+
+
+def _planned(report: PeriodicReport) -> tuple[Block, ...]:
+    plan = Commands(tuple(report.plan))
+    if len(report.plan) > 1:
+        return (plan,)
+    return Paragraph("Nothing was found and nothing is open: go on as it is."), plan
 
 
 def _switches(savings: SavingsReport) -> Grid:

@@ -1,8 +1,7 @@
-"""What to do next, ranked by what it is expected to bring; and the commands of the next period."""
+"""What to do next, ranked by what it is expected to bring."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -12,7 +11,7 @@ from beast_ml.operations.periodic_report.period import Period
 from beast_ml.operations.savings.report import SavingsReport
 from beast_ml.operations.selection.report import SelectionReport
 
-__all__ = ["Recommendation", "plan_of", "recommend"]
+__all__ = ["Recommendation", "recommend"]
 
 _MONTH_DAYS: Final = 30.0
 _MOST: Final = 5
@@ -75,31 +74,6 @@ def recommend(
             )
         )
     return tuple(sorted(found, key=lambda each: (-each.usd_per_month, -each.requests_per_month)))
-
-
-def plan_of(
-    period: Period, recommendations: Sequence[Recommendation], savings: SavingsReport | None
-) -> tuple[tuple[str, str], ...]:
-    """Return the commands of the next period, each with why."""
-    lines: list[tuple[str, str]] = []
-    if savings is not None and savings.best is not None:
-        since = f"--since {period.first.isoformat()}"
-        if savings.best.switch.policy is not None:
-            lines.append((f"beast report savings {since} --apply 1", "start the best saving as an experiment"))
-        else:
-            lines.append((f"beast report savings {since}", f"the best saving is a setting: {savings.best.switch.how}"))
-    failing = next((each for each in recommendations if each.by == "failures"), None)
-    if failing is not None:
-        lines.append((f"beast models health --since {period.n_days}d", f"first: {failing.what.partition(': ')[0]}"))
-    lines.append(("beast report errors --since 24h", "every day: what fails, since when, why"))
-    lines.append(("beast learn once", "every hour, by a timer: learn, prove, promote, watch"))
-    lines.append(
-        ("beast report costs --by tenant,model --since 30d", "every week: who spends what, and the month's end")
-    )
-    if any(each.by == "drift" for each in recommendations):
-        lines.append((f"beast report drift --since {period.first.isoformat()}", "what drifted, with its pictures"))
-    lines.append((f"beast report {period.kind}", f"when the next {period.kind} is over"))
-    return tuple(lines)
 
 
 def _savings(report: SavingsReport) -> list[Recommendation]:

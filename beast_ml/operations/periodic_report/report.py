@@ -33,7 +33,8 @@ from beast_ml.operations.periodic_report.decisions import (
     run_events,
 )
 from beast_ml.operations.periodic_report.period import Period
-from beast_ml.operations.periodic_report.recommendations import Recommendation, plan_of, recommend
+from beast_ml.operations.periodic_report.plan import plan_of
+from beast_ml.operations.periodic_report.recommendations import Recommendation, recommend
 from beast_ml.operations.savings.report import SavingsReport, savings_report
 from beast_ml.operations.selection.report import SelectionReport, selection_report
 from beast_ml.registry.period_runs import RecordedRun
@@ -105,6 +106,10 @@ class PeriodicReport:
         Whether MLflow said what is on record.
     notes
         Why parts are missing.
+    why_not_judged
+        Why savings and choices are not; None where they are, or nothing was received.
+    log_begins
+        First day of the log; None where it is empty.
     """
 
     period: Period
@@ -124,16 +129,23 @@ class PeriodicReport:
     plan: tuple[tuple[str, str], ...]
     runs_known: bool
     notes: tuple[str, ...]
+    why_not_judged: str | None = None
+    log_begins: date | None = None
 
     @property
     def n_requests(self) -> int:
         """How many requests the period had."""
         return int(self.costs.spending.total["requests"])
 
+    def covered_days(self, period: Period) -> int:
+        """Return how many days of a period lie in the log's time."""
+        return 0 if self.log_begins is None else sum(day >= self.log_begins for day in period.days)
+
     def to_dict(self) -> dict[str, Any]:
         """Return ``report.json``."""
         return {
             "period": {"kind": self.period.kind, "first": str(self.period.first), "last": str(self.period.last)},
+            "log_begins": None if self.log_begins is None else str(self.log_begins),
             "requests": self.n_requests,
             "changes": [each.to_dict() for each in self.changes],
             "costs": self.costs.to_dict(),
@@ -177,18 +189,26 @@ def periodic_report(
     accounts, rng = _of_period(sources.accounts, period), np.random.default_rng(seed)
     costs = cost_report(store, question, accounts, at=period.until, rng=rng)
     n_requests = int(costs.spending.total["requests"])
-    errors = drift = savings = selection = None
+    errors = drift = savings = selection = why_not_judged = None
     if n_requests:
         errors = error_report(store, period.since, period.until, np.random.default_rng(seed))
         try:
             drift = drift_report(store, period.since, period.until, advance=progress)
         except DataError as error:
             notes.append(f"No drift: {error}.")
-        savings, selection, why = _what_choices_tell(sources, period, n_requests, seed, progress)
-        notes += why
+        every = -(-n_requests // _SAMPLED)
+        try:
+            savings, selection = _what_choices_tell(sources, period, every, seed, progress)
+        except NotEnoughDataError as error:
+            why_not_judged = str(error)
+            notes.append(f"Savings and choices are not judged: {error}.")
+        if savings is not None and every > 1:
+            notes.append(f"Savings and choices are judged on every {every}th request.")
     changes = compare_periods(store, period)
     labelled = next(each.now for each in changes if each.measure.name == "share with a quality label")
     recommendations = recommend(period, errors, drift, savings, selection, labelled)
+    running = [each.id for each in sources.experiments if each.status == "running"]
+    plan = plan_of(period, recommendations, savings, costs.spending, why_not_judged=why_not_judged, running=running)
     return PeriodicReport(
         period=period,
         changes=changes,
@@ -204,9 +224,11 @@ def periodic_report(
         savings=savings,
         selection=selection,
         recommendations=recommendations,
-        plan=plan_of(period, recommendations, savings),
+        plan=plan,
         runs_known=sources.runs is not None,
         notes=(*costs.notes, *notes),
+        why_not_judged=why_not_judged,
+        log_begins=min(store.days(), default=None),
     )
 
 
@@ -220,24 +242,24 @@ def _of_period(accounts: Sequence[AccountState] | None, period: Period) -> list[
 
 
 def _what_choices_tell(
-    sources: Sources, period: Period, n_requests: int, seed: int, progress: Progress
-) -> tuple[SavingsReport | None, SelectionReport | None, list[str]]:
-    """Return what would save, how good choices were, and why one of them cannot be told."""
+    sources: Sources, period: Period, every: int, seed: int, progress: Progress
+) -> tuple[SavingsReport, SelectionReport]:
+    """Return what would save and how good choices were, by one of so many requests.
+
+    Raises
+    ------
+    NotEnoughDataError
+        If they cannot be judged, or it was not asked for.
+    """
     if sources.encoder is None:
-        return None, None, ["No look at savings and choices: it was not asked for."]
-    every = -(-n_requests // _SAMPLED)
+        raise NotEnoughDataError("it was not asked for")
     where = f"hash(request_id) % {every} = 0" if every > 1 else None
-    notes = [f"Savings and choices are judged on every {every}th request."] if every > 1 else []
-    try:
-        logged = sources.store.logged_outcomes(period.since, period.until, where).priced(sources.prices)
-        savings = savings_report(
-            logged, sources.encoder, bundle=sources.bundle, life_s=sources.life_s, seed=seed, progress=progress
-        )
-        savings = replace(savings, spent_usd=savings.spent_usd * every)
-        selection = _selection(sources, logged, period, where, seed, progress)
-    except NotEnoughDataError as error:
-        return None, None, [*notes, f"Savings and choices cannot be judged: {error}."]
-    return savings, selection, notes
+    logged = sources.store.logged_outcomes(period.since, period.until, where).priced(sources.prices)
+    savings = savings_report(
+        logged, sources.encoder, bundle=sources.bundle, life_s=sources.life_s, seed=seed, progress=progress
+    )
+    selection = _selection(sources, logged, period, where, seed, progress)
+    return replace(savings, spent_usd=savings.spent_usd * every), selection
 
 
 def _selection(

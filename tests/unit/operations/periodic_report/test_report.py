@@ -14,7 +14,8 @@ from beast_ml.operations.periodic_report.document import Grid
 from beast_ml.operations.periodic_report.files import write_report
 from beast_ml.operations.periodic_report.parts import to_document
 from beast_ml.operations.periodic_report.period import Period
-from beast_ml.operations.periodic_report.recommendations import recommend
+from beast_ml.operations.periodic_report.plan import plan_of
+from beast_ml.operations.periodic_report.recommendations import Recommendation, recommend
 from beast_ml.operations.periodic_report.report import Sources, periodic_report
 from beast_ml.operations.savings.report import savings_report
 from beast_ml.registry.period_runs import RecordedRun
@@ -82,7 +83,7 @@ def test_its_files_say_the_same_and_are_whole(full, tmp_path) -> None:
         assert f"## {said}" in text
     assert page.count("data:image/png") == text.count("data:image/png") >= 3
     assert "beast report week" in page
-    assert "savings" in told["notes"][-1]
+    assert "Savings" in told["notes"][-1]
 
 
 def test_an_empty_period_says_that_nothing_is_recorded(tmp_path) -> None:
@@ -114,6 +115,41 @@ def test_incidents_come_with_their_cause_and_lead_the_recommendations(tmp_path) 
     assert any(
         said.startswith("Incident: auth failures of large") for said in to_document(report).sections[0].blocks[0].items
     )
+
+
+def test_what_was_not_judged_is_not_said_to_be_worth_nothing(full) -> None:
+    said = [block.text for block in to_document(replace(full, recommendations=())).sections[5].blocks]
+    assert said == [
+        "Nothing that was looked at is worth doing.",
+        "What would save, and how good the choices were, is not judged: it was not asked for.",
+    ]
+
+
+def test_how_little_of_the_time_before_the_log_covers_is_said(tmp_path) -> None:
+    month = Period(
+        kind="month", first=COSTLY_START.date() + timedelta(days=3), last=COSTLY_START.date() + timedelta(32)
+    )
+    report = periodic_report(Sources(costly_log(tmp_path / "logs", 10, 10)), month)
+    assert "The log begins on 2026-03-02: it covers 3 of the 28 days of the one before." in to_document(report).subtitle
+    assert "log begins" not in to_document(replace(report, log_begins=NEVER.date())).subtitle
+
+
+def test_the_plan_has_a_line_for_each_finding_and_open_question_and_none_beside_them(full, tmp_path) -> None:
+    lines = dict(full.plan)
+    assert "not judged here: it was not asked for" in lines["beast report savings --since 2026-03-09"]
+    assert "answers cost" in lines["beast report costs --by model,tenant --since 2026-03-09"]
+    assert list(lines)[-1] == "beast report week"
+    assert not any("experiment" in line for line in lines)  # its only one is stopped
+    assert "beast learn once" not in lines
+    empty = periodic_report(Sources(LogStore(tmp_path / "none")), WEEK)
+    (said, plan) = to_document(empty).sections[6].blocks
+    assert said.text.startswith("Nothing was found")
+    assert [line for line, _ in plan.lines] == ["beast report week"]
+    month = Period(kind="month", first=WEEK.first, last=WEEK.last)
+    drifted = Recommendation("quality of large fell", "train", "not known", by="drift")
+    planned = dict(plan_of(month, (drifted,), None, empty.costs.spending, running=("cheaper",)))
+    assert planned["beast learn once"].endswith("quality of large fell")
+    assert "beast experiment analyze --experiment cheaper" in planned
 
 
 def test_costs_that_nobody_knows_are_said_to_be_so(tmp_path) -> None:
