@@ -265,8 +265,8 @@ def learning(
     that are looked at all the time. "drift": days until a silently changed model is found, and false alarms. "loop": a
     simulated year with three shifts, the learning loop beside other ways to learn. "savings": do the figures of the
     savings report hold, and what does context buy. "tuning": what a search of settings gives over the defaults on
-    unseen questions. Writes report.md and report.json. An hour for the others, and about another
-    for "tuning"; minutes with --quick.
+    unseen questions. Writes report.md and report.json. Some two hours for all parts, of which "ope"
+    takes the longest; minutes with --quick.
     """
     from beast_ml.benchmarks.learning.parts import LEARNING_PARTS, describe, run_parts, tables, to_markdown
     from beast_ml.benchmarks.part_context import PartContext

@@ -29,7 +29,7 @@ EVIDENCE: Final[Literal["evidence"]] = "evidence"
 """The log of a router that explores by what it does not know."""
 
 _SETS: Final = {"routerbench3": None, "mmlu_pro": MMLU_PRO_POOL, "bfcl": None, "mmlu": None}
-_LOGS, _QUICK_LOGS = 500, 30
+_LOGS, _QUICK_LOGS = 2_000, 30
 _ROUNDS: Final = 1_500
 _LABELLED: Final = 0.2
 
