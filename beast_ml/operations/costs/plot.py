@@ -52,14 +52,28 @@ def draw_costs(path: Path, rows: Sequence[Mapping[str, Any]], forecast: MonthFor
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=7)
         axes.set_ylim(bottom=0)
-        axes.xaxis_date()
-        axes.tick_params(axis="x", rotation=20)
+        _date_axis(axes)
         axes.set_xlabel("received (UTC days)")
         axes.set_ylabel("USD a day" if by_day else "USD a day, mean of a week")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, linewidth=0.6, axis="y")
     axes.set_axisbelow(True)
     figure.savefig(path)
+
+
+def _date_axis(axes: Axes) -> None:
+    """Label days, months and years briefly, and as many as there is room for."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, DateFormatter
+
+    left, right = axes.get_xlim()
+    if right - left < 1.0:
+        axes.set_xlim(left - 0.5, right + 0.5)
+        left, right = axes.get_xlim()
+    # With no more ticks than days, none stands for a part of a day, of which nothing is known.
+    locator = AutoDateLocator(minticks=min(3, int(right - left)), maxticks=9)
+    axes.xaxis.set_major_locator(locator)
+    formatter = ConciseDateFormatter(locator) if right - left > 3.0 else DateFormatter("%Y-%m-%d")
+    axes.xaxis.set_major_formatter(formatter)
 
 
 def _stack(axes: Axes, rows: Sequence[Mapping[str, Any]], spans: Sequence[tuple[date, ...]]) -> None:

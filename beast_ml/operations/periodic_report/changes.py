@@ -129,6 +129,11 @@ class Change:
         return f"{{:,.{decimals}f}}"
 
     @property
+    def is_none(self) -> bool:
+        """Whether there is no difference at all, nor room for one."""
+        return self.difference == 0 and not self.low and not self.high
+
+    @property
     def is_sure(self) -> bool:
         """Whether the interval excludes that nothing changed."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)

@@ -48,8 +48,9 @@ tbody th { font-weight: 500; }
 thead th { border-bottom: 2px solid var(--line); overflow-wrap: normal; }
 .n { text-align: right; white-space: nowrap; }
 figure { margin: 1.2rem 0; }
-img { display: block; width: 100%; height: auto; background: #fff; border: 1px solid var(--line);
-  border-radius: .4rem; }
+img { display: block; width: 100%; height: auto; padding: .8rem; background: #fff; border: 1px solid var(--line);
+  border-radius: .8rem; }
+@media (prefers-color-scheme: dark) { img { filter: brightness(.86); } }
 dl { margin: 1rem 0; } dt { color: var(--soft); margin-top: .8rem; } dd { margin: .2rem 0 0; }
 code.word { font: .92em ui-monospace, monospace; overflow-wrap: anywhere; }
 dd code { display: block; background: var(--card); border: 1px solid var(--line); border-radius: .4rem;

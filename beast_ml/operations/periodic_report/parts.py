@@ -93,8 +93,14 @@ def _said(change: Change) -> str:
 
 def _changed(report: PeriodicReport) -> tuple[Block, ...]:
     rows = tuple(_change_row(each) for each in report.changes)
+    differing = tuple(row for row, each in zip(rows, report.changes, strict=True) if not each.is_none)
     columns = ("measure", "now", "before", "difference (95%)", "in a word")
-    blocks: list[Block] = [Grid("Means; intervals by the spread between days", columns, rows, frozenset({1, 2, 3}))]
+    blocks: list[Block] = []
+    if differing:
+        blocks.append(Grid("Means; intervals by the spread between days", columns, differing, frozenset({1, 2, 3})))
+    same = [f"{row[0]} ({row[1]})" for row in rows if row not in differing]
+    if same:
+        blocks.append(Paragraph(f"Just as before: {', '.join(same)}."))
     if report.n_requests:
         words = "Day by day, this period and the one before: " + "; ".join(f"{row[0]} {row[1]}" for row in rows)
         blocks.append(Picture(drawn(lambda p: draw_days(p, report.days, report.days_before, report.period)), words))
@@ -217,12 +223,16 @@ def _planned(report: PeriodicReport) -> tuple[Block, ...]:
 
 
 def _switches(savings: SavingsReport) -> Grid:
-    """Return what the numbers in the picture stand for."""
+    """Return what the numbers in the picture stand for, but for those that change nothing."""
     rows = tuple(
         (f"{number}. {each.switch.name}", *_figures(each.estimate)) for number, each in enumerate(savings.ranked, 1)
     )
+    shown = tuple(row for row, each in zip(rows, savings.ranked, strict=True) if not each.estimate.changes_nothing)
     columns = ("switch", "saving, %", "quality, points", "recommended")
-    return Grid("The numbers in the picture; intervals hold for all at once", columns, rows, frozenset({1, 2}))
+    caption = "The numbers in the picture; intervals hold for all at once"
+    if len(shown) < len(rows):
+        caption += f"; {len(rows) - len(shown)} that change nothing are left out"
+    return Grid(caption, columns, shown, frozenset({1, 2}))
 
 
 def _figures(found: SwitchEstimate) -> tuple[str, str, str]:

@@ -63,6 +63,11 @@ class SwitchEstimate:
         return self.verdict.answer == "trust"
 
     @property
+    def changes_nothing(self) -> bool:
+        """Whether every request would be answered as it was."""
+        return self.changed == 0.0
+
+    @property
     def keeps_quality(self) -> bool:
         """Whether it loses no more quality than the project's margin, at the worst end of the interval."""
         return self.quality_low >= -QUALITY_MARGIN

@@ -83,6 +83,12 @@ def test_the_page_can_be_heard_and_walked_through_by_keys() -> None:
     assert {attributes["href"][1:] for tag, attributes in seen if tag == "a"} <= targets
 
 
+def test_pictures_lie_on_a_card_that_is_dimmed_in_the_dark() -> None:
+    page = to_html(DOCUMENT)
+    assert "border-radius: .8rem" in page
+    assert "@media (prefers-color-scheme: dark) { img { filter: brightness(.86); } }" in page
+
+
 def test_markdown_tables_keep_their_cells() -> None:
     row = next(line for line in to_markdown(DOCUMENT).splitlines() if line.startswith("| ") and "script" in line)
     assert len(re.findall(r"(?<!\\)\|", row)) == 3

@@ -173,7 +173,8 @@ def test_the_numbers_in_the_picture_of_savings_are_explained(full) -> None:
     savings = savings_report(exploring_log(0, 600), HashingEncoder())
     blocks = to_document(replace(full, savings=savings)).sections[5].blocks
     (table,) = [block for block in blocks if isinstance(block, Grid)]
-    assert [row[0] for row in table.rows] == [f"{i}. {each.switch.name}" for i, each in enumerate(savings.ranked, 1)]
+    named = [f"{i}. {each.switch.name}" for i, each in enumerate(savings.ranked, 1) if each.estimate.changed]
+    assert [row[0] for row in table.rows] == named
     assert {row[-1] for row in table.rows} <= {"yes", "no", "the log cannot tell"}
     assert all((row[1:3] == ("-", "-")) == (row[-1] == "the log cannot tell") for row in table.rows)
     assert "the log cannot tell" in {row[-1] for row in table.rows}
@@ -184,6 +185,23 @@ def test_a_difference_that_rounds_to_nothing_is_not_negative(full) -> None:
     change = replace(latency, now=3.6990, before=3.7000, low=-0.12, high=0.11)
     (row,) = to_document(replace(full, changes=(change,))).sections[1].blocks[0].rows
     assert row[3] == "+0.00 [-0.12, +0.11]"
+
+
+def test_what_did_not_change_is_no_row_of_the_tables(full) -> None:
+    latency, share = (
+        next(e for e in full.changes if e.measure.name.startswith(n)) for n in ("mean lat", "share saved")
+    )
+    same = replace(share, now=0.0, before=0.0, low=0.0, high=0.0)
+    table, said, *_ = to_document(replace(full, changes=(latency, same))).sections[1].blocks
+    assert [row[0] for row in table.rows] == ["mean latency, s"]
+    assert said.text == "Just as before: share saved by a fallback (0.00%)."
+    savings = savings_report(exploring_log(0, 600), HashingEncoder())
+    first = replace(savings.ranked[0], estimate=replace(savings.ranked[0].estimate, changed=0.0))
+    idle = replace(savings, ranked=(first, *savings.ranked[1:]))
+    blocks = to_document(replace(full, savings=idle)).sections[5].blocks
+    (shown,) = [block for block in blocks if isinstance(block, Grid)]
+    assert "that change nothing are left out" in shown.caption
+    assert not any(row[0].startswith("1. ") for row in shown.rows)
 
 
 @pytest.mark.parametrize(
