@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from math import ceil
 from typing import Final, Protocol
 
 import msgspec
@@ -17,6 +16,7 @@ from beast_ml.experiments.assignment import Assignment
 from beast_ml.logs.schema import ASKED_FOR
 from beast_ml.operations.health.fit import fits
 from beast_ml.policy.decide import Choice
+from beast_ml.serving.all_out import all_out
 from beast_ml.serving.expectation import Expectation
 from beast_ml.serving.payloads import RouteRequest
 from beast_ml.serving.prompts import estimated_tokens, routed_text, text_of
@@ -26,7 +26,6 @@ __all__ = ["Decider", "Decision", "Masks"]
 
 _MEMO_ENTRIES: Final = 4096
 _MEMO_CHARACTERS: Final = 8192
-_MAX_NAMED: Final = 5
 
 
 class Masks(Protocol):
@@ -249,21 +248,9 @@ class Decider:
             )
         up = [name for name in able if name not in masked]
         if not up:
-            raise self._all_out(able, request.candidates is not None)
+            widen = ", or allow others in `candidates`" if request.candidates is not None else ""
+            raise all_out(self._masks, able, widen)
         return up
-
-    def _all_out(self, models: Sequence[str], may_widen: bool) -> UnavailableError:
-        """Return what to say where nobody may be called: when each model is tried again, the soonest first."""
-        waits = sorted((max(1, ceil(self._masks.tried_again_in_s(name))), name) for name in models)
-        told = ", ".join(f"{name!r} is tried again in {wait} s" for wait, name in waits[:_MAX_NAMED])
-        more = f", and {len(waits) - _MAX_NAMED} others later" if len(waits) > _MAX_NAMED else ""
-        widen = ", or allow others in `candidates`" if may_widen else ""
-        soonest_s = waits[0][0]
-        return UnavailableError(
-            f"every candidate that could answer is out, their last calls failed ({told}{more}): try again in "
-            f"{soonest_s} s{widen}",
-            soonest_s,
-        )
 
     def _unfit(self, name: str, request: RouteRequest, n_characters: int) -> str | None:
         limits = self._limits.get(name)

@@ -6,6 +6,7 @@ import os
 import random
 import time
 from hashlib import blake2b
+from hmac import compare_digest
 from typing import Final, Literal
 
 from beast_ml.errors import InputError
@@ -52,7 +53,11 @@ class RequestIds:
         """
         kind, _, rest = request_id.partition("_")
         body, tag = rest[:_BODY], rest[_BODY:]
-        if kind not in _KINDS or len(body) != _BODY or self._tag(kind, body, tenant) != tag:
+        if (
+            kind not in _KINDS
+            or len(body) != _BODY
+            or not compare_digest(self._tag(kind, body, tenant).encode(), tag.encode())
+        ):
             raise InputError(f"no request {request_id[:64]!r} of yours is known: give the `request_id` of a decision")
         return request_id
 

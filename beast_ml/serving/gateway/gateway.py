@@ -14,6 +14,7 @@ from beast_ml.errors import (
     UnavailableError,
 )
 from beast_ml.events import events
+from beast_ml.serving.all_out import all_out
 from beast_ml.serving.gateway.accounting import estimated_usage
 from beast_ml.serving.gateway.attempt import Attempt
 from beast_ml.serving.gateway.call import Call
@@ -126,11 +127,7 @@ class Gateway:
             if not targets.failed(model, result.kind):
                 break
         if refusal is None:
-            named = ", ".join(call.plan.models[:5])
-            raise UnavailableError(
-                f"no endpoint can be called now ({named}): their breakers are open, or none is set under `endpoints`; "
-                "try again in a few seconds"
-            )
+            raise all_out(self._parts.fleet, call.plan.models)
         raise refusal
 
     def _may_retry(self, call: Call) -> bool:

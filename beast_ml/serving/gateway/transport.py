@@ -7,6 +7,7 @@ all else that the gateway does.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections import deque
@@ -168,7 +169,7 @@ class ProviderTransport(httpx2.AsyncBaseTransport):
         except TimeoutError:
             raise httpx2.ConnectTimeout(f"no connection to {origin.host} in {connect_s:g} s") from None
         except OSError as error:  # ssl.SSLError is one
-            raise httpx2.ConnectError(str(error) or type(error).__name__) from error
+            raise httpx2.ConnectError(_without_address(error)) from error
         self._open.add(connection)
         return connection
 
@@ -208,3 +209,10 @@ class _Body(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         self._answer.close()
+
+
+def _without_address(error: OSError) -> str:
+    """Return why there is no connection; tenants read it, and where endpoints are is none of their business."""
+    if isinstance(error, ssl.SSLError):
+        return error.reason or "TLS failed"
+    return os.strerror(error.errno) if error.errno else type(error).__name__
