@@ -53,11 +53,8 @@ class RequestIds:
         """
         kind, _, rest = request_id.partition("_")
         body, tag = rest[:_BODY], rest[_BODY:]
-        if (
-            kind not in _KINDS
-            or len(body) != _BODY
-            or not compare_digest(self._tag(kind, body, tenant).encode(), tag.encode())
-        ):
+        known = kind in _KINDS and len(body) == _BODY and tag.isascii()
+        if not (known and compare_digest(self._tag(kind, body, tenant), tag)):
             raise InputError(f"no request {request_id[:64]!r} of yours is known: give the `request_id` of a decision")
         return request_id
 

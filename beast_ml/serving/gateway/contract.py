@@ -205,6 +205,10 @@ class Fleet(Protocol):
         """Return where a model is to be called now; None: nowhere."""
         ...
 
+    def tried_again_in_s(self, model: str) -> float:
+        """Return in how many seconds a model that cannot be called is tried again."""
+        ...
+
     def started(self, endpoint: str) -> None:
         """Take note that a call begins."""
         ...

@@ -215,4 +215,4 @@ def _without_address(error: OSError) -> str:
     """Return why there is no connection; tenants read it, and where endpoints are is none of their business."""
     if isinstance(error, ssl.SSLError):
         return error.reason or "TLS failed"
-    return os.strerror(error.errno) if error.errno else type(error).__name__
+    return os.strerror(error.errno) if error.errno else "none of its addresses answers"

@@ -68,6 +68,9 @@ class Parts:
         fit = (each for each in self.endpoints if each.model == model and each.name not in exclude)
         return next(fit, None)
 
+    def tried_again_in_s(self, model: str) -> float:
+        return {"big": 6.4}.get(model, 20.0)
+
     def started(self, endpoint: str) -> None:
         self.in_flight[endpoint] = self.in_flight.get(endpoint, 0) + 1
 

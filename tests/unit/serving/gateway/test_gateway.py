@@ -160,10 +160,11 @@ def test_a_deadline_holds_over_all_attempts(bench):
     assert (bench.record.status, len(bench.record.attempts)) == ("timeout", 1)
 
 
-def test_without_anybody_to_call_it_says_so(bench):
+def test_without_anybody_to_call_it_says_when_who_is_tried_again(bench):
     bench.parts.endpoints = []
-    with pytest.raises(UnavailableError, match="no endpoint"):
+    with pytest.raises(UnavailableError, match="'big' is tried again in 7 s, .*: try again in 7 s") as raised:
         bench.ask()
+    assert raised.value.retry_after_s == 7
     assert (bench.record.status, bench.record.error_kind) == ("rejected", "no_candidate")
 
 
