@@ -215,4 +215,6 @@ def _without_address(error: OSError) -> str:
     """Return why there is no connection; tenants read it, and where endpoints are is none of their business."""
     if isinstance(error, ssl.SSLError):
         return error.reason or "TLS failed"
+    if isinstance(error, socket.gaierror):
+        return "its name is not known"
     return os.strerror(error.errno) if error.errno else "none of its addresses answers"
