@@ -162,7 +162,7 @@ def test_a_deadline_holds_over_all_attempts(bench):
 
 def test_without_anybody_to_call_it_says_when_who_is_tried_again(bench):
     bench.parts.endpoints = []
-    with pytest.raises(UnavailableError, match="'big' is tried again in 7 s, .*: try again in 7 s") as raised:
+    with pytest.raises(UnavailableError, match=r"'big' is tried again in 7 s, .*: try again in 7 s") as raised:
         bench.ask()
     assert raised.value.retry_after_s == 7
     assert (bench.record.status, bench.record.error_kind) == ("rejected", "no_candidate")
