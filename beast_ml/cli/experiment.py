@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from beast_ml.cli.experiment_analyze import analyze, shares_of
-from beast_ml.cli.experiment_change import dropped_or_given, guardrails_of, variants_of
+from beast_ml.cli.experiment_change import dropped_or_given, guardrails_of, variant_text, variants_of
 from beast_ml.cli.experiment_guard import guard
 from beast_ml.cli.output import JsonOption, one_of, print_json, print_table, say, stdout
 from beast_ml.cli.server_calls import NEEDS_ADMIN_KEY, AdminKeyOption, UrlOption, call_server, own_admin_key
@@ -91,6 +91,13 @@ def create(
     variant: Annotated[
         list[str] | None, typer.Option(help="NAME=POLICY:SHARE, such as new=challenger:0.1; may be repeated.")
     ] = None,
+    cache: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="How a variant is answered out of the cache: NAME=none, NAME=equal (to equal requests only), or "
+            "NAME=SECONDS (nothing older); may be repeated."
+        ),
+    ] = None,
     control_share: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="Of the champion's group; default: what is left.")
     ] = None,
@@ -155,7 +162,7 @@ def create(
     if name is None:
         raise InputError("give an ID and --variant NAME=POLICY:SHARE, or --from-report REPORT.json")
     given = {
-        "variants": variants_of(variant, control_share),
+        "variants": variants_of(variant, control_share, cache),
         "unit": unit,
         "layer": layer,
         "layer_share": layer_share,
@@ -303,7 +310,7 @@ def _show(experiments: Experiments, as_json: bool, only: str | None) -> None:
         (
             each.id,
             each.status,
-            ", ".join(f"{one.name} {one.share:.3g} ({one.policy})" for one in each.variants) or f"shadow {each.shadow}",
+            ", ".join(map(variant_text, each.variants)) or f"shadow {each.shadow}",
             each.unit,
             "all" if each.tenants is None else ", ".join(each.tenants),
             "-" if each.layer is None else f"{each.layer} {each.layer_share:.3g}",

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from beast_ml.errors import InputError
-from beast_ml.experiments.definitions import Experiment
+from beast_ml.experiments.definitions import Experiment, VariantCache
 from beast_ml.experiments.experiments_file import Experiments
 from beast_ml.experiments.points import POINTS, points_of
 
@@ -30,12 +30,15 @@ class Assignment(msgspec.Struct, frozen=True):
         Alias of the router.
     probability
         With which a unit is drawn for it.
+    cache
+        How its requests are answered out of the cache, if not as all others.
     """
 
     experiment_id: str | None
     variant: str | None
     policy: str
     probability: float
+    cache: VariantCache | None = None
 
 
 class Assigner:
@@ -73,7 +76,8 @@ class Assigner:
         owned = []
         for variant in experiment.variants:
             points = sum(high - low + 1 for low, high in variant.ranges)
-            drawn = Assignment(experiment.id, variant.name, variant.policy, of_layer * (points / POINTS))
+            probability = of_layer * (points / POINTS)
+            drawn = Assignment(experiment.id, variant.name, variant.policy, probability, variant.cache)
             owned += [(low, high, drawn) for low, high in variant.ranges]
         self._last: list[int] = []
         self._drawn: list[Assignment] = []

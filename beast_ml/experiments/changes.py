@@ -34,7 +34,7 @@ class ExperimentChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     id
         Of the experiment.
     variants
-        All that it has from now on.
+        All that it has from now on; of one that it had, what is not said of its cache stays.
     unit
         Cannot change once it runs.
     tenants
@@ -94,4 +94,12 @@ class ExperimentChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         given = {name: value for name, value in msgspec.structs.asdict(self).items() if value is not UNSET}
         for written in ("layer_ranges", "history", "stops"):
             given.pop(written, None)
-        return Experiment(**given) if before is None else msgspec.structs.replace(before, **given)
+        if before is None:
+            return Experiment(**given)
+        if "variants" in given:
+            caches = {variant.name: variant.cache for variant in before.variants}
+            given["variants"] = tuple(
+                each if each.cache is not None else msgspec.structs.replace(each, cache=caches.get(each.name))
+                for each in given["variants"]
+            )
+        return msgspec.structs.replace(before, **given)

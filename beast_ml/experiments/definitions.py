@@ -21,6 +21,7 @@ __all__ = [
     "StoppedVariant",
     "Unit",
     "Variant",
+    "VariantCache",
 ]
 
 ShadowPolicy = Literal["challenger", "shadow"]
@@ -31,6 +32,25 @@ Unit = Literal["user", "session", "request"]
 
 _SERVED: Final = re.compile(r"champion|challenger(-[A-Za-z0-9_-]{1,48})?")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+class VariantCache(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a variant is answered out of the cache of its server; where that has none, nothing is.
+
+    Parameters
+    ----------
+    hits
+        ``all`` that the server is set to, only answers to ``equal`` requests, or ``none``.
+    max_age_s
+        Seconds; nothing older is served. None: as the server is set.
+    """
+
+    hits: Literal["all", "equal", "none"] = "all"
+    max_age_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_age_s is not None and not 0.0 < self.max_age_s < float("inf"):
+            raise InputError(f"a variant's cache has `max_age_s` == {self.max_age_s}, must be above 0")
 
 
 class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -44,6 +64,8 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         Alias of the router that decides for it: ``champion``, ``challenger``, or one of many such as ``challenger-a``.
     share
         Of the units, 0..1.
+    cache
+        How it is answered out of the cache; None: as all others are.
     ranges
         First and last of the points that are its own; written by `Experiment.laid_out`, not by people.
     """
@@ -51,6 +73,7 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     name: str
     policy: str
     share: float
+    cache: VariantCache | None = None
     ranges: Ranges = ()
 
 

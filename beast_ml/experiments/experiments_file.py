@@ -95,12 +95,18 @@ class Experiments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                     f"experiment {experiment.id!r} draws by {before.unit!r}, not by {experiment.unit!r}: start another "
                     "one, its units would be mixed up"
                 )
-            policies = {variant.name: variant.policy for variant in before.variants}
+            known_variants = {variant.name: variant for variant in before.variants}
             for variant in experiment.variants:
-                if policies.get(variant.name, variant.policy) != variant.policy:
+                was = known_variants.get(variant.name, variant)
+                if was.policy != variant.policy:
                     raise InputError(
                         f"variant {variant.name!r} of experiment {experiment.id!r} is served by the "
-                        f"{policies[variant.name]}, not by the {variant.policy}: start another experiment"
+                        f"{was.policy}, not by the {variant.policy}: start another experiment"
+                    )
+                if was.cache != variant.cache:
+                    raise InputError(
+                        f"variant {variant.name!r} of experiment {experiment.id!r} is answered out of the cache in "
+                        "another way: start another experiment"
                     )
             if before.layer != experiment.layer:
                 raise InputError(

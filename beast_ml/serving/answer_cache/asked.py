@@ -55,6 +55,7 @@ class Asked:
         "doubted",
         "drawn",
         "exact",
+        "only_equal",
         "raw",
         "reasons",
         "request",
@@ -68,6 +69,8 @@ class Asked:
         self.chat, self.raw, self.tenant, self.request_id, self.control = chat, raw, tenant, request_id, control
         self.began = time.perf_counter()
         self.drawn: Assignment | None = None
+        self.only_equal = False
+        """Whether the answer to an alike request is not wanted, by the variant that was drawn."""
         self.request: CacheRequest | None = None
         self.exact: ExactKey | None = None
         self.spare: Hit | None = None

@@ -40,6 +40,7 @@ __all__ = ["ChatCache"]
 
 _NO_CACHE: Final = "no_cache"
 _NO_STORE: Final = "no_store"
+_VARIANT: Final = "variant"
 
 
 class ChatCache:
@@ -93,6 +94,12 @@ class ChatCache:
         options = chat.options
         if chat.model == ROUTED:
             asked.drawn = self._policies.drawn(tenant, options.user_id, options.session_id, request_id)
+            if asked.drawn is not None and asked.drawn.cache is not None:
+                if asked.drawn.cache.hits == "none":
+                    asked.reasons = (_VARIANT,)
+                    return asked
+                asked.control = asked.control.within(asked.drawn.cache.max_age_s)
+                asked.only_equal = asked.drawn.cache.hits == "equal"
         try:
             asked.request, exact = self.bodies.made(raw, tenant, asked.drawn, lambda: self._key(asked))
         except InputError:
@@ -159,7 +166,7 @@ class ChatCache:
 
     async def _alike(self, asked: Asked, key: CacheKey, keeping: Keeping) -> WholeAnswer | ReplayedAnswer | None:
         """Return the answer to an alike request, if there is one that may be served, and it is not picked for audit."""
-        if self.semantic is None or not self._services.log.keeps_texts(asked.tenant):
+        if self.semantic is None or asked.only_equal or not self._services.log.keeps_texts(asked.tenant):
             return None
         look = await self.semantic.search.look(key)
         check = self.semantic.audits.pick(key, look, asked.chat.allowed_models)

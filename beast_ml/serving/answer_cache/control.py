@@ -27,6 +27,11 @@ class CacheControl(msgspec.Struct, frozen=True):
     no_store: bool = False
     max_age_s: float | None = None
 
+    def within(self, max_age_s: float | None) -> CacheControl:
+        """Return it with nothing older than that, either."""
+        ages = [age for age in (self.max_age_s, max_age_s) if age is not None]
+        return msgspec.structs.replace(self, max_age_s=min(ages, default=None))
+
 
 _ANYTHING: Final = CacheControl()
 

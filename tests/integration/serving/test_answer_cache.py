@@ -11,6 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from beast_ml.experiments.definitions import Experiment, Variant, VariantCache
+from beast_ml.experiments.experiments_file import Experiments, write_experiments
 from beast_ml.operations.budgets.rules import BudgetRule
 from beast_ml.operations.keys.store import KeyStore
 from beast_ml.serving.answer_cache.config import AnswerCacheConfig, Lives
@@ -28,6 +30,32 @@ def cached(serve, tmp_path):
         return serve(cache=config, **changed)
 
     return start
+
+
+def told_by_variant(gateway):
+    """Return what the cache made of the requests of each variant, in the order in which they came."""
+    found = {}
+    for row in gateway.rows():
+        found.setdefault(row["variant"], []).append(row["cache_result"])
+    return found
+
+
+def test_each_variant_of_an_experiment_uses_the_cache_as_it_is_told(cached, tmp_path):
+    caches = {"control": None, "fresh": VariantCache(hits="none"), "young": VariantCache(max_age_s=1e-6)}
+    variants = tuple(Variant(name=name, policy="champion", share=1 / 3, cache=cache) for name, cache in caches.items())
+    experiments = Experiments(experiments=(Experiment(id="caches", variants=variants),))
+    write_experiments(tmp_path / "state" / "experiments.json", experiments)
+    gateway = cached()
+    with gateway.client() as client:
+        reasons = {
+            create(client, extra_body={"beast": {"user_id": f"user {n}"}})[1].get("x-beast-cache-reason")
+            for n in range(24)
+        }
+    assert reasons == {None, "variant"}
+    told = told_by_variant(gateway)
+    assert told["control"] == ["miss"] + ["exact"] * (len(told["control"]) - 1)
+    assert set(told["fresh"]) == {"bypass"}
+    assert set(told["young"]) == {"miss"}
 
 
 def streamed(client, messages=ASK, **more):

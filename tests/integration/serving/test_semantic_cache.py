@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from beast_ml.bundle.write import with_cache
 from beast_ml.cache.neighbours.command import Promise, neighbour_arguments
-from beast_ml.experiments.definitions import Experiment, Variant
+from beast_ml.experiments.definitions import Experiment, Variant, VariantCache
 from beast_ml.experiments.experiments_file import Experiments, write_experiments
 from beast_ml.operations.keys.store import KeyStore
 from beast_ml.serving.answer_cache.config import AnswerCacheConfig
@@ -159,6 +159,26 @@ def test_a_neighbourhood_is_asked_anew_in_all_variants_of_an_experiment(alike, s
         assert said.status_code == 200, said.text
         again = [ask(client, QUESTION, extra_body=user)[1]["x-beast-cache"] for user in users]
     assert again.count("miss") == 2
+
+
+def test_a_variant_may_be_answered_by_equal_requests_only(alike, state):
+    variants = tuple(
+        Variant(name=name, policy="champion", share=0.5, cache=cache)
+        for name, cache in (("control", None), ("equal", VariantCache(hits="equal")))
+    )
+    write_experiments(state / "experiments.json", Experiments(experiments=(Experiment(id="same", variants=variants),)))
+    gateway = alike()
+    users = [{"beast": {"user_id": f"user {n}"}} for n in range(8)]
+    with gateway.client() as client:
+        for content in (QUESTION, ALIKE):
+            for user in users:
+                ask(client, content, extra_body=user)
+            indexed(gateway, 2)
+    of = {"control": [], "equal": []}
+    for row in gateway.rows()[len(users) :]:
+        of[row["variant"]].append(row["cache_result"])
+    assert set(of["control"]) == {"semantic"}
+    assert of["equal"] == ["miss"] + ["exact"] * (len(of["equal"]) - 1)
 
 
 def test_stats_tell_of_alike_requests(alike):

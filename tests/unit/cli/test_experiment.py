@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from beast_ml.cli.experiment_change import variant_text
 from beast_ml.experiments.experiments_file import Experiments, read_experiments, write_experiments
 from beast_ml.experiments.kept_analyses import ANALYSES_FILE, read_analyses
 from beast_ml.testing.experiment_logs import experiment_of, experiment_store
@@ -188,9 +189,37 @@ def test_what_is_not_said_anew_stays_as_it_is_and_is_dropped_only_when_asked(bea
     assert bare["metric"] == "cost"
 
 
+def test_variants_of_one_policy_are_answered_out_of_the_cache_in_ways_of_their_own(beast, tmp_path):
+    file = ("--experiments", tmp_path / "experiments.json")
+    variants = ("--variant", "fresh=champion:0.2", "--variant", "young=champion:0.2", "--variant", "same=champion:0.2")
+    caches = ("--cache", "fresh=none", "--cache", "young=3600", "--cache", "same=equal")
+    assert beast("experiment", "create", "trial", *variants, *caches, *file)[0] == 0
+    (begun,) = read_experiments(tmp_path / "experiments.json").experiments
+    assert [variant_text(each) for each in begun.variants] == [
+        "control 0.4 (champion)",
+        "fresh 0.2 (champion, no cache)",
+        "young 0.2 (champion, nothing from the cache after 3600 s)",
+        "same 0.2 (champion, equal requests from the cache)",
+    ]
+    assert beast("experiment", "create", "trial", "--variant", "fresh=champion:0.5", *file)[0] == 0
+    (ramped,) = read_experiments(tmp_path / "experiments.json").experiments
+    assert [(each.name, each.cache and each.cache.hits) for each in ramped.variants] == [
+        ("control", None),
+        ("fresh", "none"),
+    ]
+    again = ("--variant", "fresh=champion:0.5", "--cache", "fresh=equal")
+    code, _, err = beast("experiment", "create", "trial", *again, *file)
+    assert code == 2
+    assert "in another way: start another experiment" in " ".join(err.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("create", "a", "--cache", "new=none"), "give every --variant"),
+        (("create", "a", "--variant", "new=champion:0.5", "--cache", "old=none"), "'old', which is no variant"),
+        (("create", "a", "--variant", "new=champion:0.5", "--cache", "new"), "NAME=none, NAME=equal, or NAME=SECONDS"),
+        (("create", "a", "--variant", "new=champion:0.5", "--cache", "new=0"), "must be above 0"),
         (("create", "a", "--tenant", "acme", "--all-tenants"), "give --tenant or --all-tenants"),
         (("create", "a", "--control-share", 0.5), "give every --variant"),
         (("create",), "give an ID and --variant"),
