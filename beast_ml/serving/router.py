@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from msgspec.structs import replace as replace_fields
 
 from beast_ml.bundle.read import RouterBundle, read_bundle
 from beast_ml.domain import Clock, ModelForecast, Price, RoutingDecision, SystemClock
@@ -18,6 +17,7 @@ from beast_ml.features.distill import user_cache
 from beast_ml.features.history import History, to_us
 from beast_ml.policy.decide import Choice, Constraints, choice_among, decide_batch, only, rank_batch
 from beast_ml.policy.spec import PolicySpec
+from beast_ml.policy.thrift import thrifty_router, thrifty_single
 from beast_ml.predictors.contract import Floats, Rows
 from beast_ml.predictors.fused import fuse
 from beast_ml.predictors.fused_heads import FusedHeads
@@ -223,12 +223,13 @@ class Router:
         min_quality, max_cost_usd, max_latency_s, candidates
             As in `route`.
         thrift
-            0..1: the share taken off the willingness to pay; at 1 cost alone decides.
+            0..1: the share taken off the willingness to pay; at 1 cost alone decides. See `thrifty_single` for what it
+            is where one model is chosen at any price.
         """
         constraints = self._standing
         if min_quality is not None or max_cost_usd is not None or max_latency_s is not None:
             constraints = constraints.tightened(Constraints(min_quality, max_cost_usd, max_latency_s))
-        policy = self._thrifty(thrift) if thrift else self.bundle.policy
+        policy = self._thrifty(thrift, seen, constraints, candidates) if thrift else self.bundle.policy
         if thrift or candidates is not None or constraints is not self._standing:
             (ranking,) = rank_batch(policy, self.models, seen.expected, constraints, candidates)
         else:
@@ -330,13 +331,15 @@ class Router:
         kinds = [None] * n if contexts is None else [context.get("task") for context in contexts]
         return np.array([history.features(tenant, kind, at_us=now_us) for kind in kinds])
 
-    def _thrifty(self, thrift: float) -> PolicySpec:
-        """Return the policy at a lower willingness to pay; one single model is no longer preferred to cheaper ones."""
+    def _thrifty(
+        self, thrift: float, seen: Expectation, constraints: Constraints, candidates: Sequence[str] | None
+    ) -> PolicySpec:
+        """Return by what a request is decided while money is short."""
         policy = self.bundle.policy
-        willing = policy.objective.willingness_to_pay * (1.0 - thrift)
-        return replace_fields(
-            policy, kind="router", objective=replace_fields(policy.objective, willingness_to_pay=willing)
-        )
+        if policy.kind == "router":
+            return thrifty_router(policy, thrift)
+        (ranking,) = rank_batch(policy, self.models, seen.expected, constraints, candidates)
+        return thrifty_single(policy, self.models, seen.expected, ranking.allowed, thrift)
 
     def _kinds(self, rows: Rows) -> Sequence[str | None]:
         kind = self.bundle.predictors.kind

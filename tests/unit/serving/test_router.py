@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from beast_ml.bundle.read import RouterBundle
-from beast_ml.bundle.write import write_bundle
+from beast_ml.bundle.write import always_single, write_bundle
 from beast_ml.domain import Objective, Price
 from beast_ml.errors import BundleError, InputError, NoCandidateError, UnknownModelError
 from beast_ml.policy.exploration import Exploration
@@ -240,6 +240,21 @@ def test_what_one_request_asks_for_does_not_shape_the_next_that_is_expected_the_
     assert router.choose(seen, thrift=1.0).chosen == cheapest
     assert router.choose(seen, max_cost_usd=float(seen.expected.cost_usd.min())).ranking == (cheapest,)
     assert router.choose(seen) == first == router.choose(router.expect(PROMPTS[0]))
+
+
+def test_a_bundle_of_one_model_gives_way_to_cheaper_ones_as_money_runs_short(router_folder, tmp_path):
+    always_single(router_folder, "large", tmp_path / "single")
+    router = Router.load(tmp_path / "single")
+    seen = [router.expect(prompt) for prompt in PROMPTS[:80]]
+    chosen = {
+        thrift: [router.models[router.choose(each, thrift=thrift).chosen] for each in seen]
+        for thrift in (0.0, 1e-9, 0.2, 0.5, 0.8, 1.0)
+    }
+    assert set(chosen[0.0]) == set(chosen[1e-9]) == {"large"}
+    shares = [np.mean([model == "large" for model in models]) for models in chosen.values()]
+    assert shares == sorted(shares, reverse=True)
+    assert any(0 < share < 1 for share in shares), "all requests leave it at once"
+    assert chosen[1.0] == [router.models[int(each.expected.cost_usd[0].argmin())] for each in seen]
 
 
 def test_what_was_not_learnt_is_absent_from_forecasts(loaded):
