@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -19,7 +20,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 class FeedbackReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How good the answer to a routed request was: exactly one of the five ways to say it.
 
-    May come late, repeatedly and out of order: the latest wins.
+    May come late, repeatedly and out of order: the latest observed wins.
 
     Parameters
     ----------
@@ -38,6 +39,9 @@ class FeedbackReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     source
         Who says it; where it is left out: ``user`` for ratings and thumbs, ``heuristic`` for edits, ``test`` for
         tests, ``judge`` for a quality.
+    observed_at
+        When it was said; now where nothing is said. A report that is sent again, or late, needs it to stay older than
+        what was said since.
 
     Raises
     ------
@@ -59,6 +63,7 @@ class FeedbackReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     edit_distance: Share | None = None
     test_passed: bool | None = None
     source: QualitySource | None = None
+    observed_at: Annotated[datetime, Meta(tz=True)] | None = None
 
     def __post_init__(self) -> None:
         given = [name for name in _WAYS if getattr(self, name) is not None]

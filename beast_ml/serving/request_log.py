@@ -11,6 +11,7 @@ import msgspec
 from beast_ml.domain.failure import ErrorKind
 from beast_ml.errors import InputError
 from beast_ml.logs.schema import CacheResult, Status
+from beast_ml.operations.explicit_feedback import FeedbackReport, quality_of
 from beast_ml.operations.implicit_feedback import WeakSignal
 from beast_ml.serving.decider import Decision
 from beast_ml.serving.payloads import OutcomeReport, RouteRequest
@@ -316,10 +317,10 @@ class RequestLog:
             ]
         )
 
-    def feedback(self, labels: Sequence[tuple[str, float, str]]) -> None:
-        """Log quality labels: (request id, quality 0..1, source) each."""
+    def feedback(self, reports: Sequence[FeedbackReport]) -> None:
+        """Log how good answers were, as quality labels."""
         now = datetime.now(UTC)
-        rows = [_FeedbackRow(request_id, now, quality, source) for request_id, quality, source in labels]
+        rows = [_FeedbackRow(each.request_id, each.observed_at or now, *quality_of(each)) for each in reports]
         self._sink.append_many([self._encode(row) for row in rows])
 
     def signal(self, signal: WeakSignal) -> None:

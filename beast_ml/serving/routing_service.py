@@ -21,7 +21,7 @@ from beast_ml.errors import (
     UnavailableError,
 )
 from beast_ml.logs.schema import Status
-from beast_ml.operations.explicit_feedback import FeedbackReport, quality_of
+from beast_ml.operations.explicit_feedback import FeedbackReport
 from beast_ml.serving.decider import Decision
 from beast_ml.serving.expectation import explanation_of, forecasts_of
 from beast_ml.serving.payloads import (
@@ -212,13 +212,12 @@ class RoutingService:
         """Take in how good answers were: all of it, or none when one is wrong."""
         services = self._services
         services.limiter.take(tenant, len(reports))
-        labels = []
         for report in reports:
             services.ids.check(report.request_id, tenant)
-            labels.append((report.request_id, *quality_of(report)))
-        services.log.feedback(labels)
-        services.metrics.feedback_told(len(labels))
-        return Recorded(len(labels))
+            _check_time(report.observed_at)
+        services.log.feedback(reports)
+        services.metrics.feedback_told(len(reports))
+        return Recorded(len(reports))
 
     def _told(self, decision: Decision, answer: RouteAnswer) -> None:
         """Take note of a decision that a client is told, and will act on."""

@@ -151,6 +151,16 @@ class _Supervisor(multiprocess.Multiprocess):
         process.terminate()
         self._leaving.append(process)
 
+    def terminate_all(self) -> None:
+        """Tell the workers to stop, and leave the port to them.
+
+        Each closes it when its clients have left, and then nobody holds it: who connects is refused at once, and knows
+        that nothing was done, in place of waiting in a queue that nobody will look at.
+        """
+        super().terminate_all()
+        for listener in self.sockets:
+            listener.close()
+
     def join_all(self) -> None:
         """Wait for all workers, those on their way out included."""
         super().join_all()

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -95,6 +96,32 @@ def test_told_to_stop_it_ends_what_it_has_begun_and_seals_its_log(start, tmp_pat
     assert segments
     assert not [each for each in segments if ".open" in each.name]
     assert [row["request_id"] for row in rows_in_segments(tmp_path / "state" / "segments")] == decided
+
+
+@pytest.mark.slow
+def test_told_to_stop_it_refuses_new_connections_while_it_ends_what_is_in_flight(start):
+    server = start("--workers", "2")
+    body = json.dumps(PROMPT).encode()
+    head = f"POST /v1/route HTTP/1.1\r\nhost: 127.0.0.1\r\nexpect: 100-continue\r\ncontent-length: {len(body)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30.0) as in_flight:
+        in_flight.sendall(head.encode())
+        assert in_flight.recv(1000).startswith(b"HTTP/1.1 100")  # a worker has it, and waits for its body
+        server.process.terminate()
+        deadline = time.monotonic() + 20.0  # within `serving.drain_s`
+        while _takes_connections(server.port):
+            assert time.monotonic() < deadline, "connections are taken that nobody will answer"
+            time.sleep(0.1)
+        in_flight.sendall(body)
+        assert in_flight.recv(1000).startswith(b"HTTP/1.1 200")
+    assert server.process.wait(30.0) == 0
+
+
+def _takes_connections(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5.0).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 @pytest.mark.slow

@@ -8,7 +8,10 @@ import pytest
 
 from beast_ml.domain import Price
 from beast_ml.experiments.kept_analyses import ANALYSES_FILE, KeptAnalyses, KeptAnalysis, write_analyses
+from beast_ml.logs.compaction import compact
 from beast_ml.logs.schema import REQUEST_COLUMNS
+from beast_ml.logs.segments import SegmentWriter
+from beast_ml.logs.store import LogStore
 from beast_ml.operations.budgets.rules import BudgetRule
 from beast_ml.operations.implicit_feedback import ImplicitFeedback
 from beast_ml.operations.keys.store import KeyStore
@@ -401,13 +404,37 @@ def test_who_floods_the_server_does_not_fill_its_disk(serving):
     assert not any("prompt" in row or "context" in row for row in limited)
 
 
-def test_a_clock_that_is_far_off_is_refused(serving):
+@pytest.mark.parametrize(("path", "more"), [("/v1/outcomes", {}), ("/v1/feedback", {"thumbs": "up"})])
+def test_a_clock_that_is_far_off_is_refused(serving, path, more):
     api = serving()
     request_id = api.post("/v1/route", {"prompt": PROMPT}).json()["request_id"]
     for at in ("0001-01-01T00:00:00+23:59", "9999-12-31T00:00:00Z"):
-        told = {"request_id": request_id, "observed_at": at}
-        assert "must be a time after 2000" in problem(api.post("/v1/outcomes", told))["detail"]
-    assert api.rows("outcomes") == []
+        told = {"request_id": request_id, "observed_at": at, **more}
+        assert "must be a time after 2000" in problem(api.post(path, told))["detail"]
+    assert "timezone" in problem(api.post(path, told | {"observed_at": "2026-01-01T00:00:00"}))["detail"]
+    assert api.rows("outcomes") == api.rows("feedback") == []
+
+
+def test_feedback_that_is_sent_again_does_not_replace_what_was_said_since(serving, tmp_path):
+    api = serving()
+    request_id = api.post("/v1/route", {"prompt": PROMPT}).json()["request_id"]
+    older, newer = datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 3, tzinfo=UTC)
+    for thumbs, at in (("down", older), ("up", newer), ("down", older)):
+        told = {"request_id": request_id, "thumbs": thumbs, "observed_at": at.isoformat()}
+        assert api.post("/v1/feedback", told).json() == {"recorded": 1}
+    with SegmentWriter(tmp_path / "sealed") as sealed:
+        sealed.append_many([json.dumps(row).encode() for table in ("requests", "feedback") for row in api.rows(table)])
+    store = LogStore(tmp_path / "store")
+    compact(tmp_path / "sealed", store, tmp_path / "quarantine")
+    assert store.requests(["quality", "feedback_at"]).to_pylist() == [{"quality": 1.0, "feedback_at": newer}]
+
+
+def test_feedback_that_says_no_time_is_of_now(serving):
+    api = serving()
+    request_id = api.post("/v1/route", {"prompt": PROMPT}).json()["request_id"]
+    api.post("/v1/feedback", {"request_id": request_id, "thumbs": "up"})
+    (label,), (asked,) = api.rows("feedback"), api.rows()
+    assert datetime.fromisoformat(label["feedback_at"]) >= datetime.fromisoformat(asked["received_at"])
 
 
 def test_outcomes_of_calls_that_the_gateway_made_are_not_the_clients_to_tell(serving):
