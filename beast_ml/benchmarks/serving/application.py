@@ -19,7 +19,7 @@ import msgspec
 
 from beast_ml.errors import UnavailableError
 
-__all__ = ["ApplicationPlan", "ApplicationTurn", "in_application"]
+__all__ = ["ApplicationPlan", "ApplicationTurn", "call_application", "in_application"]
 
 _ROUTE: Final = "/v1/route"
 _CHAT: Final = "/v1/chat/completions"
@@ -146,7 +146,14 @@ class _Caller:
                 raise UnavailableError(f"{path} was answered with {answer['status']}, by the tier {tier!r}")
 
 
-async def _measured(plan: ApplicationPlan) -> list[ApplicationTurn]:
+async def call_application(plan: ApplicationPlan) -> list[ApplicationTurn]:
+    """Return the turns, measured in this process; see `in_application`.
+
+    Raises
+    ------
+    UnavailableError
+        If a call is not answered, or by something else than the memory.
+    """
     from beast_ml.domain.endpoint import Endpoint
     from beast_ml.serving.answer_cache.config import AnswerCacheConfig
     from beast_ml.serving.app import App
@@ -194,4 +201,4 @@ if __name__ == "__main__":
     import uvloop
 
     plan = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=ApplicationPlan)
-    Path(sys.argv[2]).write_bytes(msgspec.json.encode(uvloop.run(_measured(plan))))
+    Path(sys.argv[2]).write_bytes(msgspec.json.encode(uvloop.run(call_application(plan))))

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from beast_ml.cli.serving_process import _children, cache_config
+from beast_ml.cli.serving_process import _children, cache_config, main
 from beast_ml.errors import InputError, SettingsError
 from beast_ml.settings import Settings, load_settings
 
@@ -68,3 +68,29 @@ def test_a_server_without_a_cache_imports_nothing_of_it():
     code += "print([name for name in sys.modules if 'answer_cache' in name or name.startswith('beast_ml.cache.tiers')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"BEAST_SERVING__ROUTER": "nothing"}, "no bundle folder nothing: name a folder"),
+        ({"BEAST_SERVING__HOST": "192.0.2.1"}, "can be reached from elsewhere, and no API key was made"),
+        ({"BEAST_CACHE__ENABLED": "true"}, "`cache.secret` is not set"),
+        ({"BEAST_SERVING__PROT": "1"}, "BEAST_SERVING__PROT"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_in_a_sentence_before_there_are_workers(
+    monkeypatch, tmp_path, capsys, environment, said
+):
+    monkeypatch.chdir(tmp_path)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert main() == 2
+    assert said in capsys.readouterr().err
+
+
+def test_without_the_extra_it_is_said_what_to_install(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("beast_ml.cli.serving_process.find_spec", lambda name: None)
+    assert main() == 1
+    assert "beast-ml[serve]" in capsys.readouterr().err

@@ -1,8 +1,9 @@
+import asyncio
 import json
 
 import pytest
 
-from beast_ml.benchmarks.serving.application import ApplicationPlan, in_application
+from beast_ml.benchmarks.serving.application import ApplicationPlan, call_application, in_application
 from beast_ml.errors import UnavailableError
 from beast_ml.testing.fake_provider import FakeProvider, ProviderScript
 from beast_ml.testing.gateway_fixtures import MODELS
@@ -33,9 +34,10 @@ def plan(tmp_path, router_folder):
     return made
 
 
-def test_what_the_application_takes_is_measured_turn_by_turn(plan, tmp_path):
+def test_what_the_application_takes_is_measured_turn_by_turn(plan, monkeypatch):
+    monkeypatch.setenv("FAKE_KEY", "none")
     with FakeProvider(ProviderScript()) as provider:
-        turns = in_application(plan(provider), tmp_path)
+        turns = asyncio.run(call_application(plan(provider)))
         assert len(provider.calls) == 1  # all others were answered out of the memory
     assert len(turns) == 2
     assert all(min(turn.route, turn.hit, turn.streamed) > 0 for turn in turns)
