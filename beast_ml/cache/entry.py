@@ -32,6 +32,9 @@ class CacheKey(msgspec.Struct, frozen=True, kw_only=True):
     text
         The conversation turn in its context, as it is embedded and verified; never holds the tenant's identity.
         None where only equal requests may hit.
+    heard
+        Keyed digest of what others than the user said so far, each in its turn, and of the order of turns; empty for a
+        single question. An alike request has heard the same.
     """
 
     tenant_id: str
@@ -39,6 +42,7 @@ class CacheKey(msgspec.Struct, frozen=True, kw_only=True):
     exact: bytes
     normalised: bytes
     text: str | None
+    heard: bytes = b""
 
 
 class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):

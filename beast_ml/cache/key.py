@@ -17,14 +17,14 @@ from beast_ml.cache.canonical import canonical, encoded, framed, shaping
 from beast_ml.cache.entry import CacheKey
 from beast_ml.cache.normalise import normalised_text
 from beast_ml.cache.request import SYSTEM_ROLES, CacheLevel, CacheRequest, text_of
-from beast_ml.cache.turn_text import turn_text
+from beast_ml.cache.turn_text import outline, turn_text
 from beast_ml.errors import InputError
 
 __all__ = ["REQUEST_ID_LINE", "TIMESTAMP_LINE", "ExactKey", "KeyMaker", "KeyRules"]
 
 _DIGEST_BYTES: Final = 16
 _MIN_SECRET_BYTES: Final = 16
-_FORMAT: Final = b"beast-cache-key-1"
+_FORMAT: Final = b"beast-cache-key-2"
 """Part of every key: raise it with any change of what a key is made from, and older entries are never found again."""
 
 REQUEST_ID_LINE: Final = (
@@ -111,9 +111,9 @@ class KeyMaker:
         _refuse_shared_personal_answers(self.rules)
         key = secret if len(secret) <= blake2b.MAX_KEY_SIZE else blake2b(secret).digest()
         rules_seen = encoded(canonical(msgspec.to_builtins(self.rules)))  # stricter rules must not find laxer entries
-        self._partition, self._exact, self._normalised = (
+        self._partition, self._exact, self._normalised, self._heard = (
             blake2b(framed(_FORMAT, rules_seen), key=key, digest_size=_DIGEST_BYTES, person=person)
-            for person in (b"partition", b"exact", b"normalised")
+            for person in (b"partition", b"exact", b"normalised", b"heard")
         )
 
     def exact(self, request: CacheRequest) -> ExactKey | Bypass:
@@ -156,17 +156,18 @@ class KeyMaker:
         verdict = self._verdict(request, messages)
         if verdict.level is CacheLevel.BYPASS:
             return Bypass(verdict.reasons)
-        normalised, text = made.exact, None
+        normalised, text, heard = made.exact, None, b""
         if verdict.level is CacheLevel.FULL:
             hashed = self._normalised.copy()
             hashed.update(framed(made.partition, encoded([self._normalised_message(message) for message in messages])))
-            normalised, text = hashed.digest(), self._text(messages)
+            normalised, text, heard = hashed.digest(), self._text(messages), self._heard_by(made.partition, messages)
         return CacheKey(
             tenant_id=request.tenant_id,
             partition=made.partition,
             exact=made.exact,
             normalised=normalised,
             text=text,
+            heard=heard,
         )
 
     def verdict(self, request: CacheRequest) -> Verdict:
@@ -205,6 +206,14 @@ class KeyMaker:
             return message
         text = text_of(message.get("content"))
         return message if text is None else {**message, "content": normalised_text(self._without_volatile(text))}
+
+    def _heard_by(self, partition: bytes, messages: list[dict[str, Any]]) -> bytes:
+        said = outline(messages)
+        if not said:
+            return b""
+        hashed = self._heard.copy()
+        hashed.update(framed(partition, encoded(said)))
+        return hashed.digest()
 
     def _settled(self, message: dict[str, Any]) -> dict[str, Any]:
         text = text_of(message.get("content")) if self._volatile else None

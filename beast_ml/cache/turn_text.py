@@ -1,56 +1,25 @@
-"""The turn that is compared by meaning: the last question, and what of the conversation shapes it."""
+"""The turn that is compared by meaning: the last question, and what its user said before."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from beast_ml.cache.request import SYSTEM_ROLES, text_of
 
-__all__ = ["is_follow_up", "turn_text"]
+__all__ = ["outline", "turn_text"]
 
 _MAX_CHARACTERS: Final = 4_000
-_MIN_WORDS: Final = 5
-
-_LEANS_ON_AN_ANSWER: Final = re.compile(
-    r"\b(?:it|its|that|this|these|those|they|them|their|he|she|him|her|his|hers|same|such|former|latter|above|below"
-    r"|previous|earlier|last|first|second|third|one|ones|another|other|others|again|more|less|further|continue|instead|else|both"
-    r"|either|neither|shorter|longer|simpler|better|answers?|option|step|you (?:said|mentioned|wrote|gave|listed))\b",
-)
-_ELLIPTICAL: Final = re.compile(
-    r"^\W*(?:and|or|but|so|also|then|now|what about|how about|why(?: not)?\W*$|ok|okay|yes|yeah|no|nope|sure"
-    r"|please do)\b",
-)
-_NEW_QUESTION: Final = re.compile(
-    r"^\W*(?:(?:and |or )?(?:what|how) about|(?:and|or) (?:in|for|with|at|on|to|from|of|the|an?))\b"
-)
-
-
-def is_follow_up(said: str) -> bool:
-    """Return whether a turn cannot be understood without those before it; in doubt it cannot.
-
-    Examples
-    --------
-    >>> is_follow_up("And in French?"), is_follow_up("How do I sort a list in Python by length?")
-    (True, False)
-    """
-    said = said.lower()
-    return (
-        len(said.split()) < _MIN_WORDS
-        or _ELLIPTICAL.match(said) is not None
-        or _LEANS_ON_AN_ANSWER.search(said) is not None
-    )
 
 
 def turn_text(messages: Sequence[Mapping[str, Any]], max_characters: int = _MAX_CHARACTERS) -> str | None:
-    """Return the last question with what shapes it; None where that cannot be told whole.
+    """Return the last question with all that its user said before; None where that cannot be told whole.
 
-    The question stands first, for an embedder that reads only so many tokens, then the turns before it, latest first.
-    All that the user said before is there: an instruction given early ("answer in French", "I use Rust") holds to the
-    end. The assistant's answers are there unless the question can be read without them. Nothing is shortened: two
-    conversations that differ in a part left out would look the same. System prompts are not there: they are in the
-    partition, as the tenant is.
+    The question stands first, for an embedder that reads only so many tokens, then the turns before it, latest first:
+    an instruction given early ("answer in French", "I use Rust") holds to the end. Nothing is shortened: two
+    conversations that differ in a part left out would look the same. What others said is not compared by meaning, for a
+    question about it may not show that it is one ("How many steps does the recipe have?"), and one word of it may
+    decide: it must be equal, see `outline`. System prompts are in the partition, as the tenant is.
 
     Parameters
     ----------
@@ -76,19 +45,40 @@ def turn_text(messages: Sequence[Mapping[str, Any]], max_characters: int = _MAX_
     question = text_of(turns[-1].get("content"))
     if question is None or not question.strip() or len(question) > max_characters:
         return None
-    needs_answers = len(turns) > 1 and _needs_answers(question)
     told = [question.strip()]
     for message in reversed(turns[:-1]):
-        role, said = message.get("role"), text_of(message.get("content"))
+        said = text_of(message.get("content"))
         if said is None:
             return None
-        if role == "user" or needs_answers:
-            told.append(f"{role}: {said.strip()}")
+        if message.get("role") == "user":
+            told.append(f"user: {said.strip()}")
     text = "\n\n".join(told)
     return text if len(text) <= max_characters else None
 
 
-def _needs_answers(question: str) -> bool:
-    """Tell "and in French?", which goes on from the last question, from "and shorter?", which does from its answer."""
-    said = question.lower()
-    return is_follow_up(said) and (_NEW_QUESTION.match(said) is None or _LEANS_ON_AN_ANSWER.search(said) is not None)
+def outline(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return what of a conversation `turn_text` does not hold: the turns in order, whole where others than users spoke.
+
+    It is empty where there is nothing but one question, after system prompts or without.
+
+    Examples
+    --------
+    >>> outline([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is a router?"}])
+    []
+    >>> outline([
+    ...     {"role": "user", "content": "How do I bake bread?"},
+    ...     {"role": "assistant", "content": "In three steps."},
+    ...     {"role": "user", "content": "How many steps are there?"},
+    ... ])
+    [{'role': 'user'}, {'role': 'assistant', 'content': 'In three steps.'}, {'role': 'user'}]
+    """
+    if all(message.get("role") in SYSTEM_ROLES for message in messages[:-1]):
+        return []
+    return [_in_outline(message) for message in messages]
+
+
+def _in_outline(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    role = message.get("role")
+    if role in SYSTEM_ROLES:
+        return {"role": "system"}  # what it says is in the partition; here it keeps its place
+    return {"role": role} if role == "user" else message

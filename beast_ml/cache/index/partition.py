@@ -24,7 +24,7 @@ Stored = NDArray[np.float16] | NDArray[np.float32]
 
 
 class Neighbour(msgspec.Struct, frozen=True, array_like=True):
-    """An entry near a text; ``similarity`` is the cosine of their vectors.
+    """An entry near a text; ``similarity`` is the cosine of their vectors, at most 1.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ class Partition:
         n = min(len(rows), k + len(self._free))
         top = np.argpartition(-similarity, n - 1)[:n] if n else np.zeros(0, dtype=np.int64)
         top = top[np.lexsort((top, -similarity[top]))]
-        found = ((self._ids[rows[each]], float(similarity[each])) for each in top)
+        found = ((self._ids[rows[each]], min(float(similarity[each]), 1.0)) for each in top)
         return [Neighbour(entry_id, value) for entry_id, value in found if entry_id is not None][:k]
 
     def vector(self, entry_id: str) -> Vectors | None:

@@ -88,6 +88,8 @@ def entry_bytes(entry: CacheEntry) -> int:
     texts = size(entry.answer) + size(entry.entry_id) + size(key.partition) + size(key.exact) + size(key.normalised)
     if key.text is not None:
         texts += size(key.text)
+    if key.heard:
+        texts += size(key.heard)
     for names in (entry.tags, entry.documents):
         texts += sum(map(size, names)) + 8 * len(names)
     return texts + _FIXED_BYTES

@@ -234,6 +234,8 @@ class SemanticSearch:
             return False  # forbidden only just now, while it was looked
         if entry.key.tenant_id != key.tenant_id or entry.key.partition != key.partition:
             return False
+        if entry.key.heard != key.heard:  # "how many steps are there?" is then about another recipe
+            return False
         return self._table.allows(key, entry, "semantic", query, vector, encoder)
 
 

@@ -110,6 +110,21 @@ def test_alike_requests_get_the_answer_and_others_do_not(alike, provider):
     assert rows[1]["context"]["cache_kind"] == "semantic"
 
 
+def test_a_question_about_an_answer_is_not_answered_from_a_conversation_with_another_answer(alike):
+    gateway = alike()
+
+    def asked(answer):
+        told = [("user", QUESTION), ("assistant", answer), ("user", "how many steps does the recipe have?")]
+        messages = [{"role": role, "content": text} for role, text in told]
+        return client.chat.completions.with_raw_response.create(model="beast", messages=messages).headers
+
+    with gateway.client() as client:
+        asked("First mix, then knead, then bake.")
+        indexed(gateway)
+        other = asked("First mix, then knead, rest, fold, rest, bake.")
+    assert other["x-beast-cache"] == "miss"
+
+
 def test_a_false_hit_that_was_reported_never_returns(alike):
     gateway = alike()
     report = gateway.url + "/cache/invalidate"

@@ -196,7 +196,7 @@ def test_keys_depend_on_the_secret_and_show_no_prompt() -> None:
 
 def test_keys_are_the_same_in_every_process_and_release() -> None:
     made = keys(REQUEST, KeyMaker(bytes(32)))
-    assert made.exact.hex() == "f08687853cef3bd45995cee7cd188d5c", (
+    assert made.exact.hex() == "dcbae009631e9e53f25edd0cf084277e", (
         "raise _FORMAT with any change of what keys are made from"
     )
 
@@ -235,6 +235,22 @@ def test_earlier_turns_count_in_the_normalised_key() -> None:
 
     assert keys(turns("How do I commit?")).normalised == keys(turns("how do I commit")).normalised
     assert keys(turns("How do I commit?")).normalised != keys(turns("How do I merge?")).normalised
+
+
+def test_what_was_heard_is_in_the_key_of_a_conversation_and_only_there() -> None:
+    def heard(*answers: str, tenant: str = "acme", maker: KeyMaker = MAKER) -> bytes:
+        told = [("user", "How do I bake bread?"), *(("assistant", answer) for answer in answers)]
+        told += [("user", "How many steps does the recipe have?")] * bool(answers)
+        messages = [{"role": role, "content": text} for role, text in told]
+        made = keys(CacheRequest(tenant_id=tenant, messages=messages), maker)
+        assert made.text is not None
+        return made.heard
+
+    assert heard() == keys(REQUEST).heard == b""
+    assert heard("In 3 steps.") == heard("In 3 steps.") != heard("In 9 steps.")
+    assert heard("In 3 steps.") != heard("In 3", "steps.")
+    assert heard("In 3 steps.") != heard("In 3 steps.", tenant="globex")
+    assert heard("In 3 steps.") != heard("In 3 steps.", maker=KeyMaker(b"the secret of another deployment"))
 
 
 def test_users_share_a_tenants_partition_unless_it_says_otherwise() -> None:

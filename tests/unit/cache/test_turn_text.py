@@ -1,4 +1,4 @@
-"""The text that is compared by meaning holds all that shapes the last question, or is not there at all."""
+"""The text that is compared by meaning and the outline, which is not, together hold all that shapes a question."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beast_ml.cache.turn_text import is_follow_up, turn_text
+from beast_ml.cache.turn_text import outline, turn_text
 
 
 def turns(*said: str) -> list[dict[str, Any]]:
@@ -17,38 +17,6 @@ def turns(*said: str) -> list[dict[str, Any]]:
 
 def test_a_first_question_is_its_own_text() -> None:
     assert turn_text(turns("  What is a router?\n")) == "What is a router?"
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        "And in French?",
-        "What about Berlin?",
-        "Why?",
-        "Make it shorter",
-        "Can you explain the second one in more detail?",
-        "How does that compare with the one in the basement?",
-        "What did he do after the war ended in Europe?",
-        "ok, now do the same for the other column",
-        "yes",
-        "Continue",
-        "What else should I know about the topic?",
-    ],
-)
-def test_questions_that_lean_on_what_was_said_are_known(said: str) -> None:
-    assert is_follow_up(said)
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        "How do I sort a list in Python by length?",
-        "What is the capital of the state of Ohio?",
-        "Write a poem about the sea",
-    ],
-)
-def test_questions_that_stand_alone_are_known(said: str) -> None:
-    assert not is_follow_up(said)
 
 
 def test_a_follow_up_is_never_its_last_message_alone() -> None:
@@ -60,21 +28,37 @@ def test_a_follow_up_is_never_its_last_message_alone() -> None:
     assert "cheese" in cheese
 
 
-def test_what_may_refer_to_an_answer_comes_with_it() -> None:
-    text = turn_text(turns("Name two lakes in Italy.", "Garda and Como.", "How deep is the second one?"))
-    assert text is not None
-    assert "assistant: Garda and Como." in text
+FOLLOW_UPS = [
+    "How many steps does the recipe have?",
+    "How many verses does the poem have?",
+    "Translate the poem into French for me please",
+    "Make the tone of the email formal",
+    "How deep is the second one?",
+    "Continue",
+]
 
 
-def test_a_question_that_stands_alone_keeps_what_the_user_said_before_but_no_answers() -> None:
-    text = turn_text(turns("Answer in French from now on.", "Bien sûr.", "What is the capital of the state of Ohio?"))
-    assert text == "What is the capital of the state of Ohio?\n\nuser: Answer in French from now on."
+@pytest.mark.parametrize("said", FOLLOW_UPS)
+def test_conversations_in_which_others_said_other_things_are_told_apart_by_their_outlines(said: str) -> None:
+    """No list of words can tell what goes on from an answer: some of these name nothing that was said."""
+    one, other = turns("Write it.", "In 3 parts.", said), turns("Write it.", "In 9 parts.", said)
+    assert turn_text(one) == turn_text(other) == f"{said}\n\nuser: Write it."
+    assert outline(one) != outline(other)
+
+
+def test_an_outline_keeps_places_and_all_fields_of_others_and_nothing_of_users() -> None:
+    told = turns("a", "b", "c", "d", "e")
+    assert outline(told) == outline([{**turn, "content": "?"} if turn["role"] == "user" else turn for turn in told])
+    assert outline(told) != outline([told[1], told[0], *told[2:]])
+    assert outline(told) != outline([told[0], {**told[1], "refusal": "no"}, *told[2:]])
+    assert outline(told) != outline([told[0], {"role": "system", "content": "x"}, *told[1:]])
+    assert outline(turns("a", "b")[:1] * 2) != outline(turns("a"))  # one turn may look like two
 
 
 def test_later_turns_stand_before_earlier_ones() -> None:
     text = turn_text(turns("First.", "A.", "Second.", "B.", "And then?"))
     assert text is not None
-    told = [text.index(part) for part in ("And then?", "B.", "Second.", "First.")]
+    told = [text.index(part) for part in ("And then?", "Second.", "First.")]
     assert told == sorted(told)
 
 

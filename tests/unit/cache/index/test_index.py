@@ -46,6 +46,14 @@ def test_the_nearest_of_the_partition_are_found_nearest_first(rng):
     assert index.nearest(b"none", vector, 5) == []
 
 
+def test_no_similarity_is_beyond_1(rng):
+    vector = np.full(DIM, np.nextafter(np.float32(DIM**-0.5), np.float32(1)), dtype=np.float32) * np.float32(1.00001)
+    assert float(vector @ vector) > 1.0
+    index = PartitionedIndex(STATIC, DIM)
+    index.put([IndexedText("e", b"a", b"t" * 16, unit(rng, STATIC), vector)])
+    assert index.nearest(b"a", vector, 1)[0].similarity == 1.0
+
+
 def test_of_two_tenants_no_candidate_crosses_in_ten_thousand_lookups(rng):
     index, _ = filled(rng, 600)
     mine = {b"a": {f"e{each}" for each in range(0, 600, 2)}, b"b": {f"e{each}" for each in range(1, 600, 2)}}

@@ -1,6 +1,7 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -115,3 +116,10 @@ def test_where_nearness_forbids_an_entry_of_unknown_vector_is_no_candidate(searc
     monkeypatch.setattr(Table, "needs_vectors", lambda *_: True)
     assert not search._fits(KEY, entry, None, None)
     assert search._fits(KEY, entry, np.ones(1, np.float32), np.ones(1, np.float32))
+
+
+def test_an_entry_of_a_conversation_that_heard_something_else_is_no_candidate(search):
+    said = cache_entry("one", msgspec.structs.replace(KEY, heard=b"3 steps"), 0.0)
+    assert search._fits(msgspec.structs.replace(KEY, heard=b"3 steps"), said, None, None)
+    for heard in (b"9 steps", b""):
+        assert not search._fits(msgspec.structs.replace(KEY, heard=heard), said, None, None)
