@@ -22,6 +22,7 @@
         ├── RateLimitedError                   too many requests; comes with the seconds to wait
         ├── BudgetExceededError                a budget's hard limit would be overspent
         ├── UnavailableError                   the runtime is starting, draining, or cannot write its log
+        │   └── LedgerError                    what budgets have left, or what a request costs, cannot be told
         └── ProviderError                      a candidate model's provider failed; comes with its kind
 
 Messages say what was got, what is allowed, and what to do.
@@ -47,6 +48,7 @@ __all__ = [
     "EncoderError",
     "ForbiddenError",
     "InputError",
+    "LedgerError",
     "MissingExtraError",
     "NoCandidateError",
     "NotEnoughDataError",
@@ -219,6 +221,10 @@ class UnavailableError(ServingError):
     def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
         self.retry_after_s = retry_after_s
         super().__init__(message)
+
+
+class LedgerError(UnavailableError):
+    """Budgets are set, and what they have left or what the request may cost cannot be told: budgets fail closed."""
 
 
 class ProviderError(ServingError):

@@ -15,6 +15,7 @@ ErrorKind = Literal[
     "auth",  # the provider refuses our key
     "invalid_request",  # the request itself is wrong, for any model
     "budget",  # a budget's hard limit
+    "ledger",  # what budgets have left, or what the request may cost, cannot be told
     "no_candidate",  # constraints, health or capabilities leave nobody
     "unreported",  # a decision whose outcome nobody told
     "internal",  # ours

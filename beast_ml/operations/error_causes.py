@@ -20,6 +20,7 @@ _MEANING: Final[dict[str, str]] = {
     "auth": "{who} refuses the API key",
     "invalid_request": "clients send requests that cannot be served",
     "budget": "a budget's hard limit is reached",
+    "ledger": "budgets are set, and their ledger is away, or nobody knows what a request may cost",
     "no_candidate": "constraints, capabilities or outages leave no model to choose",
     "internal": "our own code fails",
 }
@@ -33,6 +34,7 @@ _NEXT_STEP: Final[dict[str, str]] = {
     "auth": "Renew the key in the variable named by `api_key_env` of {where}, and start the server again.",
     "invalid_request": "Show the examples to who sends them: each was answered with what is wrong in it.",
     "budget": "See GET /v1/budgets; raise its `limit_usd`, or wait until it starts anew.",
+    "ledger": "Mend the database of budgets (`beast_dependency_up`), or set prices that are missing (`candidates`).",
     "no_candidate": "Relax the requests' constraints, or mend what masks the models (GET /v1/models).",
     "internal": "Look for the examples' ids in the server's log, and report it.",
 }

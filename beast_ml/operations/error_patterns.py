@@ -32,6 +32,7 @@ _PLOTTED: Final = 96
 _RULES: Final = {
     "budget": "a budget",
     "rate_limit": "a rate limit",
+    "ledger": "budgets that cannot be checked",
     "no_candidate": "rules that leave no model",
     "invalid_request": "what a request must be",
 }

@@ -10,20 +10,13 @@ from typing import Final
 from msgspec import UNSET
 from msgspec.structs import replace as replace_fields
 
-from beast_ml.domain.failure import ErrorKind
 from beast_ml.domain.money import nano_usd
-from beast_ml.errors import (
-    BeastError,
-    BudgetExceededError,
-    InputError,
-    NoCandidateError,
-    RateLimitedError,
-    UnavailableError,
-)
+from beast_ml.errors import BeastError, InputError, RateLimitedError, UnavailableError
 from beast_ml.logs.schema import Status
 from beast_ml.operations.explicit_feedback import FeedbackReport
 from beast_ml.serving.decider import Decision
 from beast_ml.serving.expectation import explanation_of, forecasts_of
+from beast_ml.serving.logged_kinds import logged_kind
 from beast_ml.serving.payloads import (
     BatchAnswer,
     BatchProblem,
@@ -242,7 +235,7 @@ class RoutingService:
 
     def _refused(self, request: RouteRequest, tenant: str, request_id: str, error: Exception) -> None:
         services = self._services
-        kind = _error_kind(error)
+        kind = logged_kind(error)
         if isinstance(error, BeastError):
             error.request_id = request_id
         if kind == "rate_limit":  # whoever floods the server must not fill its disk
@@ -271,20 +264,6 @@ class RoutingService:
 def _check_time(observed_at: datetime | None) -> None:
     if observed_at is not None and not _EARLIEST <= observed_at <= datetime.now(UTC) + _AHEAD:
         raise InputError(f"`observed_at` == {observed_at.isoformat()}, must be a time after 2000 that has come")
-
-
-def _error_kind(error: Exception) -> ErrorKind:
-    match error:
-        case BudgetExceededError():
-            return "budget"
-        case RateLimitedError():
-            return "rate_limit"
-        case NoCandidateError() | UnavailableError():
-            return "no_candidate"
-        case InputError():
-            return "invalid_request"
-        case _:
-            return "internal"
 
 
 def _answer(decision: Decision, request_id: str) -> RouteAnswer:

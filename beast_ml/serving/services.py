@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beast_ml.domain.money import nano_usd
-from beast_ml.errors import InputError, UnavailableError
+from beast_ml.errors import InputError, LedgerError
 from beast_ml.events import events
 from beast_ml.experiments.followed import FollowedExperiments
 from beast_ml.operations.budgets.guard import BudgetGuard
@@ -104,7 +104,7 @@ class Services:
         ------
         BudgetExceededError
             If a budget does not have it.
-        UnavailableError
+        LedgerError
             If it cannot be told: budgets fail closed.
         """
         budgets = self.budgets
@@ -112,7 +112,7 @@ class Services:
             return
         upper = decision.upper_cost_usd(decision.model)
         if upper is None:
-            raise UnavailableError(
+            raise LedgerError(
                 "a budget is set, but the router predicts no cost: train on outcomes with `cost_usd`, or with prices"
             )
         tenant, user, nano = decision.tenant, decision.request.user_id, nano_usd(upper)

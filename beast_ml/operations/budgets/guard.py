@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from beast_ml.domain.clock import Clock, SystemClock
-from beast_ml.errors import InputError, UnavailableError
+from beast_ml.errors import InputError, LedgerError, UnavailableError
 from beast_ml.events import events
 from beast_ml.operations.budgets.account_book import AccountBook, Holding
 from beast_ml.operations.budgets.journal import SUFFIX, Journal
@@ -211,7 +211,7 @@ class BudgetGuard:
         ------
         BudgetExceededError
             If a budget does not have it.
-        UnavailableError
+        LedgerError
             If the ledger is away: what cannot be checked is refused.
         """
         patience_ends = self._monotonic() + self._patience_s
@@ -223,9 +223,9 @@ class BudgetGuard:
                         async with asyncio.timeout(_ANSWER_S):
                             await self.beat()
                     except TimeoutError:
-                        raise UnavailableError(f"the budget ledger has not answered for {_ANSWER_S:g} s") from None
+                        raise LedgerError(f"the budget ledger has not answered for {_ANSWER_S:g} s") from None
                     if self._steps.away is not None:
-                        raise UnavailableError(str(self._steps.away))
+                        raise LedgerError(str(self._steps.away))
                 if self.try_reserve(reservation_id, tenant, user, upper_nano):
                     return
             short = [each for each in self._book.charge(tenant, user).accounts if each.available < upper_nano]

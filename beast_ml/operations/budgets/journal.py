@@ -25,7 +25,7 @@ from typing import Final
 
 import msgspec
 
-from beast_ml.errors import InputError, UnavailableError
+from beast_ml.errors import InputError, LedgerError
 from beast_ml.operations.budgets.ledger import Batch, Charge, Entry, LostReservation
 
 __all__ = ["SUFFIX", "Journal", "Replayed", "boot_id", "final_batch", "lock_abandoned", "replay"]
@@ -59,7 +59,7 @@ class Journal:
 
     Raises
     ------
-    UnavailableError
+    LedgerError
         If the disk refuses.
     """
 
@@ -294,5 +294,5 @@ def _write_all(fd: int, content: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def _refused(path: Path, error: OSError) -> UnavailableError:
-    return UnavailableError(f"the budget journal {path} cannot be written ({error}): free or mend the disk")
+def _refused(path: Path, error: OSError) -> LedgerError:
+    return LedgerError(f"the budget journal {path} cannot be written ({error}): free or mend the disk")

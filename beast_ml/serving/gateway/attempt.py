@@ -8,7 +8,7 @@ from typing import Final
 from beast_ml.domain.endpoint import Endpoint
 from beast_ml.domain.failure import ErrorKind
 from beast_ml.domain.money import nano_usd
-from beast_ml.errors import BudgetExceededError, InputError, UnavailableError
+from beast_ml.errors import BudgetExceededError, InputError, LedgerError
 from beast_ml.serving.gateway.accounting import Usage, cost_usd, most_output_tokens, upper_nano
 from beast_ml.serving.gateway.chat_request import ChatRequest, outgoing_body, unbounded
 from beast_ml.serving.gateway.connection import Answer
@@ -64,7 +64,7 @@ class Attempt:
             If a budget does not have it, not even for a short answer.
         InputError
             If it asks for something of which nobody can say what it costs at most.
-        UnavailableError
+        LedgerError
             If that cannot be told.
         """
         if self._parts.ledger is None or not self._parts.ledger.rules:
@@ -77,7 +77,7 @@ class Attempt:
         if price is None:
             upper = self._plan.upper_cost_usd.get(self.model)
             if upper is None:
-                raise UnavailableError(
+                raise LedgerError(
                     f"a budget is set, but nobody knows what {self.model!r} costs: give it prices under `candidates`"
                 )
             await self._hold(nano_usd(upper))

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from beast_ml.domain.endpoint import Endpoint
 from beast_ml.domain.failure import ErrorKind
-from beast_ml.errors import BeastError, BudgetExceededError
+from beast_ml.errors import BeastError
 from beast_ml.logs.schema import Status
 from beast_ml.serving.gateway.accounting import Usage, estimated_usage
 from beast_ml.serving.gateway.attempt import Attempt
@@ -16,6 +16,7 @@ from beast_ml.serving.gateway.chat_request import ChatRequest
 from beast_ml.serving.gateway.contract import AttemptRecord, CallRecord, Plan, Witness
 from beast_ml.serving.gateway.failures import Failure
 from beast_ml.serving.gateway.parts import GatewayParts
+from beast_ml.serving.logged_kinds import logged_kind
 
 __all__ = ["Call"]
 
@@ -138,7 +139,7 @@ class Call:
             last = self.attempts[-1]
             self._end("timeout" if last.status == "timeout" else "error", last.error_kind, None, None, None)
         else:
-            self._end("rejected", "budget" if isinstance(error, BudgetExceededError) else "no_candidate")
+            self._end("rejected", logged_kind(error))
 
     def witnessed(self, answer: bytes | Sequence[bytes]) -> None:
         """Let the witness see an answer that is whole and on record."""

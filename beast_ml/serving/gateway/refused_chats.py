@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from beast_ml.domain.failure import ErrorKind
-from beast_ml.errors import BeastError, InputError, NoCandidateError, RateLimitedError, UnavailableError
+from beast_ml.errors import BeastError, UnavailableError
 from beast_ml.logs.schema import Status
 from beast_ml.serving.gateway.chat_request import ChatRequest
+from beast_ml.serving.logged_kinds import logged_kind
 from beast_ml.serving.payloads import RouteRequest
 from beast_ml.serving.services import Services
 
@@ -38,7 +38,7 @@ def log_refused_chat(services: Services, chat: ChatRequest, tenant: str, request
     UnavailableError
         If the log cannot be written: the client must not believe that its request is on record.
     """
-    kind = _kind(error)
+    kind = logged_kind(error)
     status: Status = "rejected" if isinstance(error, BeastError) else "error"
     router = services.runtime.router
     request = route_request_of(chat, chat.options.candidates)
@@ -49,15 +49,3 @@ def log_refused_chat(services: Services, chat: ChatRequest, tenant: str, request
         raise
     services.metrics.unanswered(status, kind)
     services.metrics.log_rows("requests")
-
-
-def _kind(error: Exception) -> ErrorKind:
-    match error:
-        case RateLimitedError():
-            return "rate_limit"
-        case NoCandidateError() | UnavailableError():
-            return "no_candidate"
-        case InputError():
-            return "invalid_request"
-        case _:
-            return "internal"

@@ -144,6 +144,18 @@ def test_what_a_rule_refused_did_not_fail(tmp_path):
     assert "1 of 1 patterns of failure or refusal is new" in report.sentence()
 
 
+def test_budgets_whose_ledger_is_away_are_not_blamed_on_what_requests_ask_for(tmp_path):
+    def ledger_away(row, rng):
+        if rng.random() < 0.2:
+            row |= {"chosen_model": None, "propensity": None, "served_model": None, "endpoint": None, "region": None}
+            row |= {"status": "rejected", "error_kind": "ledger"}
+
+    (pattern,) = error_report(failing_log(tmp_path, ledger_away, rate=0.0)).patterns
+    assert pattern.name == "refusals by budgets that cannot be checked"
+    assert pattern.cause.startswith("Budgets are set, and their ledger is away")
+    assert "`beast_dependency_up`" in pattern.next_step
+
+
 def test_failures_and_refusals_of_the_same_kind_are_two_patterns(tmp_path):
     def before_a_model(row, rng):
         if rng.random() < 0.3:

@@ -201,6 +201,19 @@ def test_a_spent_budget_refuses_and_outcomes_give_back_what_was_not_spent(servin
     assert status["limit_usd"] == 0.1
 
 
+def test_a_ledger_that_is_away_is_no_lack_of_candidates(serving):
+    api = serving(budgets=(BudgetRule(scope="tenant", limit_nano=10**12),))
+    lock = api.state / "state.db.budgets-lock"
+    lock.unlink()
+    lock.mkdir()  # every step on the ledger fails now
+    refused = problem(api.post("/v1/route", {"prompt": PROMPT}))
+    many = api.post("/v1/route/batch", {"requests": [{"prompt": PROMPT}]}).json()
+    lock.rmdir()
+    assert (refused["status"], refused["kind"]) == (503, "unavailable")
+    assert many["problems"][0]["status"] == 503
+    assert [(row["status"], row["error_kind"]) for row in api.rows()] == [("rejected", "ledger")] * 2
+
+
 def test_rules_of_budgets_are_set_by_the_operator(serving):
     api = serving()
     rules = {"rules": [{"scope": "global", "limit_usd": 0.0}]}

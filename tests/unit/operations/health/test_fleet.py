@@ -13,7 +13,16 @@ from beast_ml.errors import InputError
 from beast_ml.operations.health import BreakerSettings, FleetHealth
 
 MODELS = ("small", "large")
-NO_FAULT = ("context_length", "content_filter", "invalid_request", "budget", "no_candidate", "unreported", "internal")
+NO_FAULT = (
+    "context_length",
+    "content_filter",
+    "invalid_request",
+    "budget",
+    "ledger",
+    "no_candidate",
+    "unreported",
+    "internal",
+)
 
 
 class Seconds:

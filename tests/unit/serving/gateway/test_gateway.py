@@ -316,6 +316,7 @@ def test_a_budget_without_prices_fails_closed(bench):
     bench.budget(10**12)
     with pytest.raises(UnavailableError, match="nobody knows"):
         bench.ask()
+    assert (bench.record.status, bench.record.error_kind) == ("rejected", "ledger")
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -364,5 +365,5 @@ def test_under_a_budget_what_has_no_bound_is_refused(bench):
     bench.budget(10**12)
     with pytest.raises(InputError, match="nobody can say what `web_search_options` may cost"):
         bench.ask(web_search_options={})
-    assert bench.record.status == "rejected"
+    assert (bench.record.status, bench.record.error_kind) == ("rejected", "invalid_request")
     assert bench.parts.settled == []
