@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from beast_ml.logs.endings import REFUSED
 from beast_ml.logs.secrets import without_secrets
 from beast_ml.serving.dashboard.log_lines import FeedbackLine, LogLine, OutcomeLine, RequestLine
 
@@ -195,6 +196,8 @@ class RequestTable:
             self._early.setdefault(line.request_id, []).append(line)
             if len(self._early) > _MOST_EARLY:
                 self._early.popitem(last=False)
+            return
+        if self._word(place, "status") in REFUSED:  # nobody was called: there is nothing to tell
             return
         if isinstance(line, FeedbackLine):
             if self._is_newer(place, "feedback", line.feedback_at):

@@ -277,6 +277,18 @@ class TestLateOutcomes:
         [row] = store.requests(["status", "error_kind", "served_model"]).to_pylist()
         assert row == {"status": "ok", "error_kind": None, "served_model": "large"}
 
+    def test_of_a_request_that_was_refused_there_is_nothing_to_tell(self, tmp_path: Path) -> None:
+        refused = cached_request(request_id="refused", status="rejected", cache_result=None, error_kind="budget")
+        store = store_of(tmp_path, refused, routed_request(quality=None, quality_source=None, feedback_at=None))
+        before = store.requests(where="request_id = 'refused'").to_pylist()
+        ids = ["refused", "routed"]
+        told = {"status": ["ok"] * 2, "served_model": ["large"] * 2, "cost_usd": [3.0] * 2}
+        store.append_outcomes(pd.DataFrame({"request_id": ids, "observed_at": [NOON] * 2, **told}))
+        store.append_feedback(feedback(request_id=ids, feedback_at=[NOON] * 2, quality=[0.5] * 2))
+        assert store.requests(where="request_id = 'refused'").to_pylist() == before
+        [row] = store.requests(["cost_usd", "quality"], where="request_id = 'routed'").to_pylist()
+        assert row == {"cost_usd": 3.0, "quality": 0.5}
+
     def test_wrong_values_are_refused(self, tmp_path: Path) -> None:
         store = LogStore(tmp_path / "store")
         late = {"request_id": ["routed"], "observed_at": [NOON]}

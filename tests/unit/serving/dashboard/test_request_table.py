@@ -43,6 +43,14 @@ def test_what_is_told_before_the_request_came_waits_for_it(table, line, outcome,
     assert (one(table, start)["cost_usd"], one(table, start)["quality"]) == (0.3, 0.7)
 
 
+def test_of_a_request_that_was_refused_there_is_nothing_to_tell(table, line, outcome, feedback, start):
+    refused = line(1, status="rejected", error_kind="budget", served_model=None, cost_usd=None, chosen_model=None)
+    table.add([refused, outcome(1, status="ok", served_model="large", cost_usd=3.0), feedback(1, 1.0)])
+    row = one(table, start)
+    assert (row["status"], row["error_kind"], row["served_model"]) == ("rejected", "budget", "")
+    assert np.isnan([row["cost_usd"], row["quality"]]).all()
+
+
 def test_a_label_says_that_a_request_was_answered(table, line, feedback, start):
     table.add([line(1, status="cancelled", error_kind="unreported", served_model=None), feedback(1, 1.0)])
     assert (one(table, start)["status"], one(table, start)["served_model"]) == ("ok", "small")
