@@ -6,8 +6,9 @@ carry meaning:
 - a text about its own form ("how many letters...", "translate...", "say please") is left as it is;
 - so is one with code, quotations, links, markup or tables in it, but for the blanks around it;
 - of one of several lines, too, only the blanks around it go: where they end, a text handed over may begin;
-- only blanks, a greeting or thanks set off at the ends, "please", a request's final mark and the first letter of a
-  common word at the start are touched. Names, acronyms, numbers, negations and the order of words never are.
+- only blanks, a greeting or thanks set off at the ends, "please", "can you" where it can only be a request, a request's
+  final mark and the first letter of a common word at the start are touched. Names, acronyms, numbers, negations and the
+  order of words never are.
 """
 
 from __future__ import annotations
@@ -45,13 +46,17 @@ _BLANKS: Final = re.compile("[ \u00a0\u202f\u2009]+")
 _APOSTROPHE: Final = re.compile(r"(?<=[^\W\d_])’(?=[^\W\d_])")
 
 _QUESTION: Final = r"(?:how|what|why|when|where|which|who)"
-_COULD_YOU: Final = r"(?:could|can|would) you (?:please |kindly )?"
+_COULD_YOU: Final = r"(?:could|can|would) you "
+_DO: Final = (
+    r"(?:explain|describe|list|give|show|compare|outline|suggest|recommend|create|make|find|write|provide|help)"
+)
+# "Can you make a cake without eggs?" may ask whether one can: only before "me", or with "please", it is a request.
 _OPENING: Final = re.compile(
     r"(?:(?:hi|hello|hey|good (?:morning|afternoon|evening))(?: there| everyone| all)?[,!.]+ ?"
+    rf"|(?:please,? {_COULD_YOU}|{_COULD_YOU}(?:please|kindly) )(?={_DO}\b)"
+    rf"|{_COULD_YOU}(?={_DO} me\b|{_DO}\b.*, please[.?! ]*$)"
     r"|please,? |kindly "
-    rf"|{_COULD_YOU}(?=(?:explain|describe|list|give|show|compare|outline|suggest|recommend|create|make|find|write|provide"
-    rf"|help) (?:me|the|a|an|to|{_QUESTION})\b)"
-    rf"|(?:{_COULD_YOU})?tell me (?={_QUESTION}\b)"
+    rf"|(?:{_COULD_YOU}(?:please |kindly )?)?tell me (?={_QUESTION}\b)"
     rf"|i(?:'d| would) like to know (?={_QUESTION}\b))",
     re.IGNORECASE,
 )
