@@ -12,15 +12,21 @@ lookups*, the exact hypergeometric one: which of the n + m exchangeable lookups 
 replacement, so k wrong ones among n speak about those among m without any model. The second is what somebody who
 counts wrong hits in a test set of m lookups will see hold; it tends to the first as m grows.
 
-Lookups that share a text are wrong together. Their wrong hits then count as fewer independent ones: counts are divided
-by the design effect, sum of squares of the sizes of groups of wrong hits over the sum, where wrong hits that share a
-text, directly or through others, are a group.
+Lookups that share a text may be wrong together, and count as fewer independent ones: counts are divided by the design
+effect, the larger of two. Of the *wrong hits*, what was seen: the sum of squares of the sizes of their groups over the
+sum, where wrong hits that share a text, directly or through others, are a group. Of *all hits*, what may not have been
+seen yet: 1 and the mean number of other hits that share a text with one. It is Kish's effect with a correlation of 1
+within a text: an entry whose answer is wrong is wrong for all that are served it, and while nothing is wrong no smaller
+correlation can be told from that one. Fifty entries with twenty wordings each are fifty lookups then. It assumes that
+lookups without a text in common are independent. A threshold that could not pass even with nothing wrong is passed
+over, not a test that failed: that is settled by scores and texts alone, so the sequence stays one fixed without labels.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from math import exp, floor, lgamma, log, log1p
+from math import ceil, exp, floor, lgamma, log, log1p
 from typing import Final
 
 import numpy as np
@@ -82,7 +88,7 @@ class Threshold:
     p_value
         Of "the rate is above epsilon" at this threshold; 1 where nothing may hit.
     design_effect
-        By how much wrong hits are fewer than they look, 1 where they are independent.
+        By how much lookups are fewer than they look, 1 where no two hits share a text.
     horizon
         Lookups ahead that the promise is about; None: the rate in the long run.
     """
@@ -100,12 +106,14 @@ class Threshold:
 def binomial_p_value(wrong: float, n: float, epsilon: float) -> float:
     """Return P(Binomial(n, epsilon) <= wrong): of "the rate is above epsilon" after that many wrong of n.
 
+    What is left of a count after dividing by a design effect is rounded so that the p-value is not too small.
+
     Examples
     --------
     >>> round(binomial_p_value(0, 298, 0.01), 4)
     0.05
     """
-    k, size = floor(wrong + 1e-9), max(floor(n), 0)
+    k, size = ceil(wrong - 1e-9), max(floor(n + 1e-9), 0)
     if k >= size:
         return 1.0
     total = (
@@ -125,7 +133,7 @@ def hypergeometric_p_value(wrong: float, n: float, horizon: float, epsilon: floa
     >>> round(hypergeometric_p_value(0, 300, 300, 0.01), 3), round(hypergeometric_p_value(0, 300, 10**7, 0.01), 3)
     (0.062, 0.049)
     """
-    k, size, ahead = floor(wrong + 1e-9), max(floor(n), 0), max(floor(horizon), 1)
+    k, size, ahead = ceil(wrong - 1e-9), max(floor(n + 1e-9), 0), max(floor(horizon + 1e-9), 1)
     bad = k + floor(epsilon * horizon + 1e-9) + 1
     if bad > size + ahead or floor(epsilon * horizon + 1e-9) + 1 > ahead or k >= size:
         return 1.0
@@ -164,7 +172,7 @@ def choose_threshold(
     target
         What is promised.
     texts
-        (n, 2) numbers of the two texts of each lookup, to tell which are wrong together; None: they are independent.
+        (n, 2) numbers of the two texts of each lookup, to tell which may be wrong together; None: they are independent.
     horizon
         Promise it of the next so many lookups; None: of the rate in the long run.
 
@@ -183,26 +191,55 @@ def choose_threshold(
     bad = ~good[order] & np.isfinite(ranked)
     # Thresholds lie at scores; ties hit together, so a test is made at the last of each run of equal scores.
     ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True) & np.isfinite(ranked)) if n else np.zeros(0, int)
-    wrong_so_far, squares = _cumulative(bad, pairs[order])
+    pairs = pairs[order]
+    wrong_so_far, squares = _cumulative(bad, pairs)
+    floors = _effect_of_hits(pairs)
     best = Threshold(_NEVER, target, n, 0, 0, 1.0, 1.0, horizon)
-    tested: dict[tuple[int, int], float] = {}
+    tested: dict[tuple[int, float], float] = {}
+
+    def p_value_of(wrong: int, effect: float) -> float:
+        if (wrong, effect) not in tested:
+            tested[wrong, effect] = _p_value(wrong, effect, n, horizon, target.epsilon)
+        return tested[wrong, effect]
+
     for end in ends:
-        wrong, square = int(wrong_so_far[end]), int(squares[end])
-        if (wrong, square) not in tested:
-            tested[wrong, square] = _p_value(wrong, square, n, horizon, target.epsilon)
-        p_value = tested[wrong, square]
+        wrong, floor_here = int(wrong_so_far[end]), float(floors[end])
+        if p_value_of(0, floor_here) > target.delta:
+            continue  # whatever the labels
+        effect = max(floor_here, _rounded_up(int(squares[end]) / wrong)) if wrong else floor_here
+        p_value = p_value_of(wrong, effect)
         if p_value > target.delta:
             break
-        effect = square / wrong if wrong else 1.0
         best = Threshold(float(ranked[end]), target, n, int(end) + 1, wrong, p_value, effect, horizon)
     return best
 
 
-def _p_value(wrong: int, square: int, n: int, horizon: int | None, epsilon: float) -> float:
-    effect = square / wrong if wrong else 1.0
+def _p_value(wrong: int, effect: float, n: int, horizon: int | None, epsilon: float) -> float:
     if horizon is None:
         return binomial_p_value(wrong / effect, n / effect, epsilon)
     return hypergeometric_p_value(wrong / effect, n / effect, horizon / effect, epsilon)
+
+
+def _rounded_up(effect: float) -> float:
+    """Return the next hundredth: few different effects, so that few p-values are computed."""
+    return ceil(100 * effect - 1e-6) / 100
+
+
+def _effect_of_hits(pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return, at each rank, 1 and the mean number of other hits so far that share a text with one, rounded up."""
+    with_text: Counter[int] = Counter()
+    with_both: Counter[tuple[int, int]] = Counter()
+    effects = np.ones(len(pairs))
+    sharing = 0  # ordered pairs of hits
+    for i, (a, b) in enumerate(pairs.tolist()):
+        both = (min(a, b), max(a, b))
+        # Those that have both texts in common are among those with either, and counted once.
+        sharing += 2 * (with_text[a] + with_text[b] - with_both[both] if a != b else with_text[a])
+        with_both[both] += 1
+        for text in {a, b}:
+            with_text[text] += 1
+        effects[i] = _rounded_up(1.0 + sharing / (i + 1))
+    return effects
 
 
 def _cumulative(bad: NDArray[np.bool_], pairs: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -84,6 +84,53 @@ def test_wrong_hits_that_share_a_text_count_as_fewer_than_they_look():
     assert together.value > alone.value
 
 
+def test_what_is_left_of_a_count_is_never_rounded_to_a_smaller_p_value():
+    assert binomial_p_value(1.2, 500.9, 0.01) == binomial_p_value(2, 500, 0.01)
+    assert hypergeometric_p_value(1.2, 500.9, 300.0, 0.01) == hypergeometric_p_value(2, 500, 300, 0.01)
+
+
+def of_entries(n_entries, n_wordings):
+    """Return the texts of lookups: each entry asked for in so many wordings of its own."""
+    n = n_entries * n_wordings
+    return np.column_stack([np.repeat(np.arange(n_entries), n_wordings), n_entries + np.arange(n)])
+
+
+def test_many_wordings_of_few_entries_are_little_evidence_though_nothing_is_wrong():
+    scores, right, target = np.full(1000, 0.9), np.ones(1000, dtype=bool), RiskTarget(0.01)
+    assert choose_threshold(scores, right, target, texts=of_entries(1000, 1)).n_hits == 1000
+    assert choose_threshold(scores, right, target, texts=of_entries(50, 20)).n_hits == 0
+    many = choose_threshold(scores.repeat(20), right.repeat(20), target, texts=of_entries(1000, 20))
+    assert (many.n_hits, many.design_effect) == (20_000, 20.0)
+
+
+def test_lookups_asked_again_in_the_same_words_count_once():
+    texts = np.repeat(of_entries(500, 1), 3, axis=0)
+    texts[1::3] = texts[1::3, ::-1]  # whichever text is first
+    threshold = choose_threshold(np.full(1500, 0.9), np.ones(1500, dtype=bool), RiskTarget(0.01), texts=texts)
+    assert threshold.design_effect == 3.0
+    assert threshold.p_value == binomial_p_value(0, 500, 0.01)
+
+
+def test_a_popular_entry_at_the_top_does_not_end_the_sequence():
+    scores, right = np.linspace(1, 0, 5000), np.arange(5000) < 4900
+    texts = of_entries(5000, 1)
+    texts[:20, 0] = 0  # twenty lookups alone, all of one entry, could not pass with nothing wrong
+    threshold = choose_threshold(scores, right, RiskTarget(0.01), texts=texts)
+    assert threshold.n_hits > 4900
+
+
+@pytest.mark.parametrize("horizon", [None, 1000])
+def test_the_promise_holds_where_all_wordings_of_an_entry_are_wrong_together(horizon):
+    rng, target, n_draws, broken = np.random.default_rng(4), RiskTarget(0.01), 100, 0
+    for _ in range(n_draws):
+        wrong = np.repeat(rng.random((2, 50)) < 0.03, 20, axis=1)  # of the lookups learnt from, and of the next ones
+        scores = rng.random((2, 1000))
+        chosen = choose_threshold(scores[0], ~wrong[0], target, texts=of_entries(50, 20), horizon=horizon)
+        rate = 0.03 * max(1 - chosen.value, 0) if horizon is None else ((scores[1] >= chosen.value) & wrong[1]).mean()
+        broken += rate > target.epsilon
+    assert broken / n_draws <= target.delta + 3 * np.sqrt(target.delta * (1 - target.delta) / n_draws)
+
+
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=80), st.sampled_from([0.05, 0.2, 0.5]))
 def test_the_threshold_is_the_loosest_that_passes_in_sequence(rows, epsilon):
     scores, right = [score for score, _ in rows], [good for _, good in rows]
