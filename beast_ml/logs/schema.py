@@ -6,6 +6,7 @@ from typing import Final, Literal, get_args
 
 __all__ = [
     "ASKED_FOR",
+    "ATTEMPT_ENDPOINTS",
     "CACHE_RESULTS",
     "MAX_ID_CHARACTERS",
     "OUTCOME_COLUMNS",
@@ -32,6 +33,9 @@ QualitySource = Literal["judge", "user", "test", "heuristic"]
 
 ASKED_FOR: Final = "asked_for"
 """Key of a request's context: the one model that its client left to choose from, though a policy decided."""
+
+ATTEMPT_ENDPOINTS: Final = "attempt_endpoints"
+"""Key of a request's context: the endpoints of its attempts, in their order, with commas between them."""
 
 STATUSES: Final[tuple[Status, ...]] = get_args(Status)
 """All of `Status`."""

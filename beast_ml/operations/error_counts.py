@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from beast_ml.errors import DataError, InputError
 from beast_ml.logs.endings import ENDED, FAILED, REFUSED, status_sql
+from beast_ml.logs.schema import ATTEMPT_ENDPOINTS
 from beast_ml.logs.sql_values import time_sql
 from beast_ml.logs.store import LogStore
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ATTEMPT_ENDPOINTS", "DIMENSIONS", "ErrorCounts", "RequestTotals", "count_errors"]
+__all__ = ["DIMENSIONS", "ErrorCounts", "RequestTotals", "count_errors"]
 
 Counts = NDArray[np.int64]
 
@@ -44,9 +45,6 @@ DIMENSIONS: Final[dict[str, str]] = {
     + " WHEN input_tokens IS NOT NULL THEN 'from 32,768 tokens' END",
 }
 """What failures are told apart by, and how it is read from a row of the log."""
-
-ATTEMPT_ENDPOINTS: Final = "attempt_endpoints"
-"""Key of a request's context: the endpoints of its attempts, in their order, with commas between them."""
 
 _N_BINS: Final = 2048
 _BASELINES: Final = 7  # the time before is as many windows long

@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from beast_ml.domain import Explanation, ModelForecast
 from beast_ml.domain.failure import ErrorKind
+from beast_ml.serving.reserved_context import check_context
 
 __all__ = [
     "MAX_BATCH",
@@ -94,6 +95,10 @@ class RouteRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     max_output_tokens: Annotated[int, Meta(ge=1, le=10_000_000)] | None = None
     needs: frozenset[Literal["tools", "vision", "json"]] = frozenset()
     explain: bool = False
+
+    def __post_init__(self) -> None:
+        if self.context:
+            check_context(self.context)
 
 
 class Predicted(msgspec.Struct, frozen=True):

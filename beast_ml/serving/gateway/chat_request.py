@@ -10,6 +10,7 @@ from msgspec import Meta, Raw
 
 from beast_ml.errors import InputError
 from beast_ml.serving.payloads import Amount, Message, Name, Share
+from beast_ml.serving.reserved_context import check_context
 
 __all__ = ["ROUTED", "ChatRequest", "RoutingOptions", "decode_chat", "outgoing_body", "unbounded"]
 
@@ -121,6 +122,10 @@ class RoutingOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     max_cost_usd: Amount | None = None
     max_latency_s: Amount | None = None
     candidates: Annotated[list[Name], Meta(min_length=1, max_length=1000)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.context:
+            check_context(self.context)
 
 
 class _StreamOptions(msgspec.Struct, frozen=True):

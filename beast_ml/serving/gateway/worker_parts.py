@@ -12,6 +12,7 @@ from msgspec.structs import replace as replace_fields
 from beast_ml.domain import Price
 from beast_ml.domain.endpoint import Endpoint, ModelLimits
 from beast_ml.errors import InputError, UnavailableError, UnknownModelError
+from beast_ml.logs.schema import ATTEMPT_ENDPOINTS
 from beast_ml.predictors.cost import TokenCostPredictor
 from beast_ml.serving.decider import Decision
 from beast_ml.serving.gateway.accounting import expected_output_tokens
@@ -216,7 +217,7 @@ class WorkerJournal:
         known["attempts"] = [Attempt(a.model, a.status, a.error_kind, a.latency_s) for a in record.attempts]
         if isinstance(decided, Decision) and len(record.attempts) > 1:  # the column has no place for them
             tried = ",".join(attempt.endpoint for attempt in record.attempts)
-            decided = replace_fields(decided, noted=decided.noted | {"attempt_endpoints": tried})
+            decided = replace_fields(decided, noted=decided.noted | {ATTEMPT_ENDPOINTS: tried})
         try:
             if isinstance(decided, Decision):
                 services.log.decided(decided, plan.request_id, **known)
