@@ -30,7 +30,7 @@ from beast_ml.serving.http_body import (
     read_body,
     respond,
 )
-from beast_ml.serving.json_limits import check_depth, check_values
+from beast_ml.serving.json_limits import check_body
 from beast_ml.serving.probes import probe_routes
 from beast_ml.serving.problems import PROBLEM_JSON, Problem, problem_of
 from beast_ml.serving.services import Services
@@ -77,8 +77,7 @@ class JsonEndpoint:
             body = None
             if self._decode is not None:
                 raw = await read_body(scope, receive, services.limits.max_bytes)
-                check_depth(raw, services.limits.max_depth)
-                check_values(raw)
+                check_body(raw, services.limits.max_depth)
                 body = self._decode(raw)
             answer = await self._operation.handle(services, body, tenant or "")
             await respond(send, 200, self._encode(answer))
@@ -92,7 +91,7 @@ class JsonEndpoint:
 
 async def answer_error(send: Send, error: Exception, path: str) -> int:
     """Answer with a problem and return its status; what is not the client's doing is logged with its trace."""
-    if not isinstance(error, BeastError | msgspec.MsgspecError):
+    if not isinstance(error, BeastError | msgspec.MsgspecError | UnicodeDecodeError):
         _LOGGER.error("an error of ours on %s", path, exc_info=error)
     problem, headers = problem_of(error)
     if isinstance(error, BodyTooLargeError):

@@ -1,14 +1,15 @@
-"""How deep a body nests and how many values it has, told before it is decoded."""
+"""Whether there is a body, how deep it nests and how many values it has, told before it is decoded."""
 
 from __future__ import annotations
 
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from beast_ml.errors import InputError
 
-__all__ = ["MAX_VALUES", "check_depth", "check_values"]
+__all__ = ["MAX_VALUES", "check_body", "check_depth", "check_values"]
 
 MAX_VALUES: Final = 100_000
 """Decoding costs about .2 us a value: two megabytes of ``1,1,1,`` would keep a worker for a quarter of a second."""
@@ -18,6 +19,22 @@ _CLOSE: Final = b"]}"
 _STEPS: Final = bytes(1 if i in _OPEN else 255 if i in _CLOSE else 0 for i in range(256))  # 255 is -1 in int8
 _NO_SIGNS: Final = bytes(i for i in range(256) if i not in _OPEN + _CLOSE + b'"')
 _NO_COMMAS: Final = bytes(i for i in range(256) if i not in b',"')
+
+
+def check_body(body: bytes, max_depth: int) -> None:
+    """Refuse a body that is not to be decoded; see `check_depth` and `check_values`.
+
+    Raises
+    ------
+    msgspec.DecodeError
+        If it is empty.
+    InputError
+        If it is too deep, or too much.
+    """
+    if not body:
+        raise msgspec.DecodeError("it is empty")
+    check_depth(body, max_depth)
+    check_values(body)
 
 
 def check_depth(body: bytes, max_depth: int) -> None:

@@ -15,7 +15,7 @@ from beast_ml.serving.gateway.contract import WholeAnswer
 from beast_ml.serving.gateway.errors import error_answer
 from beast_ml.serving.gateway.refused_chats import log_refused_chat
 from beast_ml.serving.http_body import ClientGoneError, Receive, Scope, Send, bearer, read_body, respond
-from beast_ml.serving.json_limits import check_depth, check_values
+from beast_ml.serving.json_limits import check_body
 from beast_ml.serving.problems import PROBLEM_JSON
 from beast_ml.serving.services import Services
 
@@ -86,8 +86,7 @@ class ChatCompletions:
 
 
 def _decoded(max_depth: int, raw: bytes) -> ChatRequest:
-    check_depth(raw, max_depth)
-    check_values(raw)
+    check_body(raw, max_depth)
     return decode_chat(raw)
 
 

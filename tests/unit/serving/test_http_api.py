@@ -164,9 +164,16 @@ def test_admin_calls_need_the_admin_key(serving):
         (b'{"prompt": "' + b"a" * 200_000 + b'"}', 413),
     ],
 )
-def test_bad_bodies_are_the_clients_fault(serving, body, status):
+def test_bad_bodies_are_the_clients_fault_and_none_of_our_errors(serving, body, status, caplog):
     answer = problem(serving().post("/v1/route", body))
     assert answer["status"] == status, answer
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize("path", ["/v1/route", "/v1/chat/completions"])
+def test_a_body_that_is_empty_is_said_to_be(serving, path):
+    answer = serving().post(path, b"")
+    assert (answer.status_code, answer.json()["detail"]) == (400, "the body is no JSON: it is empty")
 
 
 def test_unknown_paths_and_methods_are_problems_too(serving):
