@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.cache.artefact import CacheManifest, write_cache
-from beast_ml.cache.embedding.gate import GateBound, GateEncoder, choose_gate_bound, skipped_share
+from beast_ml.cache.embedding.gate import GateBound, GateEncoder, check_enough_hits, choose_gate_bound, skipped_share
 from beast_ml.cache.embedding.onnx_encoder import OnnxEncoder
 from beast_ml.cache.known_vectors import TrainedVectors
 from beast_ml.cache.verifier.labelled import LabelledPairs
@@ -103,6 +103,8 @@ def train_cache(
     rng = np.random.default_rng(training.seed)
     encoder = _Remembering(OnnxEncoder.minilm(), progress)
     held = _drawn_pairs(pairs, rng)
+    if held is not None:
+        _check_held(held, encoder, training)
     gate = _fitted_gate(prompts, pairs, held, static, encoder, training, rng)
     bound, curves = (None, {}) if held is None else _closed_gate(gate, encoder, held, training)
     verifier, learnt = _trained_verifier(pairs, encoder, static, training, progress)
@@ -148,6 +150,19 @@ def _drawn_pairs(pairs: LabelledPairs | None, rng: np.random.Generator) -> Label
     return pairs.select(rng.permutation(len(pairs))[: len(pairs) // 2])
 
 
+def _check_held(held: LabelledPairs, encoder: Encoder, training: CacheTraining) -> None:
+    """Refuse pairs too few to choose the bound on: by labels, then by vectors, before anything is fitted."""
+    judged = held.select(np.arange(min(len(held), training.most_pairs)))
+    check_enough_hits(int(judged.same.sum()), training.max_lost)
+    right = judged.select(np.flatnonzero(judged.same))
+    check_enough_hits(int((_cosines(right, encoder) >= training.hits_from).sum()), training.max_lost)
+
+
+def _cosines(pairs: LabelledPairs, encoder: Encoder) -> NDArray[Any]:
+    cosines: NDArray[Any] = np.einsum("ij,ij->i", encoder.encode(pairs.text_a), encoder.encode(pairs.text_b))
+    return cosines
+
+
 def _fitted_gate(
     prompts: Sequence[str],
     pairs: LabelledPairs | None,
@@ -171,7 +186,7 @@ def _closed_gate(
     a, b = gate.encode(held.text_a), gate.encode(held.text_b)
     n = training.most_pairs
     similarity, same = np.einsum("ij,ij->i", a, b)[:n], held.same[:n]
-    cosine = np.einsum("ij,ij->i", encoder.encode(held.text_a[:n]), encoder.encode(held.text_b[:n]))
+    cosine = _cosines(held.select(np.arange(len(same))), encoder)
     hits = same & (cosine >= training.hits_from)
     bound = choose_gate_bound(similarity[hits], training.max_lost)
     # Lookups of the second texts among the first texts of other pairs: none of them is answered there.
@@ -209,8 +224,7 @@ def _trained_verifier(
     if min(pairs.same.sum(), (~pairs.same).sum()) < LEAST_OF_EACH:
         return None, None
     verifier = TrainedVerifier.fit(pairs, encoder, static, TrainingConfig(seed=training.seed), progress)
-    cosines = np.einsum("ij,ij->i", encoder.encode(pairs.text_a), encoder.encode(pairs.text_b))
-    return verifier, verifier_curves(verifier, cosines.astype(np.float64))
+    return verifier, verifier_curves(verifier, _cosines(pairs, encoder).astype(np.float64))
 
 
 def _headline(bound: GateBound | None, curves: dict[str, Any], n_known: int) -> dict[str, float]:

@@ -22,7 +22,7 @@ from beast_ml.cache.artefact_files import GATE_FILE
 from beast_ml.errors import EncoderError, NotEnoughDataError
 from beast_ml.features.encoder import Encoder, StaticEncoder, Vectors
 
-__all__ = ["GateBound", "GateEncoder", "choose_gate_bound", "skipped_share"]
+__all__ = ["GateBound", "GateEncoder", "check_enough_hits", "choose_gate_bound", "skipped_share"]
 
 _DIM: Final = 128
 _RIDGE: Final = 2e-5
@@ -164,18 +164,29 @@ def choose_gate_bound(similarities: NDArray[Any], max_lost: float = 0.01, confid
     """
     from scipy.stats import beta
 
+    check_enough_hits(len(similarities), max_lost, confidence)
     ordered = np.sort(np.asarray(similarities, dtype=np.float64))
     n = len(ordered)
-    n_lost = -1
+    n_lost = 0
     while n_lost + 1 < n and beta.ppf(confidence, n_lost + 2, n - n_lost - 1) <= max_lost:
         n_lost += 1
-    if n_lost < 0:
-        needed = int(np.ceil(np.log(1 - confidence) / np.log(1 - max_lost)))
+    return GateBound(float(ordered[n_lost]), max_lost, confidence, n, n_lost)
+
+
+def check_enough_hits(n: int, max_lost: float = 0.01, confidence: float = 0.95) -> None:
+    """Refuse to choose a bound on fewer true hits than can prove anything; see `choose_gate_bound`.
+
+    Raises
+    ------
+    NotEnoughDataError
+        If there are so few.
+    """
+    needed = int(np.ceil(np.log(1 - confidence) / np.log(1 - max_lost)))
+    if n < needed:
         raise NotEnoughDataError(
             f"{n} true hits to choose the gate on, must be at least {needed} to lose at most {max_lost:.1%} of them "
             f"with confidence {confidence:.0%}: give more labelled pairs, or allow a greater loss"
         )
-    return GateBound(float(ordered[n_lost]), max_lost, confidence, n, n_lost)
 
 
 def skipped_share(lookups: Vectors, entries: Vectors, bound: float) -> float:
