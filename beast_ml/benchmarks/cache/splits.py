@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beast_ml.benchmarks.cache.pair_sets import PreparedPairs
-from beast_ml.cache.verifier.curves import Counts, hits_at_rates, resample_weights
+from beast_ml.cache.verifier.curves import Counts, hits_at_rates, resample
 from beast_ml.cache.verifier.risk import RiskTarget, choose_threshold
 from beast_ml.cache.verifier.training import TrainingConfig, cross_scores, fit_scorer
 
@@ -99,7 +99,7 @@ def measure_split(
                 horizon=len(test),
             )
             counts[name][epsilon] = Counts.of(of_test >= threshold.value, held_out.same)
-    weights = resample_weights(held_out.components, _RESAMPLES, rng)
+    weights = resample(held_out.components, held_out.text_ids, _RESAMPLES, rng).weights
     return SplitResult(
         len(train),
         len(test),

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Counts", "Interval", "hits_at_rates", "interval", "resample_weights", "trade_off"]
+__all__ = ["Counts", "Interval", "Resampling", "hits_at_rates", "interval", "resample", "trade_off"]
 
 Floats = NDArray[np.float64]
 
@@ -87,15 +87,86 @@ def trade_off(scores: ArrayLike, right: ArrayLike, n_points: int = 200, most: fl
     return rates, hits_at_rates(scores, right, rates)
 
 
-def resample_weights(components: NDArray[np.int64], n_resamples: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return (r, n) bootstrap weights; connected lookups are drawn together, unless nearly all are connected."""
-    groups, of_row, sizes = np.unique(components, return_inverse=True, return_counts=True)
-    if sizes.max() > _LARGEST_SHARE * len(components):
-        groups, of_row = np.arange(len(components)), np.arange(len(components))
-    counts = np.zeros((n_resamples, len(groups)))
+@dataclass(frozen=True)
+class Resampling:
+    """Bootstrap weights of lookups, and what was drawn.
+
+    Parameters
+    ----------
+    weights
+        (r, n) how often each lookup counts in each resample.
+    n_units
+        What was drawn with replacement: lookups that come and go together.
+    largest
+        Lookups in the largest unit.
+    n_split
+        Lookups of components too large to be drawn whole, drawn by text instead.
+    """
+
+    weights: Floats
+    n_units: int
+    largest: int
+    n_split: int
+
+    @property
+    def description(self) -> dict[str, int | str]:
+        """What was drawn, as plain values for a report."""
+        whole = "lookups connected through shared texts together"
+        split = f"{whole}, but those of a component with over {_LARGEST_SHARE:.0%} of all by text"
+        return {
+            "drawn": split if self.n_split else whole,
+            "resamples": len(self.weights),
+            "units": self.n_units,
+            "lookups_in_largest_unit": self.largest,
+            "lookups_drawn_by_text": self.n_split,
+        }
+
+
+def resample(
+    components: NDArray[np.int64], texts: NDArray[np.int64], n_resamples: int, rng: np.random.Generator
+) -> Resampling:
+    """Return a bootstrap in which connected lookups are drawn together.
+
+    A component with over a tenth of all lookups is too large to be drawn whole. It alone is split: each of its lookups
+    goes with the others of that one of its texts that comes up more often.
+
+    Parameters
+    ----------
+    components
+        (n,) which lookups are connected.
+    texts
+        (n, 2) numbers of their texts.
+    n_resamples
+        How many.
+    rng
+        Draws them.
+    """
+    units, n_split = _units(components, texts)
+    names, of_row, sizes = np.unique(units, return_inverse=True, return_counts=True)
+    counts = np.zeros((n_resamples, len(names)))
     for row in counts:
-        row[:] = np.bincount(rng.integers(len(groups), size=len(groups)), minlength=len(groups))
-    return counts[:, of_row]
+        row[:] = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
+    return Resampling(counts[:, of_row], len(names), int(sizes.max()), n_split)
+
+
+def _units(components: NDArray[np.int64], texts: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+    """Return (n,) the unit of each lookup, and how many lookups are not with their whole component."""
+    names, of_row, sizes = np.unique(components, return_inverse=True, return_counts=True)
+    most = _LARGEST_SHARE * len(components)
+    split = np.flatnonzero(sizes[of_row] > most)
+    units = of_row.astype(np.int64)
+    if not len(split):
+        return units, 0
+    _, inside = np.unique(texts[split], return_inverse=True)
+    inside = inside.reshape(-1, 2)
+    often = np.bincount(inside.ravel())[inside]
+    busier = np.where(often[:, 0] >= often[:, 1], 0, 1)
+    # A text that is itself in over a tenth of all lookups holds none together: they go with their other text, or alone.
+    chosen = np.where(often.max(axis=1) > most, 1 - busier, busier)
+    rows = np.arange(len(split))
+    alone = often[rows, chosen] > most
+    units[split] = len(names) + np.where(alone, inside.max() + 1 + rows, inside[rows, chosen])
+    return units, len(split)
 
 
 def interval(value: float, resampled: ArrayLike) -> Interval:

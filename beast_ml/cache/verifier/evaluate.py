@@ -13,9 +13,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from beast_ml.cache.verifier.curves import Counts, hits_at_rates, interval, resample_weights
+from beast_ml.cache.verifier.curves import Counts, hits_at_rates, interval, resample
 from beast_ml.cache.verifier.labelled import LabelledPairs
-from beast_ml.cache.verifier.risk import RiskTarget, Threshold, choose_threshold, false_hit_bound
+from beast_ml.cache.verifier.risk import RiskTarget, Threshold, choose_threshold, design_effect, false_hit_bound
 from beast_ml.cache.verifier.training import FittedVerifier, TrainingConfig, fit_verifier
 from beast_ml.features.encoder import Encoder, StaticEncoder
 
@@ -152,17 +152,19 @@ def report_of(
     }
     if tested is None:
         return report
-    weights = resample_weights(tested.components, _RESAMPLES, rng)
+    resampling = resample(tested.components, tested.text_ids, _RESAMPLES, rng)
+    weights = resampling.weights
+    report["resampling"] = resampling.description
     report["test"] = {"pairs": len(tested), "texts": len(tested.texts), "same": int(tested.same.sum())}
-    report["methods"] = {
-        name: _measured(method, tested.same, weights, target) for name, method in decisions.methods.items()
-    }
+    report["methods"] = {name: _measured(method, tested, weights, target) for name, method in decisions.methods.items()}
     report["gain"] = _gains(decisions.methods, tested.same, weights)
     return report
 
 
-def _measured(method: Method, right: NDArray[np.bool_], weights: Floats, target: RiskTarget) -> dict[str, Any]:
+def _measured(method: Method, tested: LabelledPairs, weights: Floats, target: RiskTarget) -> dict[str, Any]:
+    right = tested.same
     counts = Counts.of(method.hit, right)
+    effect = design_effect(method.hit, right, tested.text_ids)
     wrong, hit = method.hit & ~right, method.hit
     totals = weights.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -173,7 +175,8 @@ def _measured(method: Method, right: NDArray[np.bool_], weights: Floats, target:
         "note": method.note,
         "hit_rate": asdict(interval(hit.mean(), weights @ hit / totals)),
         "false_hit_rate": asdict(interval(rate, weights @ wrong / totals)),
-        "false_hit_rate_bound": false_hit_bound(counts.n_wrong, counts.n_lookups, 0.05),
+        "false_hit_rate_bound": false_hit_bound(counts.n_wrong / effect, counts.n_lookups / effect, 0.05),
+        "design_effect": effect,
         "wrong_among_hits": asdict(interval(counts.n_wrong / counts.n_hits if counts.n_hits else np.nan, wrong_share)),
         "within_epsilon": rate <= target.epsilon,
         "hit_rate_at": {f"{at:g}": value for at, value in zip(RATES, _along(method, right), strict=True)},

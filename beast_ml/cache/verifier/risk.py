@@ -40,6 +40,7 @@ __all__ = [
     "Threshold",
     "binomial_p_value",
     "choose_threshold",
+    "design_effect",
     "false_hit_bound",
     "hypergeometric_p_value",
 ]
@@ -142,8 +143,11 @@ def hypergeometric_p_value(wrong: float, n: float, horizon: float, epsilon: floa
     return min(_sum_exp(chances), 1.0)
 
 
-def false_hit_bound(wrong: int, n: int, delta: float) -> float:
-    """Return the upper confidence bound (Clopper-Pearson, one-sided) of a rate after that many wrong of n."""
+def false_hit_bound(wrong: float, n: float, delta: float) -> float:
+    """Return the upper confidence bound (Clopper-Pearson, one-sided) of a rate after that many wrong of n.
+
+    Where lookups share texts both are to be divided by their `design_effect`.
+    """
     if n == 0 or wrong >= n:
         return 1.0
     low, high = wrong / n, 1.0
@@ -151,6 +155,14 @@ def false_hit_bound(wrong: int, n: int, delta: float) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if binomial_p_value(wrong, n, middle) > delta else (low, middle)
     return high
+
+
+def design_effect(hit: ArrayLike, right: ArrayLike, texts: ArrayLike) -> float:
+    """Return by how much (n,) decided lookups are fewer than they look, of (n, 2) texts: 1 where no hits share one."""
+    hits, good, pairs = np.asarray(hit, bool), np.asarray(right, bool), np.asarray(texts, dtype=np.int64)
+    wrong, squares = _cumulative(hits & ~good, pairs)
+    seen = int(squares[-1]) / int(wrong[-1]) if (hits & ~good).any() else 1.0
+    return max(float(_effect_of_hits(pairs[hits])[-1]) if hits.any() else 1.0, _rounded_up(seen))
 
 
 def choose_threshold(

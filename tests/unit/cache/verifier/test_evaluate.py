@@ -40,6 +40,9 @@ def test_the_report_counts_what_was_decided(decided):
     assert ours["within_epsilon"] is (ours["n_wrong"] <= 0.05 * len(test))
     assert ours["auc"] > report["methods"]["cosine"]["auc"]
     assert set(report["gain"]) == {"cosine"}
+    assert ours["design_effect"] >= 1.0
+    assert ours["false_hit_rate_bound"] > ours["false_hit_rate"]["value"]
+    assert report["resampling"]["drawn"].startswith("lookups connected through shared texts together")
 
 
 def test_without_labels_only_decisions_are_reported(decided):

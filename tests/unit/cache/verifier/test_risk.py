@@ -7,6 +7,7 @@ from beast_ml.cache.verifier.risk import (
     RiskTarget,
     binomial_p_value,
     choose_threshold,
+    design_effect,
     false_hit_bound,
     hypergeometric_p_value,
 )
@@ -117,6 +118,15 @@ def test_a_popular_entry_at_the_top_does_not_end_the_sequence():
     texts[:20, 0] = 0  # twenty lookups alone, all of one entry, could not pass with nothing wrong
     threshold = choose_threshold(scores, right, RiskTarget(0.01), texts=texts)
     assert threshold.n_hits > 4900
+
+
+def test_the_effect_of_decided_lookups_is_of_the_hits_alone():
+    texts, hit, right = of_entries(50, 20), np.zeros(1000, dtype=bool), np.ones(1000, dtype=bool)
+    assert design_effect(hit, ~right, texts) == 1.0
+    hit[::4] = True  # five of each entry
+    assert design_effect(hit, right, texts) == 5.0
+    texts[::20, 1] = 7000  # one hit of each entry, wrong through one other text
+    assert design_effect(hit, np.arange(1000) % 20 != 0, texts) == 50.0
 
 
 @pytest.mark.parametrize("horizon", [None, 1000])
