@@ -125,6 +125,21 @@ def test_a_question_about_an_answer_is_not_answered_from_a_conversation_with_ano
     assert other["x-beast-cache"] == "miss"
 
 
+def test_within_a_conversation_that_heard_the_same_alike_requests_hit(alike):
+    gateway = alike()
+
+    def asked(question, answer="Hello, what would you like to know?"):
+        told = [("user", "hello"), ("assistant", answer), ("user", question)]
+        messages = [{"role": role, "content": text} for role, text in told]
+        return client.chat.completions.with_raw_response.create(model="beast", messages=messages).headers
+
+    with gateway.client() as client:
+        asked(QUESTION)
+        indexed(gateway)
+        same, other = asked(ALIKE), asked(ALIKE, "Hello, I know all about cars.")
+    assert (same["x-beast-cache"], other["x-beast-cache"]) == ("hit", "miss")
+
+
 def test_a_false_hit_that_was_reported_never_returns(alike):
     gateway = alike()
     report = gateway.url + "/cache/invalidate"
