@@ -44,7 +44,7 @@ def trials_of_grades(grades: NDArray[np.float64]) -> float:
     >>> trials_of_grades(np.array([1.0, 0.0, 1.0, 1.0]))
     4.0
     >>> round(trials_of_grades(np.array([0.75, 0.5, 0.75, 1.0])), 1)
-    11.5
+    12.0
     """
     n, mean = len(grades), float(grades.mean())
     of_yes_and_no = mean * (1.0 - mean)
