@@ -1,4 +1,4 @@
-"""One form for requests that are the same: JSON with sorted names, composed Unicode and one way to write a number."""
+"""One form for requests that are the same: JSON with sorted names and one way to write a number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import msgspec
 from beast_ml.cache.request import NOT_SHAPING
 from beast_ml.errors import InputError
 
-__all__ = ["DEFAULTS", "canonical", "encoded", "framed", "repeats_a_name", "shaping"]
+__all__ = ["DEFAULTS", "canonical", "composed", "encoded", "framed", "repeats_a_name", "shaping"]
 
 DEFAULTS: Final[Mapping[str, Any]] = {
     "temperature": 1,
@@ -41,9 +41,9 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 def canonical(value: Any) -> Any:
-    """Return a JSON value with its text composed (NFC) and whole floats as integers.
+    """Return a JSON value with whole floats as integers.
 
-    Two names of an object that differ only before composition are both left as they are: none is lost.
+    Text is left as it is: how many bytes a word has depends on whether its letters are composed.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def canonical(value: Any) -> Any:
 def _canonical(value: Any) -> Any:
     kind = type(value)
     if kind is str:
-        return value if value.isascii() else unicodedata.normalize("NFC", value)
+        return value
     if kind is dict:
         return _object(value)
     if kind is list or kind is tuple:
@@ -80,19 +80,19 @@ def _canonical(value: Any) -> Any:
 def _object(value: Mapping[Any, Any]) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for name, item in value.items():
-        if type(name) is not str or not name.isascii():
-            return _object_with_odd_names(value)
-        made[name] = item if type(item) is str and item.isascii() else _canonical(item)
+        if type(name) is not str and not isinstance(name, str):
+            raise InputError(f"a request holds the name {name!r}, which JSON has not: names are strings")
+        made[name] = item if type(item) is str else _canonical(item)
     return made
 
 
-def _object_with_odd_names(value: Mapping[Any, Any]) -> dict[str, Any]:
-    for name in value:
-        if not isinstance(name, str):
-            raise InputError(f"a request holds the name {name!r}, which JSON has not: names are strings")
-    composed = [unicodedata.normalize("NFC", name) for name in value]
-    names = composed if len(set(composed)) == len(composed) else list(value)
-    return {name: _canonical(item) for name, item in zip(names, value.values(), strict=True)}
+def composed(value: Any) -> Any:
+    """Return a canonical value with its texts, but not its names, composed (NFC): as it is read, not as it is sent."""
+    if type(value) is str:
+        return value if value.isascii() else unicodedata.normalize("NFC", value)
+    if type(value) is dict:
+        return {name: composed(item) for name, item in value.items()}
+    return [composed(item) for item in value] if type(value) is list else value
 
 
 def shaping(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from beast_ml.cache.bypass import Bypass, BypassReason, BypassRules, Verdict, said_reasons, shape_reasons
-from beast_ml.cache.canonical import canonical, encoded, framed, shaping
+from beast_ml.cache.canonical import canonical, composed, encoded, framed, shaping
 from beast_ml.cache.entry import CacheKey
 from beast_ml.cache.normalise import normalised_text
 from beast_ml.cache.request import SYSTEM_ROLES, CacheLevel, CacheRequest, text_of
@@ -153,14 +153,15 @@ class KeyMaker:
         if isinstance(made, Bypass):
             return made
         messages = canonical(request.messages)
-        verdict = self._verdict(request, messages)
+        read = composed(messages)
+        verdict = self._verdict(request, read)
         if verdict.level is CacheLevel.BYPASS:
             return Bypass(verdict.reasons)
         normalised, text, heard = made.exact, None, b""
         if verdict.level is CacheLevel.FULL:
             hashed = self._normalised.copy()
             hashed.update(framed(made.partition, encoded([self._normalised_message(message) for message in messages])))
-            normalised, text, heard = hashed.digest(), self._text(messages), self._heard_by(made.partition, messages)
+            normalised, text, heard = hashed.digest(), self._text(read), self._heard_by(made.partition, messages)
         return CacheKey(
             tenant_id=request.tenant_id,
             partition=made.partition,
@@ -172,7 +173,7 @@ class KeyMaker:
 
     def verdict(self, request: CacheRequest) -> Verdict:
         """Return how far the cache may go for a request, with all the reasons."""
-        return self._verdict(request, canonical(request.messages))
+        return self._verdict(request, composed(canonical(request.messages)))
 
     def _verdict(self, request: CacheRequest, messages: list[dict[str, Any]]) -> Verdict:
         read = msgspec.structs.replace(request, messages=messages)

@@ -1,4 +1,4 @@
-"""The same question without what does not matter to its answer: spacing, politeness, the case of a first word.
+"""The same question without what does not matter to its answer: spacing, politeness, composition, a first word's case.
 
 Two texts that come out equal share their answer without any model having been asked, so nothing is touched that could
 carry meaning:
@@ -6,14 +6,15 @@ carry meaning:
 - a text about its own form ("how many letters...", "translate...", "say please") is left as it is;
 - so is one with code, quotations, links, markup or tables in it, but for the blanks around it;
 - of one of several lines, too, only the blanks around it go: where they end, a text handed over may begin;
-- only blanks, a greeting or thanks set off at the ends, "please", "can you" where it can only be a request, a request's
-  final mark and the first letter of a common word at the start are touched. Names, acronyms, numbers, negations and the
-  order of words never are.
+- only blanks, how a letter is composed (NFC), a greeting or thanks set off at the ends, "please", "can you" where it
+  can only be a request, a request's final mark and the first letter of a common word at the start are touched. Names,
+  acronyms, numbers, negations and the order of words never are.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Final
 
 from beast_ml.cache.recognise.patterns import any_of, words
@@ -36,6 +37,7 @@ _ABOUT_FORM: Final = any_of(
     r"|cases?|initials|acronyms?|abbreviat\w*|spell\w*|typos?|typed?|types|grammar|grammatical\w*)\b",
     r"(?:words?|phrases?|terms?|sentences?|strings?|tokens?|tokeni\w*|messages?|emails?|titles?|albums?|songs?|lyrics|poems?"
     r"|haikus?|captions?|prompts?|quot\w*|thank you notes?)\b",
+    r"(?:bytes?|utf\w*|unicode|ascii|code ?points?|diacritic\w*|accent\w*|umlauts?|normali[sz]\w*)\b",
     r"(?:proofread\w*|correct\w*|exact\w*|verbatim|literal\w*|count\w*|lengths?|format\w*|rewrit\w*|rephras\w*|rewords?"
     r"|edit\w*|translat\w*|repeat\w*|echo\w*|say|says|saying|said|pronounc\w*|revers\w*|encod\w*|decod\w*|hash\w*|encrypt\w*"
     r"|base64|regex\w*|mean|means|meaning|reply|respond|sing|sings|sang|continu\w*|complet\w*|reads? as|output|prints?"
@@ -104,6 +106,8 @@ def normalised_text(text: str) -> str:
     """
     if _ABOUT_FORM.search(text.lower()):
         return text
+    if not text.isascii() and (whole := unicodedata.normalize("NFC", text)) != text:
+        return text if _ABOUT_FORM.search(whole.lower()) else normalised_text(whole)
     trimmed = text.strip(" \u00a0\r\n")
     if "\n" in trimmed or "\r" in trimmed or _MARKED_UP.search(text):
         return _outer_lines_gone(text)

@@ -120,10 +120,23 @@ def test_what_does_not_shape_the_answer_changes_nothing(changes: dict[str, Any])
     assert keys(chat(**changes)) == keys(REQUEST)
 
 
-def test_order_of_names_and_composition_of_letters_change_nothing() -> None:
+def test_the_order_of_names_changes_nothing() -> None:
     other = CacheRequest.of_chat("acme", dict(reversed(BODY.items())))
     assert keys(other) == keys(REQUEST)
-    assert exact(asked("what is a cafe\u0301")) == exact(asked("what is a caf\u00e9"))
+
+
+def test_how_letters_are_composed_is_in_the_exact_key_and_in_the_normalised_one_where_form_is_asked_about() -> None:
+    one, other = (keys(asked(f"what is a {name}")) for name in ("caf\u00e9", "cafe\u0301"))
+    assert (one.exact != other.exact, one.normalised, one.text) == (True, other.normalised, other.text)
+    one, other = (keys(asked(f"How many bytes has the text {name} in UTF-8?")) for name in ("caf\u00e9", "cafe\u0301"))
+    assert one.exact != other.exact
+    assert one.normalised != other.normalised
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_text_is_read_alike_however_its_letters_are_composed(form: str) -> None:
+    said = unicodedata.normalize(form, "O\u00f9 est ma commande, s'il vous pla\u00eet ? \u00c7a prend des mois.")
+    assert MAKER.verdict(asked(said)) == MAKER.verdict(asked(unicodedata.normalize("NFC", said)))
 
 
 def test_a_plain_prompt_is_a_chat_of_one_turn() -> None:
@@ -178,10 +191,10 @@ def test_no_two_tenants_share_a_partition_or_a_key(one: CacheRequest, other: Cac
 
 @settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
-def test_equal_exact_keys_are_judged_alike(text: str) -> None:
+def test_texts_are_judged_alike_however_composed_and_have_other_exact_keys(text: str) -> None:
     one, other = (asked(unicodedata.normalize(form, text)) for form in ("NFC", "NFD"))
-    if exact(one) == exact(other):
-        assert MAKER.full(one) == MAKER.full(other)
+    assert MAKER.verdict(one) == MAKER.verdict(other)
+    assert (exact(one) == exact(other)) == (one == other)
 
 
 def test_keys_depend_on_the_secret_and_show_no_prompt() -> None:

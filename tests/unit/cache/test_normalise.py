@@ -33,6 +33,7 @@ MERGED = [
     ("Explain the rules of chess", "Can you explain the rules of chess, please?"),
     ("Tell me why the sky is blue", "I would like to know why the sky is blue"),
     ("what is a\u00a0router", "What is a router?"),
+    ("what is a caf\u00e9 in Paris", "What is a cafe\u0301 in Paris?"),
     ("If I move, should I tell the bank?", "if I move, should I tell the bank?"),
     ("def f(x):\r\n    return x", "\n\ndef f(x):\n    return x\n"),
 ]
@@ -108,6 +109,7 @@ APART = [
     ("Describe this text: hello world. Thanks!", "Describe this text: hello world."),
     ("Explain this line:\nstop it, please", "Explain this line:\nstop it"),
     # texts about their own form
+    ("How many bytes has the text caf\u00e9 in UTF-8?", "How many bytes has the text cafe\u0301 in UTF-8?"),
     ("How many spaces are in a  b?", "How many spaces are in a b?"),
     ("Is this spelled right: recieve?", "Is this spelled right: receive?"),
     ("Capitalise this: how are you", "Capitalise this: How are you"),
