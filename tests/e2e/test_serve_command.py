@@ -177,10 +177,11 @@ def test_a_port_that_is_taken_is_said(start, beast, router_folder):
     assert "cannot listen at 127.0.0.1" in again.stderr
 
 
-def test_the_network_is_not_served_without_keys(beast, router_folder):
-    code, _, said = beast("serve", "--router", router_folder, "--host", "0.0.0.0", "--state", "s")  # noqa: S104
-    assert code == 2
-    assert "no API key was made" in said
+def test_the_network_is_not_served_without_keys(tmp_path, router_folder):
+    command = [*COMMAND, "--router", router_folder, "--host", "0.0.0.0", "--state", "s"]  # noqa: S104
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "no API key was made" in ended.stderr
 
 
 def test_a_bundle_that_is_not_there_is_said(tmp_path):
