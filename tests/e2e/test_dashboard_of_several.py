@@ -86,7 +86,7 @@ def test_the_operator_alone_sees_all_servers_and_what_the_reports_found(several)
 
         page.locator("#servers .tag", has_text="up").nth(1).wait_for()
         page.wait_for_function("() => document.querySelector('#f-requests').textContent === '8'")
-        assert page.locator("#servers tbody tr td:nth-child(7)").all_text_contents() == ["2", "1"]  # workers
+        assert page.locator("#servers tbody tr td:nth-child(8)").all_text_contents() == ["2", "1"]  # workers
 
         page.locator("#selection table").wait_for()
         assert "3,000" in page.locator("#selection tbody tr").first.text_content()
