@@ -178,7 +178,7 @@ def test_a_port_that_is_taken_is_said(start, beast, router_folder):
 
 
 def test_the_network_is_not_served_without_keys(tmp_path, router_folder):
-    command = [*COMMAND, "--router", router_folder, "--host", "0.0.0.0", "--state", "s"]  # noqa: S104
+    command = [*COMMAND, "--router", router_folder, "--host", "0.0.0.0", "--state", "s"]  # noqa: S104  it is refused
     ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert ended.returncode == 2
     assert "no API key was made" in ended.stderr
